@@ -1,0 +1,1 @@
+"""Schema changes. ``alembic upgrade head`` applies them; several replicas may do so at once."""

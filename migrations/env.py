@@ -1,0 +1,74 @@
+"""How Alembic reaches the database: the migrating login, one runner at a time, the application login kept in step."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+
+import sqlalchemy as sa
+from alembic import context
+from sqlalchemy.engine import Connection
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from migrations.roles import set_password
+from service import log
+from service.database.engine import Connector
+from service.database.migrations import VERSION_SCHEMA, VERSION_TABLE
+from service.database.rls import APP_ROLE
+from service.secrets import Secrets, login
+from service.settings import SettingsError, load
+
+# Any constant of this project: "signalbx" in ASCII, as a positive bigint.
+_LOCK = 0x7369676E616C6278
+
+logger = log.get_logger("migrations")
+
+
+def _upgrade(connection: Connection, app_login: tuple[str, str] | None) -> None:
+    context.configure(
+        connection=connection,
+        target_metadata=None,
+        version_table=VERSION_TABLE,
+        version_table_schema=VERSION_SCHEMA,
+        transaction_per_migration=False,
+    )
+    with context.begin_transaction():
+        # Inside the transaction: released at commit, or when this process dies, with nothing to clean up.
+        connection.execute(
+            sa.text("select set_config('lock_timeout', '0', true), set_config('statement_timeout', '0', true)")
+        )
+        connection.execute(sa.text("select pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+        connection.execute(sa.text(f"create schema if not exists {VERSION_SCHEMA}"))
+        context.run_migrations()
+        if app_login is not None:
+            set_password(connection, *app_login)
+
+
+async def _online() -> None:
+    settings = load(os.environ)
+    log.configure(settings.log_level)
+    secrets = Secrets(settings)
+    own = settings.database_migration_secret_id
+    connector = Connector(settings, secrets, own or settings.database_secret_id, confined=False)
+    app_login = None
+    if own and settings.database_secret_id:
+        named = login(await secrets.text(settings.database_secret_id))
+        if named["user"] != APP_ROLE:
+            raise SystemExit(f"The secret that DATABASE_SECRET_ID names must be the login of {APP_ROLE}.")
+        app_login = (named["user"], named["password"])
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=connector.connect, poolclass=NullPool)
+    async with engine.connect() as connection:
+        await connection.run_sync(_upgrade, app_login)
+    await engine.dispose()
+    logger.info("migrations_applied")
+
+
+if context.is_offline_mode():
+    raise SystemExit("Migrations ask the database what is there; run them online (without --sql).")
+try:
+    asyncio.run(_online())
+except SettingsError as failure:
+    print(failure, file=sys.stderr)  # noqa: T201  a person runs this
+    raise SystemExit(1) from None

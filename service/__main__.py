@@ -1,0 +1,68 @@
+"""``python -m service``: read the environment, serve, drain on SIGTERM."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Sequence
+
+from service.settings import Settings, SettingsError, load
+
+DRAIN_SECONDS = 25  # Railway kills after its draining time; see railway.json
+
+
+def main(features: Sequence[str] = ("service",)) -> int:
+    """Run until told to stop.
+
+    Args:
+        features: Packages whose sub-packages are features; see ``service.app.create_app``.
+
+    Returns:
+        0 after an orderly stop, 1 when the environment is wrong or the port is taken.
+    """
+    try:
+        settings = load(os.environ)
+    except SettingsError as failure:
+        print(failure, file=sys.stderr)  # noqa: T201  a person reads this before any log exists
+        return 1
+    try:
+        listener = _listen(settings)
+    except OSError as failure:
+        reason = f"Cannot listen on {settings.host} port {settings.port}: {failure.strerror}. Set PORT to a free one."
+        print(reason, file=sys.stderr)  # noqa: T201
+        return 1
+    return _serve(settings, listener, features)
+
+
+def _listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+
+
+def _serve(settings: Settings, listener: socket.socket, features: Sequence[str]) -> int:
+    import uvicorn  # after the checks: a wrong variable is told in milliseconds
+
+    from service import log
+    from service.app import create_app
+
+    log.configure(settings.log_level)
+    log.install_excepthook()
+    server = uvicorn.Server(
+        uvicorn.Config(
+            create_app(settings, features=features),
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,  # no decision here rests on a client's address
+            timeout_graceful_shutdown=DRAIN_SECONDS,
+            timeout_keep_alive=65,  # longer than the edge's 60, so that it is not us who closes under a request
+            ws="none",
+        )
+    )
+    server.run(sockets=[listener])
+    return 0 if server.started else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

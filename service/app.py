@@ -1,0 +1,152 @@
+"""The application, put together on one page: ``create_app(settings)``."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import importlib.util
+import pkgutil
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+
+import httpx
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service import __version__, errors, openapi
+from service.auth import providers
+from service.auth.keys import IssuerKeys
+from service.auth.principal import Principal, principal_of
+from service.auth.tokens import Authenticator, ExternalIssuers
+from service.database.engine import Connector, create_engine
+from service.database.probe import DatabaseProbe
+from service.database.session import sessions
+from service.errors import ApiError
+from service.log import get_logger, quiet_loop
+from service.request import RequestMiddleware
+from service.routing import Router, refuse_ungated
+from service.secrets import Secrets
+from service.settings import Settings
+
+log = get_logger(__name__)
+
+_BY_STATUS = {
+    400: errors.BAD_REQUEST,
+    401: errors.CREDENTIALS_MISSING,
+    404: errors.NOT_FOUND,
+    405: errors.METHOD_NOT_ALLOWED,
+    413: errors.TOO_LARGE,
+    415: errors.UNSUPPORTED_MEDIA,
+    422: errors.INVALID_REQUEST,
+    431: errors.HEADERS_TOO_LARGE,
+    503: errors.NOT_READY,
+}
+
+
+def create_app(settings: Settings, *, features: Sequence[str] = ("service",)) -> FastAPI:
+    """Put the service together; nothing is connected to before it starts.
+
+    Args:
+        settings: What ``service.settings.load`` returned.
+        features: Packages whose sub-packages are features: each with a ``routes`` module that holds a ``router``.
+    """
+    secrets = Secrets(settings)
+    connector = Connector(settings, secrets, settings.database_secret_id)
+    engine = create_engine(settings, connector)
+    probe = DatabaseProbe(connector)
+    # No redirects, no cookies: every address it asks is in the settings or in a document that was checked.
+    client = httpx.AsyncClient(timeout=5.0, follow_redirects=False, limits=httpx.Limits(max_connections=20))
+    keys = [IssuerKeys(provider, client) for provider in providers.configured(settings)]
+    authenticator = Authenticator([ExternalIssuers(keys)])
+
+    async def authenticate(token: str) -> Principal:
+        return principal_of(await authenticator.verify(token))
+
+    async def readiness() -> dict[str, str]:
+        database, migrations = await probe.check()
+        checks = {"database": database, "migrations": migrations}
+        checks |= {f"signing_keys_{e.provider.name}": _key_state(e) for e in keys}
+        return checks | {"secrets": "ok" if secrets.failure is None else "unavailable"}
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        refuse_ungated(app)
+        await probe.prepare()
+        quiet_loop(asyncio.get_running_loop())
+        refreshers = [asyncio.create_task(entry.keep_fresh()) for entry in keys]
+        log.info("started", version=__version__, environment=settings.environment)
+        try:
+            yield
+        finally:
+            for task in refreshers:
+                task.cancel()
+            await asyncio.gather(*refreshers, return_exceptions=True)
+            await probe.close()
+            await client.aclose()
+            await engine.dispose()
+            log.info("stopped")
+
+    routers = list(_routers(features))
+    app = FastAPI(
+        title="Signalbox",
+        version=__version__,
+        lifespan=lifespan,
+        routes=[route for router in routers for route in router.routes],
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+    )
+    app.state.settings = settings
+    app.state.authenticate = authenticate
+    app.state.readiness = readiness
+    app.state.sessions = sessions(engine)
+    app.add_middleware(
+        RequestMiddleware,
+        allowed_origins=settings.allowed_origins,
+        local_origins=settings.development,
+        max_body_bytes=settings.max_body_bytes,
+    )
+    app.add_exception_handler(ApiError, _on_api_error)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(HTTPException, _on_http_error)
+    openapi.install(app, public=settings.environment != "production")
+    return app
+
+
+def _routers(features: Sequence[str]) -> Iterator[Router]:
+    """The router of every feature, in the order of their names: adding a folder is all it takes."""
+    for package in features:
+        for module in pkgutil.iter_modules(importlib.import_module(package).__path__, f"{package}."):
+            if module.ispkg and importlib.util.find_spec(f"{module.name}.routes"):
+                router: Router = importlib.import_module(f"{module.name}.routes").router
+                yield router
+
+
+def _key_state(keys: IssuerKeys) -> str:
+    if not keys.ready:
+        return "unavailable"
+    return "ok" if keys.failure is None else "stale"
+
+
+async def _on_api_error(_: Request, failure: Exception) -> Response:
+    assert isinstance(failure, ApiError)
+    level = log.warning if failure.error.status < 500 else log.error
+    level("refused", code=failure.error.code, reason=failure.reason)
+    return errors.response(failure.error, failure.headers)
+
+
+async def _on_invalid(_: Request, failure: Exception) -> Response:
+    assert isinstance(failure, RequestValidationError)
+    syntax = any(error.get("type") == "json_invalid" for error in failure.errors())
+    return errors.response(errors.BAD_REQUEST if syntax else errors.INVALID_REQUEST)
+
+
+async def _on_http_error(_: Request, failure: Exception) -> Response:
+    assert isinstance(failure, HTTPException)
+    row = _BY_STATUS.get(failure.status_code, errors.BAD_REQUEST if failure.status_code < 500 else errors.INTERNAL)
+    allow = {name: value for name, value in (failure.headers or {}).items() if name.lower() == "allow"}
+    return errors.response(row, allow)

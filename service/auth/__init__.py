@@ -1,0 +1,1 @@
+"""Who calls: provider settings, their signing keys, token validation, the principal."""

@@ -1,0 +1,235 @@
+"""Signing keys of one issuer: fetched before they are needed, bounded in age, never lost to a bad answer.
+
+A known key is found without waiting. A refresh runs behind the requests; when the provider is down, the last good set
+serves until its hard age, after which the answer is 503, never 401: an outage is not the caller's fault.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+
+import httpx
+from jose import jwk
+from jose.backends.base import Key
+
+from service.auth.providers import Provider
+from service.auth.strict import json_object, unbase64url
+from service.errors import KEYS_DOWN, TOKEN_KEY, ApiError
+from service.log import get_logger
+
+SOFT_AGE = 600.0  # seconds; a removed key dies after this while the provider answers
+HARD_AGE = 86_400.0  # seconds; and after this when it does not
+COOLDOWN = 30.0  # seconds between fetches that unknown key ids cause
+FETCH_TIMEOUT = 5.0  # seconds for a whole fetch, connection included
+MAX_BYTES = 512 * 1024
+MAX_KEYS = 100
+_NEGATIVE_AGE = 300.0
+_NEGATIVE_SIZE = 128
+_MIN_RSA_BITS = 2048  # NIST SP 800-131A: 112 bits of strength
+_HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}  # a key set needs no compression
+_CURVES = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}
+
+log = get_logger(__name__)
+
+KeyTable = Mapping[tuple[str, str], Key]
+
+
+class _FetchError(Exception):
+    """A fetch failed; the text is a reason code."""
+
+
+def usable_keys(document: Mapping[str, object], algorithms: frozenset[str]) -> KeyTable:
+    """Pick the keys of a JWK set (RFC 7517) that may verify signatures.
+
+    An unfit entry loses itself and no other; a key id that comes twice loses both, because it would be a choice.
+
+    Args:
+        document: The parsed set.
+        algorithms: What the provider may sign with.
+
+    Returns:
+        Keys by (key id, algorithm).
+    """
+    entries = document.get("keys")
+    found: dict[tuple[str, str], Key] = {}
+    seen: set[str] = set()
+    for entry in entries[:MAX_KEYS] if isinstance(entries, list) else ():
+        if not isinstance(entry, dict):
+            continue
+        kid = entry.get("kid", "")
+        if not isinstance(kid, str) or len(kid) > 256:
+            continue
+        if kid in seen:
+            found = {key: value for key, value in found.items() if key[0] != kid}
+            continue
+        seen.add(kid)
+        for algorithm in sorted(algorithms):
+            if _fits(entry, algorithm):
+                try:
+                    found[kid, algorithm] = jwk.construct(entry, algorithm)
+                except Exception:  # the library raises whatever the entry makes it stumble over
+                    log.warning("signing_key_unusable", algorithm=algorithm)
+    return found
+
+
+def _fits(entry: dict[str, object], algorithm: str) -> bool:
+    if entry.get("use", "sig") != "sig" or entry.get("alg", algorithm) != algorithm or "d" in entry:
+        return False
+    operations = entry.get("key_ops", ["verify"])
+    if not isinstance(operations, list) or "verify" not in operations:
+        return False
+    if algorithm.startswith("RS"):
+        try:
+            return (
+                entry.get("kty") == "RSA" and int.from_bytes(unbase64url(entry.get("n"))).bit_length() >= _MIN_RSA_BITS
+            )
+        except ValueError:
+            return False
+    return entry.get("kty") == "EC" and entry.get("crv") == _CURVES[algorithm]
+
+
+class IssuerKeys:
+    """The key set of one provider.
+
+    Args:
+        provider: Whose keys.
+        client: For the fetches; shared, follows no redirect.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self, provider: Provider, client: httpx.AsyncClient, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.provider = provider
+        self._client = client
+        self._clock = clock
+        self._keys: KeyTable = {}
+        self._fetched_at: float | None = None
+        self._tried_at: float | None = None
+        self._flight: asyncio.Task[None] | None = None
+        self._unknown: OrderedDict[str, float] = OrderedDict()
+        self.failure: str | None = None
+
+    @property
+    def age(self) -> float | None:
+        """Seconds since the keys were fetched; None before the first success."""
+        return None if self._fetched_at is None else self._clock() - self._fetched_at
+
+    @property
+    def ready(self) -> bool:
+        """Whether tokens of this issuer can be judged now."""
+        return self.age is not None and self.age < HARD_AGE
+
+    async def find(self, kid: str | None, algorithm: str) -> Key:
+        """The key that a token's header names.
+
+        Args:
+            kid: Key id from the header; None is accepted where exactly one key fits.
+            algorithm: ``alg`` from the header, already allowed for this provider.
+
+        Raises:
+            ApiError: AUTH_005 for an unknown key; SYS_003 while no usable set could be fetched.
+        """
+        if key := self._lookup(kid, algorithm):
+            return key
+        if not self.ready or not self._known_unknown(kid):
+            if self._tried_at is None or self._clock() - self._tried_at >= COOLDOWN or self._flight:
+                await self._refresh()
+            if key := self._lookup(kid, algorithm):
+                return key
+        if not self.ready:
+            raise ApiError(KEYS_DOWN, self.failure)
+        self._remember_unknown(kid)
+        raise ApiError(TOKEN_KEY)
+
+    async def keep_fresh(self) -> None:
+        """Fetch now and again before the soft age is reached; runs until cancelled."""
+        delay = 1.0
+        try:
+            while True:
+                await self._refresh()
+                if self.failure is None:
+                    delay = 1.0
+                    await asyncio.sleep(SOFT_AGE)
+                else:
+                    spread = random.uniform(0.5, 1.0)  # noqa: S311  keeps replicas apart, guards nothing
+                    await asyncio.sleep(delay * spread)
+                    delay = min(delay * 2, 30.0)
+        finally:
+            if self._flight is not None:
+                self._flight.cancel()
+
+    def _lookup(self, kid: str | None, algorithm: str) -> Key | None:
+        if not self.ready:
+            return None
+        if kid is not None:
+            return self._keys.get((kid, algorithm))
+        fitting = [key for (_, name), key in self._keys.items() if name == algorithm]
+        return fitting[0] if len(fitting) == 1 else None
+
+    def _known_unknown(self, kid: str | None) -> bool:
+        return self._unknown.get(kid or "", 0.0) > self._clock()
+
+    def _remember_unknown(self, kid: str | None) -> None:
+        self._unknown[kid or ""] = self._clock() + _NEGATIVE_AGE
+        while len(self._unknown) > _NEGATIVE_SIZE:
+            self._unknown.popitem(last=False)
+
+    async def _refresh(self) -> None:
+        """One fetch at a time; a caller that is cancelled does not cancel it for the others."""
+        if self._flight is None:
+            self._flight = asyncio.create_task(self._fetch_and_store())
+            self._flight.add_done_callback(self._landed)
+        await asyncio.shield(self._flight)
+
+    def _landed(self, _: asyncio.Task[None]) -> None:
+        self._flight = None
+
+    async def _fetch_and_store(self) -> None:
+        self._tried_at = self._clock()
+        try:
+            async with asyncio.timeout(FETCH_TIMEOUT):
+                url = self.provider.jwks_url or await self._discover()
+                keys = usable_keys(await self._get(url), self.provider.preset.algorithms)
+            if not keys:
+                raise _FetchError("no_usable_key")
+        except (
+            _FetchError,
+            TimeoutError,
+            httpx.HTTPError,
+            httpx.InvalidURL,
+            ValueError,
+            RecursionError,
+        ) as failure:
+            self.failure = str(failure) if isinstance(failure, _FetchError) else type(failure).__name__
+            log.warning("signing_keys_fetch_failed", provider=self.provider.name, reason=self.failure, age=self.age)
+            return
+        if keys.keys() != self._keys.keys():
+            log.info("signing_keys_changed", provider=self.provider.name, keys=len(keys))
+        self._keys, self._fetched_at, self.failure = keys, self._clock(), None
+        self._unknown.clear()
+
+    async def _discover(self) -> str:
+        document = await self._get(self.provider.discovery_url)
+        if document.get("issuer") != self.provider.issuer:  # OpenID Connect Discovery 1.0, section 4.3
+            raise _FetchError("discovery_issuer_differs")
+        url = document.get("jwks_uri")
+        plain = self.provider.discovery_url.startswith("http:")  # only settings for a local machine allow that
+        if not isinstance(url, str) or not url.startswith(("https://", "http://") if plain else "https://"):
+            raise _FetchError("discovery_jwks_uri_unfit")
+        return url
+
+    async def _get(self, url: str) -> dict[str, object]:
+        async with self._client.stream("GET", url, headers=_HEADERS) as reply:
+            if reply.status_code != 200:
+                raise _FetchError(f"status_{reply.status_code}")
+            content = bytearray()
+            async for chunk in reply.aiter_bytes(65_536):  # decompressed: a small bomb must not become a large body
+                content += chunk
+                if len(content) > MAX_BYTES:
+                    raise _FetchError("too_large")
+        return json_object(bytes(content))

@@ -1,0 +1,83 @@
+"""Readers for hostile JSON and base64url: one meaning per text, or none."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from typing import Any, NoReturn
+
+_BASE64URL = re.compile(r"[A-Za-z0-9_-]+\Z")
+_MAX_DEPTH = 16
+_MAX_DIGITS = 20
+
+
+def unbase64url(text: object) -> bytes:
+    """Decode base64url without padding (RFC 7515, section 2), canonical form only.
+
+    Raises:
+        ValueError: Another alphabet, padding, or unused bits that are not zero: two texts would mean the same bytes.
+    """
+    if not isinstance(text, str) or not _BASE64URL.match(text):
+        raise ValueError("not base64url")
+    raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    if base64.urlsafe_b64encode(raw).rstrip(b"=").decode() != text:
+        raise ValueError("not canonical base64url")
+    return raw
+
+
+def json_object(raw: bytes) -> dict[str, Any]:
+    """Parse a JSON object whose members are unique and whose numbers are finite and of sane length.
+
+    Args:
+        raw: UTF-8 text; the caller has bounded its length.
+
+    Raises:
+        ValueError: Anything else, excessive nesting included.
+    """
+    # Bounded before parsing: the parser recurses, and its limit is the interpreter's.
+    depth = deepest = 0
+    for byte in raw:
+        if byte in b"[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif byte in b"]}":
+            depth -= 1
+    if deepest > _MAX_DEPTH:
+        raise ValueError("nested too deeply")
+    value = json.loads(
+        raw.decode("utf-8"),
+        object_pairs_hook=_unique,
+        parse_constant=_no_constant,
+        parse_int=_int,
+        parse_float=_float,
+    )
+    if not isinstance(value, dict):
+        raise ValueError("not an object")
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("duplicate member")
+    return found
+
+
+def _no_constant(_: str) -> NoReturn:
+    raise ValueError("not a JSON number")
+
+
+def _int(text: str) -> int:
+    if len(text) > _MAX_DIGITS:
+        raise ValueError("number too long")
+    return int(text)
+
+
+def _float(text: str) -> float:
+    if len(text) > 2 * _MAX_DIGITS:
+        raise ValueError("number too long")
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise ValueError("number too large")
+    return value

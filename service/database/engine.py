@@ -1,0 +1,149 @@
+"""The connection to PostgreSQL: verified TLS, bounded waits, a password that may rotate, a login that may not roam."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import asyncpg
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from service.errors import SECRETS_DOWN, ApiError
+from service.log import get_logger
+from service.secrets import Secrets, login
+from service.settings import Settings
+
+CONNECT_TIMEOUT = 5.0  # seconds; asyncpg's own default is 60
+COMMAND_TIMEOUT = 15.0  # seconds; without it, nothing bounds a wait for a server that hangs
+POOL_TIMEOUT = 5.0  # seconds to wait for a free connection
+_SERVER_SETTINGS = {
+    "application_name": "signalbox",
+    "statement_timeout": "10000",  # milliseconds, like the two below; the server gives up before the client does
+    "lock_timeout": "3000",
+    "idle_in_transaction_session_timeout": "10000",
+}
+_WRONG_LOGIN = (asyncpg.InvalidPasswordError, asyncpg.InvalidAuthorizationSpecificationError)
+
+log = get_logger(__name__)
+
+
+class RoamingLoginError(Exception):
+    """The login may bypass row level security: with it, every tenant's rows would be one query away."""
+
+
+class _PinnedName(ssl.SSLContext):
+    """Verifies the certificate against a fixed name, whatever host is dialled (a forwarder, a proxy).
+
+    asyncpg has no parameter for it, and the alternative, not checking the name, would accept any server of that CA.
+    """
+
+    server_name: str
+
+    def wrap_bio(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLObject:
+        return super().wrap_bio(incoming, outgoing, server_side, self.server_name, session)
+
+
+class Connector:
+    """Opens connections as one login.
+
+    Args:
+        settings: Address and TLS.
+        secrets: Where the login's password is, when a secret is named.
+        secret_id: Which secret; None takes the login from the address.
+        confined: Refuse a login that row level security does not bind. Migrations need another kind.
+    """
+
+    def __init__(self, settings: Settings, secrets: Secrets, secret_id: str | None, *, confined: bool = True) -> None:
+        parts = urlsplit(settings.database_url.get_secret_value())
+        self._secrets = secrets
+        self._secret_id = secret_id
+        self._confined = confined
+        self._options: dict[str, Any] = {
+            "host": parts.hostname,
+            "port": parts.port or 5432,
+            "database": unquote(parts.path[1:]),
+            "user": unquote(parts.username or ""),
+            "password": unquote(parts.password or "") or None,
+            "ssl": _tls(settings) if parse_qs(parts.query)["sslmode"] == ["verify-full"] else False,
+            "timeout": CONNECT_TIMEOUT,
+        }
+
+    async def connect(self, **options: Any) -> asyncpg.Connection:
+        """Open a connection.
+
+        Args:
+            options: For ``asyncpg.connect``; they win over what the settings say.
+
+        Raises:
+            RoamingLoginError: The login is not confined.
+            ApiError: SYS_004 when the password cannot be read.
+            OSError: Also asyncpg's and ssl's errors: the server cannot be reached or refuses.
+        """
+        connection = await self._open(options)
+        try:
+            if self._confined and await connection.fetchval(
+                "select rolsuper or rolbypassrls from pg_roles where rolname = current_user"
+            ):
+                log.critical("database_login_roams")
+                raise RoamingLoginError
+        except BaseException:
+            connection.terminate()
+            raise
+        return connection
+
+    async def _open(self, options: dict[str, Any]) -> asyncpg.Connection:
+        if self._secret_id is None:
+            return await asyncpg.connect(**{**self._options, **options})
+        named = login(await self._secrets.text(self._secret_id))
+        try:
+            return await asyncpg.connect(**{**self._options, **named, **options})
+        except _WRONG_LOGIN:  # rotated since we read it
+            named = login(await self._secrets.text(self._secret_id, refresh=True))
+            return await asyncpg.connect(**{**self._options, **named, **options})
+
+
+def create_engine(settings: Settings, connector: Connector) -> AsyncEngine:
+    """The pool that requests share; no connection is opened before the first is needed.
+
+    Args:
+        settings: Pool size and overflow, in connections.
+        connector: Opens each connection, so that each sees the password of the day.
+    """
+
+    async def connect() -> asyncpg.Connection:
+        return await connector.connect(command_timeout=COMMAND_TIMEOUT, server_settings=_SERVER_SETTINGS)
+
+    return create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=connect,
+        pool_size=settings.database_pool_size,
+        max_overflow=settings.database_max_overflow,
+        pool_timeout=POOL_TIMEOUT,
+        pool_pre_ping=True,
+        pool_recycle=1800,
+        pool_reset_on_return="rollback",
+    )
+
+
+def _tls(settings: Settings) -> ssl.SSLContext:
+    """TLS 1.2 or newer, certificate and name verified: PostgreSQL's ``sslmode=verify-full``."""
+    name = settings.database_tls_server_name or urlsplit(settings.database_url.get_secret_value()).hostname
+    context = _PinnedName(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.server_name = name or ""
+    if settings.database_ca_file is None:
+        context.load_default_certs()
+    else:
+        try:
+            context.load_verify_locations(settings.database_ca_file)
+        except (OSError, ssl.SSLError) as failure:
+            raise ApiError(SECRETS_DOWN, "ca_file") from failure
+    return context

@@ -1,0 +1,58 @@
+"""Which revision of the schema this code expects, and how what is applied compares with it."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+
+VERSION_SCHEMA = "migrations"
+VERSION_TABLE = "alembic_version"
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """The revisions in the migrations folder.
+
+    Attributes:
+        heads: The newest.
+        known: All of them.
+    """
+
+    heads: frozenset[str]
+    known: frozenset[str]
+
+    def satisfied_by(self, applied: frozenset[str]) -> bool:
+        """Whether this code can work on a schema.
+
+        A revision that we do not know was applied by newer code during its roll-out: additive by our rules, so this
+        replica goes on serving until it is replaced.
+
+        Args:
+            applied: Revisions in the version table.
+        """
+        return bool(applied) and (self.heads <= applied or not applied <= self.known)
+
+
+def folder() -> Path:
+    """Where the migrations are, in a checkout and in an image.
+
+    Raises:
+        RuntimeError: They were not installed.
+    """
+    spec = importlib.util.find_spec("migrations")
+    if spec is None or spec.origin is None:
+        raise RuntimeError("the package 'migrations' is not installed beside 'service'")
+    return Path(spec.origin).parent
+
+
+def expected() -> Expected:
+    """Read the migrations folder; takes tens of milliseconds, so once per process."""
+    from alembic.config import Config  # the service itself needs Alembic for this alone
+    from alembic.script import ScriptDirectory
+
+    config = Config()
+    config.set_main_option("script_location", str(folder()))
+    config.set_main_option("path_separator", "os")
+    script = ScriptDirectory.from_config(config)
+    return Expected(frozenset(script.get_heads()), frozenset(r.revision for r in script.walk_revisions()))

@@ -1,0 +1,188 @@
+"""The error registry: one row per code.
+
+The exception a module raises, the JSON a client gets, the OpenAPI schema and docs/ERROR_CODES.md all come from
+``ERRORS``. A row's texts are fixed: nothing a caller sent, and nothing a library said, ever reaches a client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+from starlette.responses import JSONResponse
+
+RETRY_AFTER_SECONDS = 5
+_REALM = 'Bearer realm="signalbox"'
+
+
+@dataclass(frozen=True, slots=True)
+class Error:
+    """One row of the registry.
+
+    Attributes:
+        code: Stable identifier; clients may branch on it. Never reused for another cause.
+        status: HTTP status.
+        message: What kind of failure this is.
+        detail: What exactly was wrong, in general words.
+        oauth: ``error`` attribute of ``WWW-Authenticate`` (RFC 6750, section 3.1); None leaves it out, as that
+            section asks for when a request carries no credentials at all.
+        action: What the reader of docs/ERROR_CODES.md should do.
+    """
+
+    code: str
+    status: int
+    message: str
+    detail: str
+    action: str
+    oauth: str | None = None
+
+
+def _token(code: str, detail: str, action: str) -> Error:
+    return Error(code, 401, "Invalid token", detail, action, oauth="invalid_token")
+
+
+def _tenant(code: str, detail: str, action: str) -> Error:
+    return Error(code, 403, "Tenant refused", detail, action, oauth="insufficient_scope")
+
+
+def _down(code: str, detail: str, action: str) -> Error:
+    return Error(code, 503, "Service unavailable", detail, action)
+
+
+_SIGN_IN = "Sign in again for a fresh token."
+_PROVIDER = "Compare the provider's settings with docs/AUTH_CONFIGURATION.md."
+
+TOKEN_EXPIRED = _token("AUTH_001", "Token expired", _SIGN_IN)
+TOKEN_MALFORMED = _token("AUTH_002", "Token is not a well-formed JWT", "Send the access token exactly as issued.")
+TOKEN_HEADER = _token("AUTH_003", "Token header is not acceptable", "Use an asymmetric algorithm the provider allows.")
+TOKEN_ISSUER = _token("AUTH_004", "Issuer is not known here", _PROVIDER)
+TOKEN_KEY = _token("AUTH_005", "Signing key is not known", _SIGN_IN)
+TOKEN_SIGNATURE = _token("AUTH_006", "Signature does not verify", _SIGN_IN)
+TOKEN_AUDIENCE = _token("AUTH_007", "Token is not meant for this API", _PROVIDER)
+TOKEN_KIND = _token("AUTH_008", "This kind of token is not accepted", "Send the access token, not the ID token.")
+TOKEN_CLAIM = _token("AUTH_009", "A required claim is missing or malformed", _PROVIDER)
+TOKEN_EARLY = _token("AUTH_010", "Token is not valid yet", "Check the clocks of client and provider.")
+TOKEN_LIFETIME = _token("AUTH_011", "Token lives longer than 60 minutes", "Shorten the provider's token lifetime.")
+TOKEN_BOUND = _token("AUTH_012", "Sender-constrained tokens are not supported", "Ask the provider for bearer tokens.")
+CREDENTIALS_MISSING = Error(
+    "AUTH_020",
+    401,
+    "Authentication required",
+    "No bearer token was sent",
+    "Send Authorization: Bearer <token>.",
+)
+CREDENTIALS_SCHEME = Error(
+    "AUTH_021",
+    401,
+    "Authentication required",
+    "Authorization header is not a bearer token",
+    "Send Authorization: Bearer <token>.",
+    oauth="invalid_token",
+)
+CREDENTIALS_TWICE = Error(
+    "AUTH_022",
+    400,
+    "Invalid request",
+    "More than one Authorization header",
+    "Send exactly one.",
+    oauth="invalid_request",
+)
+TENANT_MISSING = _tenant("AUTH_030", "Token carries no tenant", "Have the provider add the tenant claim.")
+TENANT_MALFORMED = _tenant("AUTH_031", "Tenant claim is malformed", "Check what the provider writes into the claim.")
+TENANT_AMBIGUOUS = _tenant("AUTH_032", "Token names more than one tenant", "Have the provider send one tenant claim.")
+TENANT_FORBIDDEN = _tenant("AUTH_033", "Issuer may not speak for this tenant", "See IDP__<NAME>__TENANTS.")
+
+NOT_FOUND = Error("REQ_001", 404, "Not found", "There is nothing here", "Check the address.")
+METHOD_NOT_ALLOWED = Error("REQ_002", 405, "Method not allowed", "See the Allow header", "Use an allowed method.")
+INVALID_REQUEST = Error("REQ_003", 422, "Invalid request", "The request does not fit the schema", "See /openapi.json.")
+TOO_LARGE = Error("REQ_004", 413, "Content too large", "The request body is over the limit", "Send less at once.")
+BAD_REQUEST = Error("REQ_005", 400, "Bad request", "The request could not be read", "Check its syntax.")
+UNSUPPORTED_MEDIA = Error("REQ_006", 415, "Unsupported media type", "Content-Type is not accepted", "See the schema.")
+ORIGIN_REFUSED = Error("REQ_007", 400, "Origin refused", "This origin may not call the API", "See ALLOWED_ORIGINS.")
+CONFLICT = Error("REQ_008", 409, "Conflict", "The change collides with what is stored", "Read again, then retry.")
+HEADERS_TOO_LARGE = Error("REQ_009", 431, "Header fields too large", "The headers are over the limit", "Send less.")
+
+INTERNAL = Error(
+    "SYS_001", 500, "Internal error", "Something failed on our side", "Report the X-Request-ID of the answer."
+)
+DATABASE_DOWN = _down("SYS_002", "The database cannot be reached", "Retry after the given time.")
+KEYS_DOWN = _down("SYS_003", "The issuer's signing keys cannot be fetched", "Retry after the given time.")
+SECRETS_DOWN = _down("SYS_004", "The secrets store cannot be reached", "Retry after the given time.")
+NOT_READY = _down("SYS_005", "A dependency is not ready", "See the checks beside the error.")
+
+ERRORS: Mapping[str, Error] = {row.code: row for row in list(globals().values()) if isinstance(row, Error)}
+
+
+class ApiError(Exception):
+    """A failure with a row in the registry.
+
+    Args:
+        error: The row.
+        reason: A short code for the log where the row alone is too coarse; never holds input.
+        headers: Response headers beyond those the status asks for.
+    """
+
+    def __init__(self, error: Error, reason: str | None = None, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(error.code)
+        self.error = error
+        self.reason = reason
+        self.headers = dict(headers or {})
+
+
+class ErrorBody(BaseModel):
+    """What went wrong."""
+
+    code: str
+    message: str
+    detail: str
+
+
+class ErrorResponse(BaseModel):
+    """The one shape every error has."""
+
+    error: ErrorBody
+
+
+def body(error: Error) -> dict[str, dict[str, str]]:
+    """The JSON object that stands for a row."""
+    return {"error": {"code": error.code, "message": error.message, "detail": error.detail}}
+
+
+def response(error: Error, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """The response that stands for a row.
+
+    401 and 403 carry ``WWW-Authenticate`` (RFC 6750, section 3); 503 carries ``Retry-After`` (RFC 9110, 10.2.3).
+
+    Args:
+        error: The row.
+        headers: More headers; they win over those set here.
+    """
+    extra: dict[str, str] = {}
+    if error.status == 401 or error.oauth:
+        parts = [_REALM]
+        if error.oauth:
+            parts += [f'error="{error.oauth}"', f'error_description="{error.detail}"']
+        extra["WWW-Authenticate"] = ", ".join(parts)
+    if error.status == 503:
+        extra["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return JSONResponse(body(error), error.status, headers=extra | dict(headers or {}))
+
+
+def openapi_responses(errors: Iterable[Error]) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI ``responses`` for the rows a route can answer, an example each.
+
+    Args:
+        errors: The rows, in the order in which they are to be listed.
+    """
+    found: dict[int | str, dict[str, Any]] = {}
+    for error in errors:
+        entry = found.setdefault(
+            error.status,
+            {"model": ErrorResponse, "description": "", "content": {"application/json": {"examples": {}}}},
+        )
+        examples = entry["content"]["application/json"]["examples"]
+        examples[error.code] = {"summary": error.detail, "value": body(error)}
+        entry["description"] = "; ".join(f"{code}: {row['summary']}" for code, row in examples.items())
+    return found

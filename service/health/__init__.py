@@ -1,0 +1,1 @@
+"""Whether the process lives, may be sent requests, and which build it is."""

@@ -1,0 +1,79 @@
+"""Health routes: liveness touches nothing, readiness answers in under 100 ms whatever hangs, status names the build."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any, Literal
+
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from service import __version__, errors
+from service.errors import ErrorBody, body, openapi_responses
+from service.routing import Router
+
+router = Router(public=True, prefix="/api/v1/health", tags=["health"])
+_STARTED = time.monotonic()
+
+
+class Live(BaseModel):
+    """The process serves."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Ready(BaseModel):
+    """What this replica depends on: ``ok`` or one word that says why not."""
+
+    status: Literal["ok"] = "ok"
+    checks: dict[str, str]
+
+
+class NotReady(BaseModel):
+    """As ``Ready``, beside the error."""
+
+    error: ErrorBody
+    checks: dict[str, str]
+
+
+class Status(BaseModel):
+    """Which build runs where, and since when."""
+
+    version: str
+    commit: str
+    environment: str
+    uptime_seconds: int
+
+
+_NOT_READY = openapi_responses([errors.NOT_READY])
+_NOT_READY[503]["model"] = NotReady
+
+
+@router.get("/live")
+async def live() -> Live:
+    """Answer while the process serves."""
+    return Live()
+
+
+@router.get("/ready", response_model=Ready, responses=_NOT_READY)
+async def ready(request: Request) -> Any:
+    """Whether to send requests here."""
+    checks: dict[str, str] = await request.app.state.readiness()
+    if all(word in ("ok", "stale") for word in checks.values()):
+        return Ready(checks=checks)
+    headers = {"Retry-After": str(errors.RETRY_AFTER_SECONDS)}
+    return JSONResponse({**body(errors.NOT_READY), "checks": checks}, 503, headers=headers)
+
+
+@router.get("/status")
+async def status(request: Request) -> Status:
+    """Which build this is."""
+    return Status(
+        version=__version__,
+        # Railway names the commit it built from: docs.railway.com/reference/variables
+        commit=os.environ.get("RAILWAY_GIT_COMMIT_SHA", "unknown")[:40],
+        environment=request.app.state.settings.environment,
+        uptime_seconds=int(time.monotonic() - _STARTED),
+    )

@@ -1,0 +1,164 @@
+"""The one middleware: request id, log context, security headers, CORS, access line, and the last line of defence."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service import errors
+from service.log import get_logger, log_context
+
+log = get_logger(__name__)
+
+# Hexadecimal with dashes: every usual generator fits, and a name or a number of a patient does not.
+_REQUEST_ID = re.compile(r"[0-9A-Fa-f-]{16,64}\Z")
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}\Z")  # W3C Trace Context, 3.2
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_LOCAL_ORIGIN = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?"
+
+# OWASP REST Security Cheat Sheet, "Security Headers": for an API that answers data, never pages.
+_SECURITY_HEADERS: Sequence[tuple[str, str]] = (
+    ("Cache-Control", "no-store"),
+    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Strict-Transport-Security", "max-age=31536000; includeSubDomains"),
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "DENY"),
+)
+
+
+class _Cors(CORSMiddleware):
+    """Starlette's CORS, refusing a preflight in our own error shape."""
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        answer = super().preflight_response(request_headers)
+        return answer if answer.status_code < 400 else errors.response(errors.ORIGIN_REFUSED, {"Vary": "Origin"})
+
+
+class RequestMiddleware:
+    """Wraps the whole application.
+
+    Args:
+        app: What it wraps.
+        allowed_origins: Exact origins that may call with credentials.
+        local_origins: Whether pages served from this machine may too, on any port (development).
+        max_body_bytes: Largest request body, declared or counted.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, allowed_origins: Sequence[str], local_origins: bool, max_body_bytes: int
+    ) -> None:
+        self.app = app
+        self._max_body_bytes = max_body_bytes
+        self._cors = _Cors(
+            self._guarded,
+            allow_origins=allowed_origins,
+            allow_origin_regex=_LOCAL_ORIGIN if local_origins else None,
+            allow_credentials=True,
+            allow_methods=("GET", "POST", "PUT", "PATCH", "DELETE"),
+            allow_headers=("Authorization", "Content-Type", "X-Request-ID", "traceparent", "tracestate"),
+            expose_headers=("X-Request-ID", "Retry-After", "WWW-Authenticate"),
+            max_age=600,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+            return
+        if scope["type"] != "http":  # nothing here speaks WebSocket, and the gate guards HTTP alone
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        started = time.perf_counter()
+        context = _context(scope)
+        token = log_context.set(context)
+        # The gate adds tenant and user to the context of the request; the access line reads them from there.
+        final: dict[str, Any] = {"status": 500, "context": context}
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                final["status"] = message["status"]
+                final["context"] = log_context.get()
+                headers = MutableHeaders(scope=message)
+                for name, value in _SECURITY_HEADERS:
+                    headers.setdefault(name, value)
+                headers["X-Request-ID"] = context["request_id"]
+            await send(message)
+
+        try:
+            await self._cors(scope, receive, send_with_headers)
+        finally:
+            log_context.set(final["context"])
+            log.info(
+                "request",
+                method=scope["method"] if scope["method"] in _METHODS else "OTHER",
+                route=getattr(scope.get("route"), "path_format", None),  # the template: a path may name a patient
+                status=final["status"],
+                duration_ms=round((time.perf_counter() - started) * 1000, 2),
+            )
+            log_context.reset(token)
+
+    async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Whatever fails beneath, the client gets a row of the registry and the log gets the cause."""
+        begun = False
+
+        async def watch(message: Message) -> None:
+            nonlocal begun
+            begun = begun or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            if _declared_length(scope) > self._max_body_bytes:
+                await errors.response(errors.TOO_LARGE, {"Connection": "close"})(scope, receive, watch)
+            else:
+                await self.app(scope, _bounded(receive, self._max_body_bytes), watch)
+        except ClientDisconnect:
+            log.info("client_disconnected")
+        except Exception as failure:
+            log.error("unhandled_exception", exc_info=failure)
+            if not begun:
+                await errors.response(errors.INTERNAL)(scope, receive, send)
+            else:
+                raise  # half an answer is out: the server must cut the connection, or the client takes it for whole
+
+
+def _declared_length(scope: Scope) -> int:
+    text = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
+    return int(text[:19]) if text.isdigit() else 0  # no body has more digits, and int() has a limit of its own
+
+
+def _bounded(receive: Receive, limit: int) -> Receive:
+    """Starlette's own limit answers in plain text, and past the handlers that know our error shape."""
+    total = 0
+
+    async def counted() -> Message:
+        nonlocal total
+        message = await receive()
+        total += len(message.get("body", b""))
+        if total > limit:
+            raise HTTPException(413)  # the framework turns any other exception of a body into a 400
+        return message
+
+    return counted
+
+
+def _context(scope: Scope) -> Mapping[str, str]:
+    found: dict[str, str] = {}
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _REQUEST_ID.match(text := value.decode("latin-1")):
+            found["request_id"] = text
+        elif name == b"traceparent" and (match := _TRACEPARENT.match(value.decode("latin-1"))):
+            found["trace_id"] = match[1]
+        elif name == b"x-railway-request-id" and len(value) <= 64 and value.isalnum():
+            found["railway_request_id"] = value.decode("latin-1")
+    found.setdefault("request_id", uuid.uuid4().hex)
+    return found

@@ -1,0 +1,333 @@
+"""Every environment variable the service reads, validated together.
+
+This module is the one place that knows them. ``.env.example``, the Railway environment and the reference part of
+docs/DEPLOYMENT.md are generated from the fields below. A wrong value is refused at start, all problems in one message;
+values themselves are never repeated, because some of them are secret.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+
+from service.tenancy import TenantId
+
+_IDP_VARIABLE = re.compile(r"IDP__([A-Z0-9]+(?:_[A-Z0-9]+)*)__([A-Z_]+)\Z")
+_LOOPBACK = ("localhost", "127.0.0.1", "[::1]", "::1")
+_PROVIDER_LIMIT = 50
+
+
+class SettingsError(Exception):
+    """The environment is not fit to start from; the text lists every problem."""
+
+
+def _url(value: str) -> str:
+    parts = urlsplit(value)
+    local = parts.scheme == "http" and (parts.hostname or "") in _LOOPBACK
+    if not parts.hostname or parts.username or parts.fragment or not (parts.scheme == "https" or local):
+        raise ValueError("must be an https address (http only on this machine), without credentials or fragment")
+    return value
+
+
+def _origin(value: str) -> str:
+    parts = urlsplit(_url(value))
+    if value != f"{parts.scheme}://{parts.netloc}" or value != value.lower() or "*" in value:
+        raise ValueError("must be an exact origin: scheme://host[:port] in lower case, no path, no wildcard")
+    return value
+
+
+def _split(value: object) -> object:
+    return tuple(part for part in (p.strip() for p in value.split(",")) if part) if isinstance(value, str) else value
+
+
+def _database_url(value: SecretStr) -> SecretStr:
+    parts = urlsplit(value.get_secret_value())
+    options = parse_qs(parts.query)
+    if parts.scheme not in ("postgresql", "postgres") or not parts.hostname or len(parts.path) < 2:
+        raise ValueError("must be postgresql://user@host:port/database?sslmode=...")
+    if options.get("sslmode", [""])[-1] not in ("verify-full", "disable") or set(options) - {"sslmode"}:
+        raise ValueError("takes one option, sslmode=verify-full (or disable, in development)")
+    return value
+
+
+def _tenant_ids(value: tuple[str, ...]) -> tuple[TenantId, ...]:
+    return tuple(TenantId.parse(item) for item in value)
+
+
+Url = Annotated[str, AfterValidator(_url)]
+Origin = Annotated[str, AfterValidator(_origin)]
+Listed = BeforeValidator(_split)
+Environment = Literal["development", "staging", "production"]
+
+
+class ProviderSettings(BaseModel):
+    """One identity provider: the group ``IDP__<NAME>__...``; ``<NAME>`` in lower case is its name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["cognito", "oidc"] = Field(description="Which preset describes it.", examples=["cognito"])
+    issuer: Url = Field(
+        description="Its `iss`, compared to the letter.",
+        examples=["https://cognito-idp.us-east-1.amazonaws.com/us-east-1_EXAMPLE"],
+    )
+    client_id: Annotated[tuple[str, ...], Listed] = Field(
+        default=(),
+        description="Client ids whose tokens are accepted, separated by commas.",
+        examples=["1h57kf5cpq17m0"],
+    )
+    audience: str | None = Field(
+        default=None,
+        description="Our identifier in `aud`.",
+        examples=["https://api.example.com"],
+        min_length=1,
+    )
+    jwks_url: Url | None = Field(
+        default=None,
+        description="Where its keys are, only where that differs from what the issuer implies.",
+        examples=["https://idp.example.com/keys"],
+    )
+    discovery_url: Url | None = Field(
+        default=None,
+        description="Its OpenID configuration, only where that differs from what the issuer implies.",
+        examples=["https://idp.example.com/.well-known/openid-configuration"],
+    )
+    tenant_claim: str | None = Field(
+        default=None,
+        description="The one claim that holds the tenant (default: tenant_id or organization_id, which must agree).",
+        examples=["tenant_id"],
+        min_length=1,
+    )
+    tenants: Annotated[tuple[str, ...], Listed, AfterValidator(_tenant_ids)] = Field(
+        default=(),
+        description="The tenants it may speak for, separated by commas (empty: all).",
+        examples=["acme,globex"],
+    )
+
+
+class Settings(BaseModel):
+    """The environment of one process."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    environment: Environment = Field(description="How strict to be.", examples=["production"])
+    host: str = Field(default="0.0.0.0", description="Address to listen on.", examples=["127.0.0.1"])  # noqa: S104
+    port: int = Field(default=8000, ge=1, le=65535, description="Port to listen on.", examples=["8000"])
+    public_url: Origin = Field(
+        description="Origin under which clients reach the API.", examples=["https://api.example.com"]
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="Least severe level that is logged.", examples=["INFO"]
+    )
+    allowed_origins: Annotated[tuple[Origin, ...], Listed] = Field(
+        default=(),
+        description="Front-end origins allowed to call with credentials, separated by commas.",
+        examples=["https://app.example.com"],
+    )
+    max_body_bytes: int = Field(
+        default=1_048_576,
+        ge=1024,
+        le=104_857_600,
+        description="Largest request body, in bytes.",
+        examples=["1048576"],
+    )
+    database_url: Annotated[SecretStr, AfterValidator(_database_url)] = Field(
+        description="PostgreSQL address of the application login; without a password in production.",
+        examples=["postgresql://signalbox_app@db.example.com:5432/signalbox?sslmode=verify-full"],
+    )
+    database_secret_id: str | None = Field(
+        default=None,
+        description="Secrets Manager entry with the application login's username and password.",
+        examples=["signalbox/production/database-app"],
+    )
+    database_migration_secret_id: str | None = Field(
+        default=None,
+        description="Secrets Manager entry of the login that migrates (default: the application's own).",
+        examples=["signalbox/production/database-master"],
+    )
+    database_tls_server_name: str | None = Field(
+        default=None,
+        description="Name in the server's certificate, where it differs from the host that is dialled.",
+        examples=["db.abc.us-east-1.rds.amazonaws.com"],
+    )
+    database_ca_file: Path | None = Field(
+        default=None,
+        description="CA certificates to verify the database with (PEM).",
+        examples=["/app/rds-ca.pem"],
+    )
+    database_pool_size: int = Field(
+        default=10, ge=1, le=20, description="Connections kept open to the database.", examples=["10"]
+    )
+    database_max_overflow: int = Field(
+        default=10, ge=0, le=20, description="Connections opened beyond the pool under load.", examples=["10"]
+    )
+    aws_region: str | None = Field(default=None, description="AWS region.", examples=["us-east-1"])
+    aws_endpoint_url: Url | None = Field(
+        default=None, description="A local AWS; development only.", examples=["http://127.0.0.1:4566"]
+    )
+    secrets_prefix: str | None = Field(
+        default=None, description="Where this stage's secrets are named.", examples=["signalbox/production"]
+    )
+    s3_bucket_name: str | None = Field(default=None, description="Bucket for documents.", examples=["documents-bucket"])
+    kms_key_id: str | None = Field(
+        default=None,
+        description="KMS key that protects stored data.",
+        examples=["arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"],
+    )
+    idp: dict[str, ProviderSettings] = Field(
+        min_length=1,
+        max_length=_PROVIDER_LIMIT,
+        description="Identity providers.",
+        examples=[{"cognito": {"kind": "cognito", "issuer": "https://idp.example.com", "client_id": "example"}}],
+    )
+
+    @property
+    def development(self) -> bool:
+        """Whether this process runs on a developer's machine."""
+        return self.environment == "development"
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One environment variable as documents and templates show it.
+
+    Attributes:
+        name: As in the environment; ``IDP__<NAME>__`` stands for each provider's group.
+        description: What it means.
+        example: A value that passes.
+        default: What holds when it is not set; None when there is no default.
+        required: Whether the service refuses to start without it.
+    """
+
+    name: str
+    description: str
+    example: str
+    default: str | None
+    required: bool
+
+
+def variables() -> Iterator[Variable]:
+    """Every variable there is, in the order of the fields."""
+    for name, field in Settings.model_fields.items():
+        if name != "idp":
+            yield _variable(name.upper(), field)
+    for name, field in ProviderSettings.model_fields.items():
+        yield _variable(f"IDP__<NAME>__{name.upper()}", field)
+
+
+def _variable(name: str, field: FieldInfo) -> Variable:
+    default = None if field.is_required() or field.default in (None, ()) else str(field.default)
+    return Variable(name, field.description or "", str((field.examples or [""])[0]), default, field.is_required())
+
+
+def load(environ: Mapping[str, str]) -> Settings:
+    """Read and check the environment.
+
+    An empty variable counts as not set: that is how platforms hand over what was left blank.
+
+    Args:
+        environ: Usually ``os.environ``. Variables of others are ignored.
+
+    Raises:
+        SettingsError: One message with all problems, none of which repeats a value.
+    """
+    raw: dict[str, Any] = {
+        name: environ[name.upper()] for name in Settings.model_fields if name != "idp" and environ.get(name.upper())
+    }
+    raw["idp"] = {}
+    for variable, value in environ.items():
+        if value and (match := _IDP_VARIABLE.match(variable)):
+            raw["idp"].setdefault(match[1].lower(), {})[match[2].lower()] = value
+    problems: list[str] = []
+    try:
+        settings = Settings.model_validate(raw)
+    except ValidationError as failure:
+        problems = [_explain(error) for error in failure.errors(include_input=False, include_url=False)]
+        settings = _mended(raw, failure)
+    unreported = (p for p in _unsafe(settings) if not any(q.startswith(p.split(" ", 1)[0] + " ") for q in problems))
+    problems += unreported
+    if problems:
+        listed = "\n".join(f"  {problem}" for problem in problems)
+        raise SettingsError(
+            f"The environment is not fit to start from:\n{listed}\nSee .env.example for every variable."
+        )
+    return settings
+
+
+def _name(location: tuple[int | str, ...]) -> tuple[str, FieldInfo | None]:
+    if location[0] != "idp":
+        return str(location[0]).upper(), Settings.model_fields.get(str(location[0]))
+    if len(location) < 3:
+        return "IDP__<NAME>__ISSUER", ProviderSettings.model_fields["issuer"]
+    return f"IDP__{location[1]}__{location[2]}".upper(), ProviderSettings.model_fields.get(str(location[2]))
+
+
+def _explain(error: Any) -> str:
+    name, field = _name(error["loc"])
+    if field is None:
+        return f"{name} is not a variable of this service"
+    example = f" (example: {(field.examples or [''])[0]})"
+    if error["type"] == "missing" or error["loc"] == ("idp",):
+        return f"{name} is required{example}"
+    options = get_args(field.annotation)
+    if error["type"] == "literal_error" and options:
+        return f"{name} must be one of {', '.join(map(str, options))}{example}"
+    return f"{name} {error['msg'].removeprefix('Value error, ')}{example}"
+
+
+def _mended(raw: dict[str, Any], failure: ValidationError) -> Settings:
+    """The settings with each bad value replaced by its example, so that the rules below still judge the good ones."""
+    mended: dict[str, Any] = {**raw, "idp": {name: dict(group) for name, group in raw["idp"].items()}}
+    for error in failure.errors(include_input=False, include_url=False):
+        location, (_, field) = error["loc"], _name(error["loc"])
+        if location[0] != "idp":
+            mended[str(location[0])] = (field.examples or [None])[0] if field else None
+        elif len(location) > 2 and field is None:
+            mended["idp"][location[1]].pop(location[2])
+        elif len(location) > 2 and field is not None:
+            mended["idp"][location[1]][location[2]] = (field.examples or [None])[0]
+        else:
+            mended["idp"] = (Settings.model_fields["idp"].examples or [{}])[0]
+    return Settings.model_validate(mended)
+
+
+def _unsafe(settings: Settings) -> Iterator[str]:
+    """What is well-formed but must not run: rules that hold always, outside development, and in production."""
+    issuers: set[str] = set()
+    for name, provider in settings.idp.items():
+        prefix = f"IDP__{name}__".upper()
+        if provider.issuer in issuers:
+            yield f"{prefix}ISSUER is another provider's too: a token could not tell whose rules apply"
+        issuers.add(provider.issuer)
+        if not provider.client_id and not provider.audience:
+            yield f"{prefix}CLIENT_ID or {prefix}AUDIENCE is required: without either, tokens for others would pass"
+    if settings.development:
+        return
+    addresses = {"PUBLIC_URL": settings.public_url}
+    for name, provider in settings.idp.items():
+        for key in ("issuer", "jwks_url", "discovery_url"):
+            addresses[f"IDP__{name}__{key}".upper()] = getattr(provider, key) or ""
+    for variable, address in addresses.items():
+        if address.startswith("http:"):
+            yield f"{variable} must be https outside development (example: https://idp.example.com)"
+    if any(urlsplit(origin).hostname in _LOOPBACK for origin in settings.allowed_origins):
+        yield "ALLOWED_ORIGINS must not name this machine outside development (example: https://app.example.com)"
+    if settings.aws_endpoint_url:
+        yield "AWS_ENDPOINT_URL is for development only: unset it"
+    if settings.environment != "production":
+        return
+    if not settings.allowed_origins:
+        yield "ALLOWED_ORIGINS is required in production (example: https://app.example.com)"
+    database = urlsplit(settings.database_url.get_secret_value())
+    if parse_qs(database.query).get("sslmode") != ["verify-full"]:
+        yield "DATABASE_URL must say sslmode=verify-full in production (example: ...?sslmode=verify-full)"
+    if unquote(database.password or ""):
+        yield "DATABASE_URL must not hold a password in production: name it with DATABASE_SECRET_ID"
+    if not settings.database_secret_id:
+        yield "DATABASE_SECRET_ID is required in production (example: signalbox/production/database-app)"

@@ -1,0 +1,1 @@
+"""Notes: the smallest feature there is."""

@@ -1,0 +1,164 @@
+"""What an outage, an attack or a rotation at the provider does to callers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from service import errors
+from service.auth import keys
+from service.auth.keys import IssuerKeys, usable_keys
+from service.errors import ApiError
+from tests.service.test_tokens import provider_of
+from tests.support.issuer import Issuer, SigningKey
+
+pytestmark = pytest.mark.anyio
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def issuer_keys(issuer: Issuer, clock: Clock) -> AsyncIterator[IssuerKeys]:
+    async with httpx.AsyncClient() as client:
+        yield IssuerKeys(provider_of(issuer), client, clock)
+
+
+async def refused(issuer_keys: IssuerKeys, kid: str) -> errors.Error:
+    with pytest.raises(ApiError) as failure:
+        await issuer_keys.find(kid, "RS256")
+    return failure.value.error
+
+
+async def test_one_fetch_serves_many_callers(issuer: Issuer, issuer_keys: IssuerKeys) -> None:
+    issuer.delay = 0.1
+    await asyncio.gather(*(issuer_keys.find("k1", "RS256") for _ in range(50)))
+    assert issuer.fetches == 1
+
+
+async def test_unknown_key_ids_cause_one_fetch_per_cooldown(
+    issuer: Issuer, issuer_keys: IssuerKeys, clock: Clock
+) -> None:
+    await issuer_keys.find("k1", "RS256")
+    clock.now += keys.COOLDOWN + 1
+    for n in range(500):
+        assert await refused(issuer_keys, f"guess-{n}") == errors.TOKEN_KEY
+    assert issuer.fetches == 2
+    assert len(issuer_keys._unknown) <= 128
+
+
+async def test_a_rotation_is_picked_up_within_one_cooldown(
+    issuer: Issuer, issuer_keys: IssuerKeys, clock: Clock
+) -> None:
+    await issuer_keys.find("k1", "RS256")
+    issuer.keys = [SigningKey("k2").jwk()]
+    clock.now += keys.COOLDOWN
+    assert await issuer_keys.find("k2", "RS256")
+    assert await refused(issuer_keys, "k1") == errors.TOKEN_KEY
+
+
+async def test_known_keys_serve_through_an_outage_until_the_hard_age(
+    issuer: Issuer, issuer_keys: IssuerKeys, clock: Clock
+) -> None:
+    await issuer_keys.find("k1", "RS256")
+    issuer.answer = lambda: (500, b"")
+    clock.now += keys.HARD_AGE - 1
+    assert await issuer_keys.find("k1", "RS256")
+    clock.now += 2
+    assert await refused(issuer_keys, "k1") == errors.KEYS_DOWN
+    assert not issuer_keys.ready
+
+
+async def test_a_cold_start_without_the_provider_is_503_and_recovers(
+    issuer: Issuer, issuer_keys: IssuerKeys, clock: Clock
+) -> None:
+    issuer.answer = lambda: (500, b"")
+    assert await refused(issuer_keys, "k1") == errors.KEYS_DOWN
+    issuer.answer = None
+    clock.now += keys.COOLDOWN
+    assert await issuer_keys.find("k1", "RS256")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (200, b""),
+        (200, b"<html>"),
+        (200, b"[]"),
+        (200, b'{"keys": []}'),
+        (200, b'{"keys": "none"}'),
+        (200, b'{"keys": [1, null, {"kty": "oct", "k": "AAAA", "kid": "k1"}]}'),
+        (200, b'{"keys": [], "keys": []}'),
+        (200, b'{"x": "' + b"x" * 600_000 + b'"}'),
+        (200, b"[" * 100_000),
+        (302, b"http://127.0.0.1:1/elsewhere"),
+        (404, b"{}"),
+        (503, b"{}"),
+    ],
+)
+async def test_a_bad_answer_never_replaces_good_keys(
+    issuer: Issuer, issuer_keys: IssuerKeys, clock: Clock, answer: tuple[int, bytes]
+) -> None:
+    await issuer_keys.find("k1", "RS256")
+    issuer.answer = lambda: answer
+    clock.now += keys.COOLDOWN
+    assert await refused(issuer_keys, "new") == errors.TOKEN_KEY
+    assert issuer_keys.failure is not None
+    assert await issuer_keys.find("k1", "RS256")
+
+
+async def test_discovery_must_name_the_issuer_it_was_asked_for(issuer: Issuer, clock: Clock) -> None:
+    provider = provider_of(issuer, IDP__TEST__KIND="oidc", IDP__TEST__AUDIENCE="x")
+    async with httpx.AsyncClient() as client:
+        good = IssuerKeys(provider, client, clock)
+        assert await good.find("k1", "RS256")
+        issuer.answer = lambda: (200, json.dumps({"issuer": "https://x", "jwks_uri": f"{issuer.url}/keys"}).encode())
+        bad = IssuerKeys(provider, client, clock)
+        assert await refused(bad, "k1") == errors.KEYS_DOWN
+        assert bad.failure == "discovery_issuer_differs"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"use": "enc"},
+        {"key_ops": ["sign"]},
+        {"key_ops": "verify"},
+        {"alg": "RS512"},
+        {"alg": "HS256"},
+        {"kty": "EC"},
+        {"kty": "oct"},
+        {"d": "AAAA"},
+        {"n": "AQAB"},
+        {"n": 5},
+        {"e": None},
+        {"kid": 7},
+        {"kid": "x" * 300},
+    ],
+)
+def test_an_unfit_key_loses_itself_and_no_other(changes: dict[str, Any]) -> None:
+    good, unfit = SigningKey("good"), SigningKey("unfit")
+    table = usable_keys({"keys": [unfit.jwk(**changes), good.jwk()]}, frozenset({"RS256"}))
+    assert set(table) == {("good", "RS256")}
+
+
+def test_weak_and_ambiguous_keys_are_left_out() -> None:
+    weak, good, curve = SigningKey("weak", bits=1024), SigningKey("good"), SigningKey("curve", curve=True)
+    entries = [weak.jwk(), good.jwk(), curve.jwk(), curve.jwk(kid="p384", crv="P-384")]
+    assert set(usable_keys({"keys": entries}, frozenset({"RS256", "ES256"}))) == {("good", "RS256"), ("curve", "ES256")}
+    assert usable_keys({"keys": [good.jwk(), SigningKey("good").jwk()]}, frozenset({"RS256"})) == {}

@@ -1,0 +1,219 @@
+"""What every caller sees of every answer: its shape, its headers, its limits; with no database at all."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from fastapi import APIRouter, FastAPI
+
+from service.errors import ERRORS
+from service.routing import Router, refuse_ungated
+from tests.support.issuer import Issuer
+from tests.support.server import Server, free_port
+
+NO_DATABASE = f"postgresql://signalbox_app@127.0.0.1:{free_port()}/none?sslmode=disable"
+
+
+@pytest.fixture(scope="module")
+def module_issuer() -> Iterator[Issuer]:
+    with Issuer() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def server(module_issuer: Issuer) -> Iterator[Server]:
+    environment = {
+        **module_issuer.environment(),
+        "DATABASE_URL": NO_DATABASE,
+        "ALLOWED_ORIGINS": "https://app.example.com",
+        "MAX_BODY_BYTES": "2048",
+    }
+    with Server(environment, "tests.support.serve") as running:
+        yield running
+
+
+def test_it_serves_without_its_database(server: Server, module_issuer: Issuer) -> None:
+    assert server.get("/api/v1/health/live").json() == {"status": "ok"}
+    answer = server.get("/api/v1/auth/validate", module_issuer.token("acme", "alice"))
+    assert answer.status_code == 200
+    assert answer.json()["tenant"] == "acme"
+    assert answer.json()["subject"] == "alice"
+
+
+def test_a_route_that_needs_the_database_answers_503(server: Server, module_issuer: Issuer) -> None:
+    answer = server.get("/api/v1/notes", module_issuer.token())
+    assert answer.status_code == 503
+    assert answer.json()["error"]["code"] == "SYS_002"
+    assert answer.headers["Retry-After"].isdigit()
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "code"),
+    [
+        ({}, 401, "AUTH_020"),
+        ({"Authorization": "Basic YTpi"}, 401, "AUTH_021"),
+        ({"Authorization": "Bearer"}, 401, "AUTH_021"),
+        ({"Authorization": "Bearer x"}, 401, "AUTH_002"),
+        ({"X-Tenant-ID": "acme", "X-Forwarded-User": "alice"}, 401, "AUTH_020"),
+    ],
+)
+def test_nobody_enters_without_a_token(server: Server, headers: dict[str, str], status: int, code: str) -> None:
+    for path in ("/api/v1/auth/validate", "/api/v1/notes", "/api/v1/notes?access_token=x"):
+        answer = server.get(path, headers=headers)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+        challenge = answer.headers["WWW-Authenticate"]
+        assert challenge.startswith("Bearer ")
+        assert ("error=" in challenge) is (code != "AUTH_020")
+
+
+def test_two_authorization_headers_are_refused(server: Server, module_issuer: Issuer) -> None:
+    token = f"Bearer {module_issuer.token()}"
+    answer = server.client.get("/api/v1/auth/validate", headers=[("Authorization", token), ("Authorization", token)])
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "AUTH_022")
+
+
+def test_no_header_path_or_host_names_a_tenant(server: Server, module_issuer: Issuer) -> None:
+    answer = server.get(
+        "/api/v1/auth/validate?tenant_id=globex",
+        module_issuer.token("acme"),
+        headers={"X-Tenant-ID": "globex", "Host": "globex.example.com", "X-Forwarded-Host": "globex"},
+    )
+    assert answer.json()["tenant"] == "acme"
+
+
+def test_every_answer_has_one_shape_and_the_security_headers(server: Server, module_issuer: Issuer) -> None:
+    token = module_issuer.token()
+    answers = [
+        server.get("/api/v1/health/live"),
+        server.get("/openapi.json"),
+        server.get("/nowhere"),
+        server.get("/api/v1/auth/validate/"),
+        server.get("/api/v1/auth/validate"),
+        server.post("/api/v1/health/live"),
+        server.get("/api/v1/notes/not-a-uuid", token),
+        server.post("/api/v1/notes", token, content=b"{", headers={"Content-Type": "application/json"}),
+        server.post("/api/v1/notes", token, json={"wrong": 1}),
+        server.post("/api/v1/notes", token, json={"body": "x" * 5000}),
+        server.request(
+            "OPTIONS", "/api/v1/notes", headers={"Origin": "https://evil", "Access-Control-Request-Method": "GET"}
+        ),
+    ]
+    expected = [200, 200, 404, 404, 401, 405, 422, 400, 422, 413, 400]
+    assert [answer.status_code for answer in answers] == expected
+    for answer in answers:
+        for name in ("Cache-Control", "Content-Security-Policy", "Strict-Transport-Security", "X-Request-ID"):
+            assert name in answer.headers, (answer.url, name)
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["X-Frame-Options"] == "DENY"
+        assert "Server" not in answer.headers
+        if answer.status_code >= 400:
+            error = answer.json()["error"]
+            row = ERRORS[error["code"]]
+            assert error == {"code": row.code, "message": row.message, "detail": row.detail}
+            assert row.status == answer.status_code
+    assert answers[5].headers["Allow"] == "GET"
+
+
+def test_a_chunked_body_over_the_limit_is_cut_off(server: Server, module_issuer: Issuer) -> None:
+    answer = server.post(
+        "/api/v1/notes",
+        module_issuer.token(),
+        content=iter([b'{"body": "', b"x" * 4000, b'"}']),
+        headers={"Content-Type": "application/json"},
+    )
+    assert (answer.status_code, answer.json()["error"]["code"]) == (413, "REQ_004")
+
+
+def test_cors_allows_exact_origins_and_local_pages_in_development(server: Server) -> None:
+    def allowed(origin: str) -> bool:
+        preflight = server.request(
+            "OPTIONS",
+            "/api/v1/auth/validate",
+            headers={
+                "Origin": origin,
+                "Access-Control-Request-Method": "GET",
+                "Access-Control-Request-Headers": "authorization",
+            },
+        )
+        answer = server.get("/api/v1/auth/validate", headers={"Origin": origin})
+        granted = answer.headers.get("Access-Control-Allow-Origin") == origin
+        assert (preflight.status_code == 200) is granted
+        assert (answer.headers.get("Access-Control-Allow-Credentials") == "true") is granted or not granted
+        return granted
+
+    assert allowed("https://app.example.com")
+    assert allowed("http://localhost:5173")
+    assert allowed("http://127.0.0.1:3000")
+    for origin in ("https://app.example.com.evil.com", "http://app.example.com", "https://localhost.evil.com", "null"):
+        assert not allowed(origin), origin
+
+
+def test_outside_development_no_local_page_is_allowed(module_issuer: Issuer) -> None:
+    from service.app import create_app
+    from service.settings import load
+    from tests.service.test_settings import GOOD
+
+    async def ask(origin: str) -> httpx.Response:
+        transport = httpx.ASGITransport(create_app(load(GOOD)))
+        async with httpx.AsyncClient(transport=transport, base_url="https://api.example.com") as client:
+            return await client.get("/api/v1/health/live", headers={"Origin": origin})
+
+    import anyio
+
+    assert "Access-Control-Allow-Origin" not in anyio.run(ask, "http://localhost:3000").headers
+    granted = anyio.run(ask, "https://app.example.com")
+    assert granted.headers["Access-Control-Allow-Origin"] == "https://app.example.com"
+
+
+def test_request_ids(server: Server) -> None:
+    good = "0b1e2d3c-4f5a-6b7c-8d9e-0f1a2b3c4d5e"
+    assert server.get("/api/v1/health/live", headers={"X-Request-ID": good}).headers["X-Request-ID"] == good
+    for bad in ("john-doe-1970-01-01", "short", "x" * 200, "0b1e2d3c4f5a6b7c\t8d9e"):
+        assert server.get("/api/v1/health/live", headers={"X-Request-ID": bad}).headers["X-Request-ID"] != bad
+
+
+def test_openapi_tells_what_a_route_can_answer(server: Server) -> None:
+    document = server.get("/openapi.json").json()
+    validate = document["paths"]["/api/v1/auth/validate"]["get"]
+    assert validate["security"] == [{"bearer": []}]
+    assert {"200", "401", "403", "500", "503"} <= set(validate["responses"])
+    listed = validate["responses"]["401"]["content"]["application/json"]["examples"]
+    assert "AUTH_001" in listed
+    assert document["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
+    live = document["paths"]["/api/v1/health/live"]["get"]
+    assert "security" not in live
+    assert "422" not in live["responses"]
+    assert "HTTPValidationError" not in str(document)
+
+
+def test_a_route_that_no_gate_guards_keeps_the_application_from_starting() -> None:
+    app = FastAPI(routes=[], docs_url=None, redoc_url=None, openapi_url=None)
+    app.include_router(Router(prefix="/x"))
+    refuse_ungated(app)
+    forgotten = APIRouter()
+
+    @forgotten.get("/patients")
+    async def patients() -> None: ...
+
+    app.include_router(forgotten)
+    with pytest.raises(RuntimeError, match="/patients"):
+        refuse_ungated(app)
+
+
+def test_a_taken_port_is_one_line(module_issuer: Issuer) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        server = Server({**module_issuer.environment(), "DATABASE_URL": NO_DATABASE})
+        server._env["PORT"] = str(taken.getsockname()[1])
+        with pytest.raises(RuntimeError) as failure:
+            server.__enter__()
+        server.process.wait()
+        assert server.process.stdout is not None
+        server._reader.join(5)
+        server.process.stdout.close()
+        server.client.close()
+    assert "Set PORT to a free one" in str(failure.value)
+    assert "Traceback" not in str(failure.value)
+    assert server.process.returncode == 1

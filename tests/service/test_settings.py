@@ -1,0 +1,123 @@
+"""What an operator sees when the environment is wrong: every problem at once, by name, and no value."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from service.settings import SettingsError, load, variables
+
+GOOD = {
+    "ENVIRONMENT": "production",
+    "PUBLIC_URL": "https://api.example.com",
+    "ALLOWED_ORIGINS": "https://app.example.com,https://admin.example.com:8443",
+    "DATABASE_URL": "postgresql://signalbox_app@db.example.com:5432/signalbox?sslmode=verify-full",
+    "DATABASE_SECRET_ID": "signalbox/production/database-app",
+    "IDP__COGNITO__KIND": "cognito",
+    "IDP__COGNITO__ISSUER": "https://cognito-idp.us-east-1.amazonaws.com/us-east-1_abc",
+    "IDP__COGNITO__CLIENT_ID": "web,mobile",
+}
+LOCAL_DATABASE = "postgresql://a:b@127.0.0.1/d?sslmode=disable"
+WITHOUT_TLS = "postgresql://a@db.example.com/d?sslmode=disable"
+
+
+def test_a_good_production_environment_is_read() -> None:
+    settings = load(GOOD)
+    assert settings.allowed_origins == ("https://app.example.com", "https://admin.example.com:8443")
+    assert settings.idp["cognito"].client_id == ("web", "mobile")
+    assert settings.database_pool_size == 10
+    assert settings.database_pool_size + settings.database_max_overflow == 20
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("ALLOWED_ORIGINS", "*"),
+        ("ALLOWED_ORIGINS", "https://*.example.com"),
+        ("ALLOWED_ORIGINS", "http://localhost:3000"),
+        ("ALLOWED_ORIGINS", "https://localhost"),
+        ("ALLOWED_ORIGINS", "https://app.example.com/"),
+        ("ALLOWED_ORIGINS", "https://app.example.com,https://App.example.com"),
+        ("ALLOWED_ORIGINS", "http://app.example.com"),
+        ("ALLOWED_ORIGINS", ""),
+        ("PUBLIC_URL", "http://127.0.0.1:8000"),
+        ("IDP__COGNITO__ISSUER", "http://idp.example.com"),
+        ("IDP__COGNITO__ISSUER", "http://127.0.0.1:4566/pool"),
+        ("IDP__COGNITO__JWKS_URL", "http://localhost/keys"),
+        ("IDP__COGNITO__CLIENT_ID", ""),
+        ("IDP__COGNITO__TENANTS", "acme,not a tenant"),
+        ("IDP__COGNITO__SECRET", "whatever"),
+        ("IDP__COGNITO__KIND", "facebook"),
+        ("DATABASE_URL", WITHOUT_TLS),
+        ("DATABASE_URL", "postgresql://a@db.example.com/d"),
+        ("DATABASE_URL", "postgresql://a@db.example.com/d?sslmode=require"),
+        ("DATABASE_URL", "postgresql://a:secret@db.example.com/d?sslmode=verify-full"),
+        ("DATABASE_URL", "mysql://a@db.example.com/d?sslmode=verify-full"),
+        ("DATABASE_SECRET_ID", ""),
+        ("DATABASE_POOL_SIZE", "0"),
+        ("DATABASE_POOL_SIZE", "50"),
+        ("PORT", "eighty"),
+        ("LOG_LEVEL", "LOUD"),
+        ("AWS_ENDPOINT_URL", "http://127.0.0.1:4566"),
+        ("ENVIRONMENT", "prod"),
+        ("ENVIRONMENT", ""),
+    ],
+)
+def test_production_refuses_and_names_the_variable(variable: str, value: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        load({**GOOD, variable: value})
+    message = str(refused.value)
+    assert variable in message
+    assert "//" not in value or value not in message
+
+
+def test_development_allows_what_a_laptop_needs() -> None:
+    settings = load(
+        {
+            **GOOD,
+            "ENVIRONMENT": "development",
+            "PUBLIC_URL": "http://127.0.0.1:8000",
+            "ALLOWED_ORIGINS": "http://localhost:3000",
+            "DATABASE_URL": LOCAL_DATABASE,
+            "DATABASE_SECRET_ID": "",
+            "AWS_ENDPOINT_URL": "http://127.0.0.1:4566",
+            "IDP__COGNITO__JWKS_URL": "http://127.0.0.1:4566/keys",
+        }
+    )
+    assert settings.database_secret_id is None
+
+
+def test_two_providers_may_not_share_an_issuer() -> None:
+    twin = {name.replace("COGNITO", "TWIN"): value for name, value in GOOD.items() if name.startswith("IDP__")}
+    with pytest.raises(SettingsError, match="IDP__TWIN__ISSUER"):
+        load({**GOOD, **twin})
+
+
+def test_every_example_is_a_value_that_passes() -> None:
+    environment = {v.name: v.example for v in variables() if "<NAME>" not in v.name and v.name != "AWS_ENDPOINT_URL"}
+    environment |= {v.name.replace("<NAME>", "X"): v.example for v in variables() if "<NAME>" in v.name}
+    assert load(environment).environment == "production"
+
+
+def test_the_process_reports_all_problems_in_one_message_without_traceback(tmp_path: Path) -> None:
+    marker = "hunter2-secret"
+    environment = {
+        "PATH": os.environ["PATH"],
+        **GOOD,
+        "PORT": marker,
+        "LOG_LEVEL": marker,
+        "DATABASE_URL": f"postgresql://u:{marker}@h/d",
+        "ALLOWED_ORIGINS": "",
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "service"], env=environment, capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 1
+    for variable in ("PORT", "LOG_LEVEL", "DATABASE_URL", "ALLOWED_ORIGINS"):
+        assert variable in done.stderr
+    assert "Traceback" not in done.stderr
+    assert marker not in done.stderr + done.stdout

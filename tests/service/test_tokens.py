@@ -1,0 +1,236 @@
+"""Every way in which a bearer token can be wrong, and the one code that each gets."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from service import errors
+from service.auth import providers
+from service.auth.keys import IssuerKeys
+from service.auth.principal import principal_of
+from service.auth.tokens import Authenticator, ExternalIssuers, VerifiedClaims
+from service.errors import ApiError, Error
+from service.settings import load
+from tests.service.test_settings import GOOD, LOCAL_DATABASE
+from tests.support.issuer import Issuer, SigningKey, b64, sign
+
+pytestmark = pytest.mark.anyio
+DEVELOPMENT = {
+    **{name: value for name, value in GOOD.items() if not name.startswith("IDP__")},
+    "ENVIRONMENT": "development",
+    "DATABASE_URL": LOCAL_DATABASE,
+}
+
+
+def provider_of(issuer: Issuer, **variables: str) -> providers.Provider:
+    (provider,) = providers.configured(load({**DEVELOPMENT, **issuer.environment(), **variables}))
+    return provider
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient() as opened:
+        yield opened
+
+
+@pytest.fixture
+def authenticator(issuer: Issuer, client: httpx.AsyncClient) -> Authenticator:
+    return Authenticator([ExternalIssuers([IssuerKeys(provider_of(issuer), client)])])
+
+
+async def refusal(authenticator: Authenticator, token: str) -> Error:
+    with pytest.raises(ApiError) as refused:
+        principal_of(await authenticator.verify(token))
+    return refused.value.error
+
+
+async def test_a_good_token_names_its_principal(issuer: Issuer, authenticator: Authenticator) -> None:
+    principal = principal_of(await authenticator.verify(issuer.token("acme", "alice")))
+    assert (principal.tenant, principal.subject, principal.issuer) == ("acme", "alice", issuer.url)
+
+
+NOW = int(time.time())
+HOUR = 3600
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        # times
+        ({"exp": NOW - 60, "iat": NOW - 120}, errors.TOKEN_EXPIRED),
+        ({"exp": ...}, errors.TOKEN_CLAIM),
+        ({"iat": ...}, errors.TOKEN_CLAIM),
+        ({"exp": str(NOW + HOUR)}, errors.TOKEN_CLAIM),
+        ({"exp": True}, errors.TOKEN_CLAIM),
+        ({"exp": None}, errors.TOKEN_CLAIM),
+        ({"exp": [NOW + HOUR]}, errors.TOKEN_CLAIM),
+        ({"exp": (NOW + HOUR) * 1000}, errors.TOKEN_CLAIM),
+        ({"exp": 1e15}, errors.TOKEN_CLAIM),
+        ({"exp": -1}, errors.TOKEN_CLAIM),
+        ({"iat": NOW, "exp": NOW + HOUR + 60}, errors.TOKEN_LIFETIME),
+        ({"iat": NOW - 10 * HOUR, "exp": NOW + 60}, errors.TOKEN_LIFETIME),
+        ({"iat": NOW + 120, "exp": NOW + 1200}, errors.TOKEN_EARLY),
+        ({"nbf": NOW + 120}, errors.TOKEN_EARLY),
+        ({"nbf": "soon"}, errors.TOKEN_CLAIM),
+        ({"iat": NOW + 20, "exp": NOW + 10}, errors.TOKEN_CLAIM),
+        # for whom
+        ({"client_id": "another-app"}, errors.TOKEN_AUDIENCE),
+        ({"client_id": ["test-client"]}, errors.TOKEN_AUDIENCE),
+        ({"client_id": ...}, errors.TOKEN_AUDIENCE),
+        # which kind
+        ({"token_use": "id", "aud": "test-client"}, errors.TOKEN_KIND),
+        ({"token_use": ...}, errors.TOKEN_KIND),
+        ({"cnf": {"jkt": "x"}}, errors.TOKEN_BOUND),
+        # who
+        ({"sub": ...}, errors.TOKEN_CLAIM),
+        ({"sub": ""}, errors.TOKEN_CLAIM),
+        ({"sub": 7}, errors.TOKEN_CLAIM),
+        ({"sub": "x" * 256}, errors.TOKEN_CLAIM),
+        ({"sub": "a\nb"}, errors.TOKEN_CLAIM),
+        ({"iss": "https://elsewhere.example"}, errors.TOKEN_ISSUER),
+        ({"iss": ...}, errors.TOKEN_ISSUER),
+        ({"iss": ["x"]}, errors.TOKEN_ISSUER),
+        # which tenant
+        ({"tenant_id": ...}, errors.TENANT_MISSING),
+        ({"tenant_id": ""}, errors.TENANT_MALFORMED),
+        ({"tenant_id": " acme"}, errors.TENANT_MALFORMED),
+        ({"tenant_id": "acme\n"}, errors.TENANT_MALFORMED),
+        ({"tenant_id": "acme'; drop table app.note"}, errors.TENANT_MALFORMED),
+        ({"tenant_id": "x" * 65}, errors.TENANT_MALFORMED),
+        ({"tenant_id": 5}, errors.TENANT_MALFORMED),
+        ({"tenant_id": None}, errors.TENANT_MALFORMED),
+        ({"tenant_id": ["acme"]}, errors.TENANT_MALFORMED),
+        ({"tenant_id": {"a": 1}}, errors.TENANT_MALFORMED),
+        ({"organization_id": "globex"}, errors.TENANT_AMBIGUOUS),
+        ({"tenant_id": True, "organization_id": 1}, errors.TENANT_MALFORMED),
+    ],
+)
+async def test_wrong_claims(
+    issuer: Issuer, authenticator: Authenticator, changes: dict[str, Any], expected: Error
+) -> None:
+    # Ages are relative to the collection of this file; a slow run must not turn one cause into another.
+    shift = int(time.time()) - NOW
+    moved = {
+        name: value + shift if name in ("exp", "iat", "nbf") and type(value) is int and value > 1e9 else value
+        for name, value in changes.items()
+    }
+    assert await refusal(authenticator, issuer.token(**moved)) == expected
+
+
+async def test_organization_id_alone_is_a_tenant(issuer: Issuer, authenticator: Authenticator) -> None:
+    token = issuer.token(None, organization_id="globex")
+    assert principal_of(await authenticator.verify(token)).tenant == "globex"
+
+
+async def test_an_issuer_may_speak_for_its_own_tenants_only(issuer: Issuer, client: httpx.AsyncClient) -> None:
+    bound = Authenticator([ExternalIssuers([IssuerKeys(provider_of(issuer, IDP__TEST__TENANTS="acme"), client)])])
+    assert principal_of(await bound.verify(issuer.token("acme"))).tenant == "acme"
+    assert await refusal(bound, issuer.token("globex")) == errors.TENANT_FORBIDDEN
+
+
+@pytest.mark.parametrize(
+    ("audience", "accepted"),
+    [
+        ("urn:api", True),
+        (["x", "urn:api"], True),
+        (["urn:api", 5], False),
+        ("urn:ap", False),
+        ([], False),
+        (..., False),
+    ],
+)
+async def test_audience(issuer: Issuer, client: httpx.AsyncClient, audience: Any, accepted: bool) -> None:
+    provider = provider_of(issuer, IDP__TEST__KIND="oidc", IDP__TEST__AUDIENCE="urn:api", IDP__TEST__CLIENT_ID="")
+    oidc = Authenticator([ExternalIssuers([IssuerKeys(provider, client)])])
+    token = issuer.token(aud=audience, header={"typ": "at+jwt"})
+    if accepted:
+        assert principal_of(await oidc.verify(token)).subject == "alice"
+    else:
+        assert await refusal(oidc, token) == errors.TOKEN_AUDIENCE
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ({"alg": "none"}, errors.TOKEN_HEADER),
+        ({"alg": "HS256"}, errors.TOKEN_HEADER),
+        ({"alg": "RS512"}, errors.TOKEN_HEADER),
+        ({"alg": "ES256"}, errors.TOKEN_HEADER),
+        ({"alg": ...}, errors.TOKEN_HEADER),
+        ({"alg": ["RS256"]}, errors.TOKEN_HEADER),
+        ({"kid": 1}, errors.TOKEN_HEADER),
+        ({"kid": ""}, errors.TOKEN_HEADER),
+        ({"kid": "other"}, errors.TOKEN_KEY),
+        ({"typ": "dpop+jwt"}, errors.TOKEN_KIND),
+        ({"typ": 5}, errors.TOKEN_KIND),
+        *(
+            ({name: "x"}, errors.TOKEN_HEADER)
+            for name in ("crit", "b64", "zip", "cty", "enc", "jwk", "jku", "x5u", "x5c")
+        ),
+    ],
+)
+async def test_wrong_headers(
+    issuer: Issuer, authenticator: Authenticator, header: dict[str, Any], expected: Error
+) -> None:
+    assert await refusal(authenticator, issuer.token(header=header)) == expected
+
+
+async def test_a_token_without_kid_uses_the_only_key(issuer: Issuer, authenticator: Authenticator) -> None:
+    assert await authenticator.verify(issuer.token(header={"kid": ...}))
+
+
+async def test_forgeries(issuer: Issuer, authenticator: Authenticator) -> None:
+    good = issuer.token()
+    head, payload, signature = good.split(".")
+    stranger = SigningKey(issuer.key.kid)
+    assert await refusal(authenticator, issuer.token(key=stranger)) == errors.TOKEN_SIGNATURE
+    assert await refusal(authenticator, f"{head}.{payload}.{b64(b'x' * 256)}") == errors.TOKEN_SIGNATURE
+    assert await refusal(authenticator, f"{head}.{payload}.{b64(b'x')}") == errors.TOKEN_SIGNATURE
+    assert await refusal(authenticator, f"{head}.{payload}.") == errors.TOKEN_MALFORMED
+    other = b64(json.dumps(issuer.claims("globex")).encode())
+    assert await refusal(authenticator, f"{head}.{other}.{signature}") == errors.TOKEN_SIGNATURE
+    # The public key used as a shared secret.
+    public = json.dumps(issuer.key.jwk()).encode()
+    signing_input = f"{b64(json.dumps({'alg': 'HS256', 'kid': 'k1'}).encode())}.{payload}"
+    forged = hmac.digest(public, signing_input.encode(), hashlib.sha256)
+    assert await refusal(authenticator, f"{signing_input}.{b64(forged)}") == errors.TOKEN_HEADER
+
+
+async def test_malformed_tokens_cost_no_fetch(issuer: Issuer, authenticator: Authenticator) -> None:
+    head = {"alg": "RS256", "kid": "k1"}
+    good = json.dumps(issuer.claims()).encode()
+    h = json.dumps(head).encode()
+    nested: Any = "x"
+    for _ in range(50):
+        nested = [nested]
+    bad = [
+        "", "a", "a.b", "a.b.c.d", "a.b.c.d.e", "..", "=.=.=", "\u00e9.b.c", "a" * 20_000,
+        sign(issuer.key, b"[]", good), sign(issuer.key, b"null", good), sign(issuer.key, b"\xff\xfe", good),
+        sign(issuer.key, h, b"[1]"), sign(issuer.key, h, b'{"iss":1e999}'), sign(issuer.key, h, b'{"iss":NaN}'),
+        sign(issuer.key, h, good[:-1] + b',"tenant_id":"globex"}'),
+        sign(issuer.key, h[:-1] + b',"alg":"RS256"}', good),
+        sign(issuer.key, h, b'{"exp":' + b"9" * 5000 + b"}"),
+        sign(issuer.key, h, json.dumps({**issuer.claims(), "deep": nested}).encode()),
+        sign(issuer.key, h, b"[" * 12_000),
+    ]  # fmt: skip
+    for token in bad:
+        assert await refusal(authenticator, token) == errors.TOKEN_MALFORMED, token[:60]
+    padded = base64.urlsafe_b64encode(h).decode()
+    if "=" in padded:
+        assert await refusal(authenticator, f"{padded}.{b64(good)}.{b64(b'x')}") == errors.TOKEN_MALFORMED
+    assert await refusal(authenticator, issuer.token(iss="https://unknown.example")) == errors.TOKEN_ISSUER
+    assert issuer.fetches == 0
+
+
+def test_verified_claims_cannot_be_made_elsewhere(issuer: Issuer) -> None:
+    with pytest.raises(TypeError):
+        VerifiedClaims(provider_of(issuer), "alice", 0, {}, object())

@@ -1,0 +1,1 @@
+"""Peers and processes that tests talk to."""

@@ -1,0 +1,1 @@
+"""Databases as RDS presents them: made and migrated by a master that is no superuser."""

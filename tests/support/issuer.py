@@ -1,0 +1,147 @@
+"""An identity provider reduced to what a resource server sees of it: a key set over HTTP, and tokens signed with it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping
+from functools import cache
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+
+CLIENT_ID = "test-client"
+
+
+def b64(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def _number(value: int) -> str:
+    return b64(value.to_bytes((value.bit_length() + 7) // 8))
+
+
+class SigningKey:
+    """A key pair of the issuer, RS256 or ES256."""
+
+    def __init__(self, kid: str, *, bits: int = 2048, curve: bool = False) -> None:
+        self.kid = kid
+        self.private: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey = (
+            ec.generate_private_key(ec.SECP256R1())
+            if curve
+            else rsa.generate_private_key(public_exponent=65537, key_size=bits)
+        )
+        self.alg = "ES256" if curve else "RS256"
+
+    def jwk(self, **changes: Any) -> dict[str, Any]:
+        if isinstance(self.private, rsa.RSAPrivateKey):
+            numbers = self.private.public_key().public_numbers()
+            found = {"kty": "RSA", "n": _number(numbers.n), "e": _number(numbers.e)}
+        else:
+            point = self.private.public_key().public_numbers()
+            found = {"kty": "EC", "crv": "P-256", "x": b64(point.x.to_bytes(32)), "y": b64(point.y.to_bytes(32))}
+        return {**found, "kid": self.kid, "use": "sig", "alg": self.alg, **changes}
+
+    def sign(self, message: bytes) -> bytes:
+        if isinstance(self.private, rsa.RSAPrivateKey):
+            return self.private.sign(message, padding.PKCS1v15(), hashes.SHA256())
+        r, s = decode_dss_signature(self.private.sign(message, ec.ECDSA(hashes.SHA256())))
+        return r.to_bytes(32) + s.to_bytes(32)
+
+
+@cache
+def _first_key() -> SigningKey:
+    """Made once: a 2048 bit key takes a tenth of a second."""
+    return SigningKey("k1")
+
+
+class Issuer:
+    """A provider on this machine. Looks like Cognito: access tokens carry ``client_id`` and ``token_use``."""
+
+    def __init__(self) -> None:
+        self.key = _first_key()
+        self.keys: list[dict[str, Any]] = [self.key.jwk()]
+        self.fetches = 0
+        self.answer: Callable[[], tuple[int, bytes]] | None = None
+        self.delay = 0.0
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                outer.fetches += 1
+                time.sleep(outer.delay)
+                status, body = outer.answer() if outer.answer else (200, json.dumps({"keys": outer.keys}).encode())
+                if self.path.endswith("openid-configuration") and outer.answer is None:
+                    body = json.dumps({"issuer": outer.url, "jwks_uri": f"{outer.url}/keys"}).encode()
+                self.send_response(status)
+                if status in (301, 302, 307):
+                    self.send_header("Location", body.decode())
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def environment(self) -> dict[str, str]:
+        """Settings that make this issuer the provider ``test``."""
+        return {
+            "IDP__TEST__KIND": "cognito",
+            "IDP__TEST__ISSUER": self.url,
+            "IDP__TEST__CLIENT_ID": CLIENT_ID,
+        }
+
+    def claims(self, tenant: str | None = "acme", subject: str = "alice", **changes: Any) -> dict[str, Any]:
+        """Claims of a good access token, with changes; ``...`` removes a claim."""
+        now = int(time.time())
+        found: dict[str, Any] = {
+            "iss": self.url,
+            "sub": subject,
+            "client_id": CLIENT_ID,
+            "token_use": "access",
+            "iat": now,
+            "exp": now + 3600,
+            "tenant_id": tenant if tenant is not None else ...,
+            **changes,
+        }
+        return {name: value for name, value in found.items() if value is not ...}
+
+    def token(
+        self,
+        tenant: str | None = "acme",
+        subject: str = "alice",
+        *,
+        header: Mapping[str, Any] | None = None,
+        key: SigningKey | None = None,
+        **changes: Any,
+    ) -> str:
+        """A signed token; ``header`` and ``changes`` replace members, ``...`` removes them."""
+        key = key or self.key
+        head = {"alg": key.alg, "kid": key.kid, "typ": "JWT", **(header or {})}
+        head = {name: value for name, value in head.items() if value is not ...}
+        return sign(key, json.dumps(head).encode(), json.dumps(self.claims(tenant, subject, **changes)).encode())
+
+
+def sign(key: SigningKey, header: bytes, payload: bytes) -> str:
+    """Sign raw bytes, whatever they are."""
+    signing_input = f"{b64(header)}.{b64(payload)}"
+    return f"{signing_input}.{b64(key.sign(signing_input.encode()))}"
