@@ -119,7 +119,7 @@ async def test_wrong_claims(
 ) -> None:
     # Ages are relative to the collection of this file; a slow run must not turn one cause into another.
     shift = int(time.time()) - NOW
-    moved = {
+    moved: dict[str, Any] = {
         name: value + shift if name in ("exp", "iat", "nbf") and type(value) is int and value > 1e9 else value
         for name, value in changes.items()
     }

@@ -1,0 +1,204 @@
+"""One record per stage: what differs between a laptop and production, checked when the record is made.
+
+No account number, address or size is written anywhere else in ``infra/``. To make this template yours, edit ``STAGES``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, Final, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from infra.failure import Failure
+
+_LOOPBACK = ("localhost", "127.0.0.1")
+
+Origin = Annotated[str, Field(pattern=r"^https?://[a-z0-9.-]+(:[0-9]{1,5})?$")]
+Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+
+
+class ConfigurationError(Failure):
+    """A stage that does not exist, or must not; the text is one line for the person at the keyboard."""
+
+
+class Database(BaseModel):
+    """The RDS instance of a stage.
+
+    Attributes:
+        instance_type: Class and size, without RDS's ``db.`` prefix.
+        storage_gib: GiB to begin with; gp3 starts at 20.
+        max_storage_gib: GiB up to which RDS grows the volume by itself.
+        multi_az: Whether a standby runs in a second zone.
+        backup_days: Days that automated backups are kept, 1 to 35.
+        deletion_protection: Whether RDS refuses to delete the instance.
+        port: TCP port. Not 5432: whoever scans for databases asks there first.
+        name: Database that the instance begins with.
+        master_user: Login that runs migrations. RDS keeps its password.
+        app_user: Login of the service, made by the first migration.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    instance_type: str = Field(pattern=r"^[a-z][a-z0-9]*\.[a-z0-9]+$")
+    storage_gib: int = Field(default=20, ge=20, le=65_536)
+    max_storage_gib: int = Field(default=100, ge=20, le=65_536)
+    multi_az: bool = False
+    backup_days: int = Field(default=7, ge=1, le=35)
+    deletion_protection: bool = False
+    port: int = Field(default=5433, ge=1150, le=65_535)
+    name: Identifier = "signalbox"
+    master_user: Identifier = "signalbox_master"
+    app_user: Identifier = "signalbox_app"
+
+
+class Stage(BaseModel):
+    """One deployment of everything.
+
+    Attributes:
+        name: What ``-c stage=`` selects; part of every stack's and secret's name.
+        environment: The service's ``ENVIRONMENT``, which decides how strict it is.
+        region: AWS region.
+        account: AWS account of 12 digits; None deploys to whichever account the credentials belong to.
+        public_url: Origin of the API, where Cognito sends people back to.
+        allowed_origins: Origins of the front ends, for the service's ``ALLOWED_ORIGINS``.
+        availability_zones: Number of zones; RDS wants subnets in two at least.
+        database: The RDS instance.
+        domain_prefix: First label of the hosted login's address, unique in the whole region.
+        cognito_plan: ESSENTIALS is the least with access token claims; PLUS adds threat protection.
+        mfa_required: Whether everybody needs a TOTP app. Stage local may go without: its emulator asks for no codes.
+        token_minutes: Minutes that access and ID tokens live; the service refuses more than 60.
+        retain: Whether keys, data, secrets and users survive the deletion of their stack.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9]{1,19}$")
+    environment: Literal["development", "staging", "production"]
+    region: str = Field(default="us-east-1", pattern=r"^[a-z]{2}(-[a-z]+)+-[1-9]$")
+    account: str | None = Field(default=None, pattern=r"^[0-9]{12}$")
+    public_url: Origin
+    allowed_origins: tuple[Origin, ...] = Field(min_length=1)
+    availability_zones: int = Field(default=2, ge=2, le=3)
+    database: Database
+    domain_prefix: str = Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
+    cognito_plan: Literal["ESSENTIALS", "PLUS"] = "ESSENTIALS"
+    mfa_required: bool = True
+    token_minutes: int = Field(default=60, ge=5, le=60)
+    retain: bool = True
+
+    @property
+    def zones(self) -> tuple[str, ...]:
+        """Names of the zones, such as ``us-east-1a``; never looked up, so that synthesis needs no credentials."""
+        return tuple(f"{self.region}{letter}" for letter in "abc"[: self.availability_zones])
+
+    @property
+    def secrets_prefix(self) -> str:
+        """What the names of this stage's secrets begin with, without the slash that follows it."""
+        return f"signalbox/{self.name}"
+
+    @model_validator(mode="after")
+    def _safe(self) -> Self:
+        problems = []
+        local = self.name == "local"
+        for address in (self.public_url, *self.allowed_origins):
+            parts = urlsplit(address)
+            if parts.scheme != "https" and not (local and parts.hostname in _LOOPBACK):
+                problems.append("addresses must be https (http only for this machine, in stage local)")
+        if not (self.mfa_required or local):
+            problems.append("mfa_required may be off in stage local only")
+        if any(word in self.domain_prefix for word in ("aws", "amazon", "cognito")):
+            problems.append("domain_prefix must not contain aws, amazon or cognito (Cognito reserves them)")
+        if self.database.max_storage_gib < self.database.storage_gib:
+            problems.append("database.max_storage_gib must not be less than database.storage_gib")
+        if local and self.environment != "development":
+            problems.append("stage local is a development environment")
+        if self.environment != "development" and not (self.retain and self.database.deletion_protection):
+            problems.append(f"{self.environment} needs retain and database.deletion_protection")
+        # 164.308(a)(7): a copy that can be restored, and a plan for the loss of a data centre.
+        if self.environment == "production" and not (self.database.multi_az and self.database.backup_days >= 30):
+            problems.append("production needs database.multi_az and database.backup_days of 30 or more")
+        if self.environment == "production" and self.cognito_plan != "PLUS":
+            problems.append("production needs cognito_plan PLUS")
+        if problems:
+            raise ValueError("; ".join(dict.fromkeys(problems)))
+        return self
+
+
+_PROTECTED: Final = {
+    "instance_type": "t4g.medium",
+    "storage_gib": 50,
+    "max_storage_gib": 200,
+    "deletion_protection": True,
+}
+
+STAGES: Final[Mapping[str, Stage]] = MappingProxyType(
+    {
+        record.name: record
+        for record in (
+            Stage(
+                name="local",
+                environment="development",
+                public_url="http://127.0.0.1:8000",
+                allowed_origins=("http://127.0.0.1:3000", "http://localhost:3000"),
+                database=Database(instance_type="t4g.micro"),
+                domain_prefix="signalbox-local",
+                mfa_required=False,
+                retain=False,
+            ),
+            Stage(
+                name="development",
+                environment="development",
+                public_url="https://api.dev.example.com",
+                allowed_origins=("https://app.dev.example.com",),
+                database=Database(instance_type="t4g.micro"),
+                domain_prefix="signalbox-development",
+                retain=False,
+            ),
+            Stage(
+                name="staging",
+                environment="staging",
+                public_url="https://api.staging.example.com",
+                allowed_origins=("https://app.staging.example.com",),
+                database=Database.model_validate(_PROTECTED),
+                domain_prefix="signalbox-staging",
+                cognito_plan="PLUS",
+            ),
+            Stage(
+                name="production",
+                environment="production",
+                public_url="https://api.example.com",
+                allowed_origins=("https://app.example.com",),
+                database=Database.model_validate({**_PROTECTED, "multi_az": True, "backup_days": 35}),
+                domain_prefix="signalbox-production",
+                cognito_plan="PLUS",
+            ),
+        )
+    }
+)
+
+
+def stage(name: str, **overrides: Any) -> Stage:
+    """A stage by name.
+
+    Args:
+        name: One of ``STAGES``.
+        overrides: Fields to replace, checked like the record itself; ``database`` takes the fields to replace in it.
+
+    Raises:
+        ConfigurationError: No such stage, or the overrides make one that must not exist.
+    """
+    known = STAGES.get(name)
+    if known is None:
+        raise ConfigurationError(f"unknown stage {name!r}: choose one of {', '.join(STAGES)} (cdk ... -c stage=<name>)")
+    values = known.model_dump() | overrides
+    if isinstance(part := overrides.get("database"), Mapping):
+        values["database"] = known.database.model_dump() | dict(part)
+    try:
+        return Stage.model_validate(values)
+    except ValidationError as failure:
+        errors = failure.errors(include_url=False, include_context=False, include_input=False)
+        told = "; ".join(f"{'.'.join(map(str, error['loc']))} {error['msg']}".strip() for error in errors)
+        raise ConfigurationError(f"stage {name}: {told}") from None

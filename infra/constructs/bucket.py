@@ -1,0 +1,46 @@
+"""The bucket for documents: private, encrypted with our key, reachable by TLS only, nothing overwritten for good."""
+
+from __future__ import annotations
+
+from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+
+
+class DocumentBucket(Construct):
+    """The bucket. Objects of a tenant are under ``tenants/<tenant>/``.
+
+    Args:
+        scope: The stack.
+        construct_id: Its id there.
+        key: Encrypts the objects.
+        retain: Whether the bucket survives the deletion of its stack. Where it does not, it has to be emptied first.
+
+    Attributes:
+        bucket: The bucket. AWS makes up its name: a name that can be guessed can be taken by somebody else.
+    """
+
+    def __init__(self, scope: Construct, construct_id: str, *, key: kms.IKey, retain: bool) -> None:
+        super().__init__(scope, construct_id)
+        self.bucket = s3.Bucket(
+            self,
+            "Bucket",
+            encryption=s3.BucketEncryption.KMS,
+            encryption_key=key,
+            bucket_key_enabled=True,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            enforce_ssl=True,
+            minimum_tls_version=1.2,
+            versioned=True,
+            removal_policy=RemovalPolicy.RETAIN if retain else RemovalPolicy.DESTROY,
+            lifecycle_rules=[
+                s3.LifecycleRule(
+                    id="abandoned-uploads-and-old-versions",
+                    abort_incomplete_multipart_upload_after=Duration.days(7),
+                    # Six years, like the logs.
+                    noncurrent_version_expiration=Duration.days(2192),
+                )
+            ],
+        )

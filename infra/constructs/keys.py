@@ -1,0 +1,78 @@
+"""Customer-managed KMS keys. Two, because the one for logs has to trust the log service with whatever it encrypts."""
+
+from __future__ import annotations
+
+from aws_cdk import ArnFormat, Duration, RemovalPolicy, Stack
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from constructs import Construct
+
+
+def _key(scope: Construct, *, description: str, alias: str, retain: bool) -> kms.Key:
+    return kms.Key(
+        scope,
+        "Key",
+        description=description,
+        alias=alias,
+        enable_key_rotation=True,
+        rotation_period=Duration.days(365),
+        # Days in which a deletion can be taken back; KMS allows 7 to 30.
+        pending_window=Duration.days(30 if retain else 7),
+        removal_policy=RemovalPolicy.RETAIN if retain else RemovalPolicy.DESTROY,
+    )
+
+
+class DataKey(Construct):
+    """The key of everything stored: database, documents, secrets.
+
+    Args:
+        scope: The stack.
+        construct_id: Its id there.
+        stage_name: Stage, for the alias.
+        retain: Whether the key survives the deletion of its stack. Without it, nothing it encrypted can be read.
+
+    Attributes:
+        key: The key.
+    """
+
+    def __init__(self, scope: Construct, construct_id: str, *, stage_name: str, retain: bool) -> None:
+        super().__init__(scope, construct_id)
+        self.key = _key(self, description="Signalbox: stored data", alias=f"signalbox/{stage_name}/data", retain=retain)
+
+
+class LogsKey(Construct):
+    """The key of the log groups.
+
+    Args:
+        scope: The stack.
+        construct_id: Its id there.
+        stage_name: Stage, for the alias.
+        retain: Whether the key survives the deletion of its stack.
+
+    Attributes:
+        key: The key. Its policy lets CloudWatch Logs use it for log groups of this account and region only
+            (https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/encrypt-log-data-kms.html).
+    """
+
+    def __init__(self, scope: Construct, construct_id: str, *, stage_name: str, retain: bool) -> None:
+        super().__init__(scope, construct_id)
+        stack = Stack.of(self)
+        self.key = _key(self, description="Signalbox: logs", alias=f"signalbox/{stage_name}/logs", retain=retain)
+        self.key.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="LogGroupsOfThisAccount",
+                principals=[iam.ServicePrincipal(f"logs.{stack.region}.amazonaws.com")],
+                actions=["kms:Encrypt*", "kms:Decrypt*", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:Describe*"],
+                resources=["*"],
+                conditions={
+                    "ArnLike": {
+                        "kms:EncryptionContext:aws:logs:arn": stack.format_arn(
+                            service="logs",
+                            resource="log-group",
+                            resource_name="*",
+                            arn_format=ArnFormat.COLON_RESOURCE_NAME,
+                        )
+                    }
+                },
+            )
+        )

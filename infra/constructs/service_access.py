@@ -1,0 +1,81 @@
+"""What the service may do in AWS, all of it on one page."""
+
+from __future__ import annotations
+
+from aws_cdk import ArnFormat, Stack
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_rds as rds
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_secretsmanager as sm
+from constructs import Construct
+
+
+class ServiceAccess(Construct):
+    """The managed policy of the service. Whoever the service runs as gets this policy and no other.
+
+    Args:
+        scope: The stack.
+        construct_id: Its id there.
+        secrets: Secrets it reads.
+        master_secret_arn: Secret of the login that runs its migrations.
+        key: Key of the secrets and the documents.
+        bucket: Documents.
+        instance: Database.
+        app_user: The one database login that it may get an IAM token for.
+
+    Attributes:
+        policy: The policy.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        secrets: list[sm.ISecret],
+        master_secret_arn: str,
+        key: kms.IKey,
+        bucket: s3.IBucket,
+        instance: rds.DatabaseInstance,
+        app_user: str,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        stack = Stack.of(self)
+        login = stack.format_arn(
+            service="rds-db",
+            resource="dbuser",
+            resource_name=f"{instance.instance_resource_id}/{app_user}",
+            arn_format=ArnFormat.COLON_RESOURCE_NAME,
+        )
+        self.policy = iam.ManagedPolicy(
+            self,
+            "ServicePolicy",
+            description="Signalbox: what the service may do",
+            statements=[
+                iam.PolicyStatement(
+                    sid="ReadSecrets",
+                    actions=["secretsmanager:GetSecretValue"],
+                    resources=[*(secret.secret_arn for secret in secrets), master_secret_arn],
+                ),
+                # Through these services only: with stolen credentials, the key alone decrypts nothing.
+                iam.PolicyStatement(
+                    sid="UseKeyThroughServices",
+                    actions=["kms:Decrypt", "kms:GenerateDataKey"],
+                    resources=[key.key_arn],
+                    conditions={
+                        "StringEquals": {
+                            "kms:ViaService": [
+                                f"{name}.{stack.region}.amazonaws.com" for name in ("s3", "secretsmanager")
+                            ]
+                        }
+                    },
+                ),
+                iam.PolicyStatement(
+                    sid="TenantDocuments",
+                    actions=["s3:GetObject", "s3:PutObject"],
+                    resources=[bucket.arn_for_objects("tenants/*")],
+                ),
+                iam.PolicyStatement(sid="DatabaseLogin", actions=["rds-db:connect"], resources=[login]),
+            ],
+        )

@@ -1,0 +1,1 @@
+"""The pre token generation function; only ``handler.py`` is deployed."""

@@ -1,0 +1,144 @@
+"""What a running local stack leaves for other commands: one file, readable by its owner alone, and one lock."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from infra.failure import Failure
+from infra.local.sign_in import Client
+from infra.local.users import DemoUser
+
+
+class NotRunningError(Failure):
+    """No local stack runs here."""
+
+
+class AlreadyRunningError(Failure):
+    """One runs already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A running local stack; the names are those of ``signalbox up --json``.
+
+    Attributes:
+        api_url: Origin of the API.
+        issuer: ``iss`` of its tokens.
+        jwks_url: Where their keys are.
+        login_url: Where a person signs in.
+        env_file: The environment that the API was started from.
+        outputs_file: The stack outputs it was made from.
+        client: The application client.
+        users: The demo users.
+    """
+
+    api_url: str
+    issuer: str
+    jwks_url: str
+    login_url: str
+    env_file: str
+    outputs_file: str
+    client: Client
+    users: tuple[DemoUser, ...]
+
+    def public(self) -> dict[str, object]:
+        """What ``--json`` prints: nothing that signs anybody in."""
+        names = ("api_url", "issuer", "jwks_url", "login_url", "env_file", "outputs_file")
+        users = [{"name": user.name, "tenant": user.tenant} for user in self.users]
+        return {**{name: getattr(self, name) for name in names}, "users": users}
+
+
+def describe(
+    folder: Path,
+    api_url: str,
+    aws_url: str,
+    outputs: Mapping[str, str],
+    environment: Mapping[str, str],
+    users: list[DemoUser],
+) -> Running:
+    """Put the description together."""
+    client = Client(
+        authorize_url=f"{aws_url}/oauth2/authorize",
+        token_url=f"{aws_url}/oauth2/token",
+        client_id=outputs["UserPoolClientId"],
+        redirect_uri=f"{api_url}/api/v1/auth/cognito/callback",
+    )
+    return Running(
+        api_url=api_url,
+        issuer=environment["IDP__COGNITO__ISSUER"],
+        jwks_url=environment["IDP__COGNITO__JWKS_URL"],
+        login_url=f"{api_url}/api/v1/auth/cognito/login",
+        env_file=str(folder / "railway.env"),
+        outputs_file=str(folder / "cdk-outputs.json"),
+        client=client,
+        users=tuple(users),
+    )
+
+
+def save(folder: Path, running: Running) -> None:
+    """Write the description where ``load`` finds it; it holds the demo users' passwords."""
+    descriptor = os.open(folder / "up.json", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        json.dump(asdict(running), file, indent=2)
+
+
+def load(folder: Path) -> Running:
+    """Read the description of the stack that runs now.
+
+    Raises:
+        NotRunningError: None runs in this folder.
+    """
+    if running_pid(folder) is None or not (folder / "up.json").exists():
+        raise NotRunningError("No local stack is running here. Start one with: uv run signalbox up")
+    raw = json.loads((folder / "up.json").read_text())
+    return Running(
+        **{**raw, "client": Client(**raw["client"]), "users": tuple(DemoUser(**user) for user in raw["users"])}
+    )
+
+
+@contextmanager
+def only_one(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock; the kernel drops it when the process ends, however it ends.
+
+    Raises:
+        AlreadyRunningError: Somebody else holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise AlreadyRunningError(
+                "A local stack is running here already. Stop it with: uv run signalbox down"
+            ) from None
+        lock.seek(0)
+        lock.truncate()
+        lock.write(str(os.getpid()))
+        lock.flush()
+        try:
+            yield
+        finally:
+            (folder / "up.json").unlink(missing_ok=True)
+            lock.seek(0)
+            lock.truncate()
+
+
+def running_pid(folder: Path) -> int | None:
+    """Process id of the `signalbox up` that holds the folder; None when nobody does."""
+    try:
+        with (folder / "lock").open("r+") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError:
+                lock.seek(0)
+                text = lock.read().strip()
+                return int(text) if text.isdigit() else None
+    except FileNotFoundError:
+        pass
+    return None

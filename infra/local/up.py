@@ -1,0 +1,246 @@
+"""`signalbox up`: a local AWS, the project's own stacks, the environment made from them, and the API started from it.
+
+One way, the way of a real deployment: stacks -> outputs -> environment -> migrations -> API. What is local is only
+where the first and the last of them run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+import httpx
+
+from infra import outputs as stack_outputs
+from infra.config import Stage, stage
+from infra.failure import Failure
+from infra.local import state
+from infra.local.cdk import LocalCdk, emulator_command, ensure_tools
+from infra.local.postgres import LocalPostgres
+from infra.local.processes import Process
+from infra.local.progress import Steps
+from infra.local.users import create_users
+from infra.railway.environment import Inputs, Local, dotenv, flat_json, render
+
+_READY_TIMEOUT = 60.0  # seconds until the emulator or the API must answer
+_SYNTH_INPUTS = ("app.py", "config.py", "outputs.py", "stacks", "constructs", "functions")  # below infra/
+
+
+class UpError(Failure):
+    """A step failed; the text names it, the reason and what to do."""
+
+
+class _Stopped(BaseException):
+    """The person at the terminal, or whoever manages us, has had enough."""
+
+
+@dataclass(slots=True)
+class Up:
+    """One run.
+
+    Args:
+        root: The checkout.
+        folder: Where state lives between runs.
+        port: Of the API.
+        aws_port: Of the local AWS.
+    """
+
+    root: Path
+    folder: Path
+    port: int
+    aws_port: int
+    steps: Steps = field(default_factory=Steps)
+    _resources: ExitStack = field(default_factory=ExitStack)
+    _watched: list[Process] = field(default_factory=list)
+
+    @property
+    def api_url(self) -> str:
+        """Origin of the API."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def aws_url(self) -> str:
+        """Endpoint of the local AWS."""
+        return f"http://127.0.0.1:{self.aws_port}"
+
+    def run(self, announce: Callable[[state.Running], None]) -> None:
+        """Bring everything up, say so, and stay until told to stop: by Ctrl-C, SIGTERM or ``signalbox down``.
+
+        Args:
+            announce: Called once, when everything answers.
+
+        Raises:
+            Failure: A step failed; everything that had started is stopped.
+        """
+        with state.only_one(self.folder), _until_stopped(), self._resources:
+            with self.steps:
+                running = self._bring_up()
+            announce(running)
+            self._stay()
+
+    def _bring_up(self) -> state.Running:
+        for port, option in ((self.port, "--port"), (self.aws_port, "--aws-port")):
+            _refuse_taken(port, option)
+        target = stage("local", public_url=self.api_url)
+        cdk = LocalCdk(self.aws_url, self.folder, self.root)
+        assembly, outputs_file = self.folder / "cdk.out", self.folder / "cdk-outputs.json"
+        with ThreadPoolExecutor(max_workers=3) as pool:
+            self._resources.callback(cdk.cancel)
+            try:
+                with self.steps.step("Tools (CDK command line)"):
+                    ensure_tools(self.root)
+                synthesized = pool.submit(self._synthesize, cdk, assembly)
+                self._start_postgres_and_aws()
+                with self.steps.step("Bootstrap the local AWS"):
+                    cdk.bootstrap()
+                synthesized.result()
+                with self.steps.step("Deploy the stacks with the CDK"):
+                    cdk.deploy(assembly, outputs_file)
+            except BaseException:
+                cdk.cancel()
+                raise
+        with self.steps.step("Turn their outputs into the environment"):
+            outputs = stack_outputs.read(json.loads(outputs_file.read_text()), "local")
+            environment = self._render(target, outputs)
+        with self.steps.step("Apply the migrations"):
+            self._migrate(environment)
+        with self.steps.step("Create the demo users"):
+            users = create_users(self.aws_url, outputs)
+        with self.steps.step("Start the API"):
+            self._start_api(environment)
+        running = state.describe(self.folder, self.api_url, self.aws_url, outputs, environment, users)
+        state.save(self.folder, running)
+        return running
+
+    def _synthesize(self, cdk: LocalCdk, assembly: Path) -> None:
+        digest, mark = self._digest(), assembly / ".signalbox-digest"
+        if mark.exists() and mark.read_text() == digest:
+            return
+        with self.steps.step("Synthesize the stacks"):
+            cdk.synth("local", self.api_url, assembly)
+            mark.write_text(digest)
+
+    def _digest(self) -> str:
+        """What the assembly was made from: the same sources make the same assembly."""
+        found = hashlib.sha256(self.api_url.encode())
+        files = [self.root / name for name in ("cdk.json", "uv.lock", "package.json")]
+        for path in (self.root / "infra" / name for name in _SYNTH_INPUTS):
+            files += sorted(p for p in path.rglob("*") if p.is_file() and p.suffix != ".pyc") or [path]
+        for file in files:
+            found.update(str(file.relative_to(self.root)).encode() + b"\0" + file.read_bytes() + b"\0")
+        return found.hexdigest()
+
+    def _start_postgres_and_aws(self) -> None:
+        with self.steps.step("Start PostgreSQL"):
+            postgres = self._resources.enter_context(LocalPostgres(self.folder / "postgres"))
+        with self.steps.step("Start the local AWS"):
+            described = {
+                "host": "127.0.0.1",
+                "port": postgres.port,
+                "psql": str(postgres.bin / "psql"),
+                "superuser": postgres.superuser,
+                "password": postgres.password,
+            }
+            env = _base_environment() | {
+                "BIND_HOST": "127.0.0.1",
+                "GATEWAY_PORT": str(self.aws_port),
+                "SIGNALBOX_LOCAL_POSTGRES": json.dumps(described),
+                "SIGNALBOX_EMULATOR_STATE": str(self.folder / "aws"),
+            }
+            aws = self._start("local AWS", emulator_command(self.root), env)
+            self._wait(aws, f"{self.aws_url}/_ministack/health")
+
+    def _render(self, target: Stage, outputs: Mapping[str, str]) -> dict[str, str]:
+        environment = render(Inputs(target, outputs, Local(self.aws_url, self.port)))
+        for name, text in (("railway.env", dotenv(environment)), ("railway.json", flat_json(environment))):
+            (self.folder / name).write_text(text)
+        return environment
+
+    def _migrate(self, environment: Mapping[str, str]) -> None:
+        command = [sys.executable, "-m", "alembic", "upgrade", "head"]
+        env = {**_base_environment(), **environment}
+        done = subprocess.run(command, cwd=self.root, env=env, capture_output=True, text=True, check=False)
+        log = self.folder / "logs" / "migrations.log"
+        log.write_text(done.stdout + done.stderr)
+        if done.returncode:
+            raise UpError(f"The migrations failed; see {log}.\n{(done.stdout + done.stderr)[-2000:]}")
+
+    def _start_api(self, environment: Mapping[str, str]) -> None:
+        api = self._start("API", [sys.executable, "-m", "service"], {**_base_environment(), **environment})
+        self._wait(api, f"{self.api_url}/api/v1/health/ready")
+
+    def _start(self, name: str, command: list[str], env: Mapping[str, str]) -> Process:
+        log = self.folder / "logs" / f"{name.lower().replace(' ', '-')}.log"
+        process = Process(name, command, env=env, cwd=self.root, log=log)
+        self._resources.callback(process.stop)
+        self._watched.append(process)
+        return process
+
+    def _wait(self, process: Process, url: str) -> None:
+        deadline = time.monotonic() + _READY_TIMEOUT
+        while time.monotonic() < deadline:
+            _fail_if_ended(process)
+            try:
+                if httpx.get(url, timeout=2).status_code == 200:
+                    return
+            except httpx.HTTPError:
+                pass
+            time.sleep(0.05)
+        raise UpError(f"The {process.name} did not become ready in {_READY_TIMEOUT:.0f} s; see {process.log}.")
+
+    def _stay(self) -> None:
+        while True:
+            for process in self._watched:
+                _fail_if_ended(process)
+            time.sleep(0.5)
+
+
+def _fail_if_ended(process: Process) -> None:
+    if process.exit_code is not None:
+        raise UpError(
+            f"The {process.name} ended with code {process.exit_code}; see {process.log}.\n{process.last_lines()}"
+        )
+
+
+def _refuse_taken(port: int, option: str) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            raise UpError(f"Port {port} is taken. Stop what listens there, or choose another with {option}.") from None
+
+
+def _base_environment() -> dict[str, str]:
+    """What a child needs of ours: no AWS credentials, no variable the service might read by accident."""
+    kept = ("PATH", "HOME", "LANG", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "SYSTEMROOT")
+    found = {name: os.environ[name] for name in kept if name in os.environ}
+    return found | {"PYTHONUNBUFFERED": "1", "AWS_EC2_METADATA_DISABLED": "true"}
+
+
+@contextmanager
+def _until_stopped() -> Iterator[None]:
+    """End the block, and no more, on Ctrl-C and SIGTERM; a second one does not interrupt the clean-up of the first."""
+
+    def stop(number: int, frame: FrameType | None) -> NoReturn:
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, signal.SIG_IGN)
+        raise _Stopped
+
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, stop)
+    with suppress(_Stopped):
+        yield

@@ -1,0 +1,1 @@
+"""From stack outputs to the Railway environment."""

@@ -1,0 +1,1 @@
+"""The stacks: they wire constructs and declare outputs, nothing else."""

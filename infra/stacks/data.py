@@ -1,0 +1,59 @@
+"""What must not get lost: database, documents, secrets, and the key that encrypts them."""
+
+from __future__ import annotations
+
+from aws_cdk import aws_kms as kms
+from constructs import Construct
+
+from infra.config import Stage
+from infra.constructs.bucket import DocumentBucket
+from infra.constructs.database import Database
+from infra.constructs.keys import DataKey
+from infra.constructs.network import Network
+from infra.constructs.secrets import Secrets
+from infra.outputs import emit
+from infra.stacks.base import StageStack
+
+
+class DataStack(StageStack):
+    """The second stack.
+
+    Args:
+        scope: The app.
+        stage: Its configuration.
+        network: Where the database goes.
+        logs_key: Key for log groups.
+
+    Attributes:
+        key: Key of the data.
+        database: The PostgreSQL instance.
+        documents: The bucket.
+        secrets: What the service reads.
+    """
+
+    def __init__(self, scope: Construct, *, stage: Stage, network: Network, logs_key: kms.IKey) -> None:
+        super().__init__(scope, stage=stage, part="data", description="Signalbox: database, documents, secrets, key")
+        self.key = DataKey(self, "DataKey", stage_name=stage.name, retain=stage.retain).key
+        self.database = Database(
+            self,
+            "Database",
+            stage=stage,
+            vpc=network.vpc,
+            subnets=network.database_subnets,
+            group=network.database_group,
+            data_key=self.key,
+            logs_key=logs_key,
+        )
+        self.documents = DocumentBucket(self, "Documents", key=self.key, retain=stage.retain)
+        self.secrets = Secrets(self, "Secrets", stage=stage, key=self.key)
+        instance = self.database.instance
+        emit(self, "Region", self.region)
+        emit(self, "DatabaseHost", instance.db_instance_endpoint_address)
+        emit(self, "DatabasePort", instance.db_instance_endpoint_port)
+        emit(self, "DatabaseName", stage.database.name)
+        emit(self, "DatabaseLoginSecretArn", self.secrets.app_login.secret_arn)
+        emit(self, "DatabaseMasterSecretArn", self.database.master_secret_arn)
+        emit(self, "SessionKeySecretArn", self.secrets.session_key.secret_arn)
+        emit(self, "SecretsPrefix", stage.secrets_prefix)
+        emit(self, "BucketName", self.documents.bucket.bucket_name)
+        emit(self, "DataKeyArn", self.key.key_arn)

@@ -1,0 +1,34 @@
+"""Who comes in: the user pool and the function that puts the tenant into its tokens."""
+
+from __future__ import annotations
+
+from aws_cdk import aws_kms as kms
+from constructs import Construct
+
+from infra.config import Stage
+from infra.constructs.pre_token import PreToken
+from infra.constructs.user_pool import UserPool
+from infra.outputs import emit
+from infra.stacks.base import StageStack
+
+
+class IdentityStack(StageStack):
+    """The third stack.
+
+    Args:
+        scope: The app.
+        stage: Its configuration.
+        logs_key: Key for log groups.
+
+    Attributes:
+        users: The pool, its client and its hosted login.
+    """
+
+    def __init__(self, scope: Construct, *, stage: Stage, logs_key: kms.IKey) -> None:
+        super().__init__(scope, stage=stage, part="identity", description="Signalbox: users, login, tenant claim")
+        pre_token = PreToken(self, "PreToken", logs_key=logs_key, retain=stage.retain)
+        self.users = UserPool(self, "Users", stage=stage, pre_token=pre_token.function)
+        emit(self, "UserPoolId", self.users.pool.user_pool_id)
+        emit(self, "UserPoolIssuer", self.users.pool.user_pool_provider_url)
+        emit(self, "UserPoolClientId", self.users.client.user_pool_client_id)
+        emit(self, "HostedLoginUrl", self.users.domain.base_url())
