@@ -77,6 +77,18 @@ def token(user: str) -> None:
     click.echo(access_token(state.load(FOLDER), user))
 
 
+@main.command()
+@click.option("--check", is_flag=True, help="Change nothing; exit with 1 when a document has drifted.")
+def docs(check: bool) -> None:
+    """Write the documents that are made from the code: error codes, variables, controls."""
+    from infra import documents
+
+    if not check:
+        click.echo("\n".join(documents.write(ROOT)) or "Everything is up to date.")
+    elif drifted := list(documents.stale(ROOT)):
+        raise Failure(f"Not as the code has it: {', '.join(drifted)}. Run: uv run signalbox docs")
+
+
 def access_token(running: Running, name: str) -> str:
     """Sign a demo user in through the hosted page.
 

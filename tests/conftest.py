@@ -1,4 +1,4 @@
-"""Fixtures that several folders use: a real PostgreSQL as RDS presents it, a real issuer, a real server."""
+"""Fixtures that several folders use: a real PostgreSQL as RDS presents it, a real issuer."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-# from infra.local.postgres import LocalPostgres
-# from tests.support.database import Databases
+from infra.local.postgres import LocalPostgres, temporary_postgres
+from tests.support.database import Database, Databases
 from tests.support.issuer import Issuer
 
 
@@ -20,3 +20,21 @@ def anyio_backend() -> str:
 def issuer() -> Iterator[Issuer]:
     with Issuer() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[LocalPostgres]:
+    """One server for the whole run. A test that stops, kills or pauses it must start one of its own."""
+    with temporary_postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def databases(postgres: LocalPostgres) -> Databases:
+    return Databases(postgres)
+
+
+@pytest.fixture
+def database(databases: Databases) -> Database:
+    """A database of this test's own, migrated, with the tables of the test's feature."""
+    return databases.migrated()

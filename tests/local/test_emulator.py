@@ -27,7 +27,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra.local.postgres import LocalPostgres, temporary_postgres
+from infra.local.postgres import LocalPostgres
 from infra.local.sign_in import Client, SignInError, sign_in
 from infra.local.tools import emulator_command
 from tests.support.server import ROOT, free_port
@@ -166,12 +166,6 @@ def create_user(emulator: Emulator, outputs: dict[str, str], name: str, tenant: 
         UserAttributes=[{"Name": key, "Value": value} for key, value in attributes.items()],
     )
     cognito.admin_set_user_password(**who, Password=PASSWORD, Permanent=True)
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[LocalPostgres]:
-    with temporary_postgres() as server:
-        yield server
 
 
 @pytest.fixture(scope="module")
