@@ -180,6 +180,11 @@ class Settings(BaseModel):
         description="KMS key that protects stored data.",
         examples=["arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"],
     )
+    token_signing_key_id: str | None = Field(
+        default=None,
+        description="KMS key (ECC_NIST_P256, sign and verify) that signs the tokens this service issues.",
+        examples=["arn:aws:kms:us-east-1:111122223333:key/5678efgh-12ab-34cd-56ef-1234567890ab"],
+    )
     idp: dict[str, ProviderSettings] = Field(
         min_length=1,
         max_length=_PROVIDER_LIMIT,

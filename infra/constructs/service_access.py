@@ -20,6 +20,7 @@ class ServiceAccess(Construct):
         secrets: Secrets it reads.
         master_secret_arn: Secret of the login that runs its migrations.
         key: Key of the secrets and the documents.
+        signing_key: Key of the tokens it issues.
         bucket: Documents.
         instance: Database.
         app_user: The one database login that it may get an IAM token for.
@@ -36,6 +37,7 @@ class ServiceAccess(Construct):
         secrets: list[sm.ISecret],
         master_secret_arn: str,
         key: kms.IKey,
+        signing_key: kms.IKey,
         bucket: s3.IBucket,
         instance: rds.DatabaseInstance,
         app_user: str,
@@ -70,6 +72,15 @@ class ServiceAccess(Construct):
                             ]
                         }
                     },
+                ),
+                iam.PolicyStatement(
+                    sid="SignTokens",
+                    actions=["kms:Sign"],
+                    resources=[signing_key.key_arn],
+                    conditions={"StringEquals": {"kms:SigningAlgorithm": "ECDSA_SHA_256"}},
+                ),
+                iam.PolicyStatement(
+                    sid="PublishTokenKey", actions=["kms:GetPublicKey"], resources=[signing_key.key_arn]
                 ),
                 iam.PolicyStatement(
                     sid="TenantDocuments",

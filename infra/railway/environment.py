@@ -71,6 +71,7 @@ TEMPLATE: Mapping[str, Source] = {
     "SECRETS_PREFIX": _output("SecretsPrefix"),
     "S3_BUCKET_NAME": _output("BucketName"),
     "KMS_KEY_ID": _output("DataKeyArn"),
+    "TOKEN_SIGNING_KEY_ID": _output("TokenSigningKeyArn"),
     "IDP__COGNITO__KIND": lambda _: "cognito",
     "IDP__COGNITO__ISSUER": _output("UserPoolIssuer"),
     "IDP__COGNITO__CLIENT_ID": _output("UserPoolClientId"),

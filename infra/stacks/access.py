@@ -31,6 +31,7 @@ class AccessStack(StageStack):
             secrets=[data.secrets.app_login, data.secrets.session_key],
             master_secret_arn=data.database.master_secret_arn,
             key=data.key,
+            signing_key=data.signing_key,
             bucket=data.documents.bucket,
             instance=data.database.instance,
             app_user=stage.database.app_user,

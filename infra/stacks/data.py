@@ -1,4 +1,4 @@
-"""What must not get lost: database, documents, secrets, and the key that encrypts them."""
+"""What must not get lost: database, documents, secrets, the key that encrypts them, and the key that signs tokens."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from constructs import Construct
 from infra.config import Stage
 from infra.constructs.bucket import DocumentBucket
 from infra.constructs.database import Database
-from infra.constructs.keys import DataKey
+from infra.constructs.keys import DataKey, SigningKey
 from infra.constructs.network import Network
 from infra.constructs.secrets import Secrets
 from infra.outputs import emit
@@ -26,6 +26,7 @@ class DataStack(StageStack):
 
     Attributes:
         key: Key of the data.
+        signing_key: Key of the tokens that the service issues.
         database: The PostgreSQL instance.
         documents: The bucket.
         secrets: What the service reads.
@@ -34,6 +35,7 @@ class DataStack(StageStack):
     def __init__(self, scope: Construct, *, stage: Stage, network: Network, logs_key: kms.IKey) -> None:
         super().__init__(scope, stage=stage, part="data", description="Signalbox: database, documents, secrets, key")
         self.key = DataKey(self, "DataKey", stage_name=stage.name, retain=stage.retain).key
+        self.signing_key = SigningKey(self, "SigningKey", stage_name=stage.name, retain=stage.retain).key
         self.database = Database(
             self,
             "Database",
@@ -57,3 +59,4 @@ class DataStack(StageStack):
         emit(self, "SecretsPrefix", stage.secrets_prefix)
         emit(self, "BucketName", self.documents.bucket.bucket_name)
         emit(self, "DataKeyArn", self.key.key_arn)
+        emit(self, "TokenSigningKeyArn", self.signing_key.key_arn)
