@@ -72,7 +72,7 @@ class SigningKey(Construct):
 
 
 class LogsKey(Construct):
-    """The key of the log groups.
+    """The key of what tells what happened: log groups, alarms, the audit trail.
 
     Args:
         scope: The stack.
@@ -82,7 +82,8 @@ class LogsKey(Construct):
 
     Attributes:
         key: The key. Its policy lets CloudWatch Logs use it for log groups of this account and region only
-            (https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/encrypt-log-data-kms.html).
+            (https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/encrypt-log-data-kms.html), and those who write
+            alarms and the audit trail, on behalf of this account only.
     """
 
     def __init__(self, scope: Construct, construct_id: str, *, stage_name: str, retain: bool) -> None:
@@ -105,5 +106,16 @@ class LogsKey(Construct):
                         )
                     }
                 },
+            )
+        )
+        self.key.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="AlarmsAndTrailOfThisAccount",
+                principals=[
+                    iam.ServicePrincipal(f"{name}.amazonaws.com") for name in ("cloudwatch", "budgets", "cloudtrail")
+                ],
+                actions=["kms:Decrypt", "kms:GenerateDataKey*", "kms:DescribeKey"],
+                resources=["*"],
+                conditions={"StringEquals": {"aws:SourceAccount": stack.account}},
             )
         )

@@ -221,6 +221,8 @@ HANDLERS: dict[str, dict[str, Any]] = cfn._RESOURCE_HANDLERS
 # Types that ministack refuses, and their attributes. They are accepted, and nothing is made.
 ACCEPTED = {
     "AWS::Backup::BackupSelection": {"SelectionId": "{id}"},
+    "AWS::Budgets::Budget": {},
+    "AWS::CloudTrail::Trail": {"Arn": "arn:aws:cloudtrail:{region}:{account}:trail/{id}"},
     "AWS::Cognito::LogDeliveryConfiguration": {"Id": "{id}"},
     "AWS::Cognito::ManagedLoginBranding": {"ManagedLoginBrandingId": "{id}"},
     "AWS::EC2::EIP": {"AllocationId": "{id}"},
