@@ -7,7 +7,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_rolesanywhere as rolesanywhere
 from constructs import Construct
 
-COMMON_NAME = "signalbox-service-{stage}"  # subject of the client certificate; `signalbox certs` writes it
+from infra.certs import COMMON_NAME
 
 
 class CertificateRole(Construct):
