@@ -80,8 +80,8 @@ def issue(
     if not (public.exists() and authority_key.exists()):
         missing, other = (authority_key, public) if public.exists() else (public, authority_key)
         raise CertificateError(
-            f"{missing} is missing: bring it here from where the authority was made. Or remove the other half, {other}, "
-            "to begin with a new authority, which has to be deployed."
+            f"{missing} is missing: bring it here from where the authority was made. Or remove the other half, "
+            f"{other}, to begin with a new authority, which has to be deployed."
         )
     certificate, key = folder / "service.pem", folder / "service.key"
     found = x509.load_pem_x509_certificate(certificate.read_bytes()) if certificate.exists() and key.exists() else None

@@ -122,6 +122,8 @@ def _database(resource: Resource, stage: Stage) -> str | None:
     # A rule of the pack passes when the number is not set at all.
     if int(properties.get("BackupRetentionPeriod", 0)) < (30 if stage.environment == "production" else 1):
         return "backups are not kept for long enough"
+    if properties.get("StorageEncrypted") is not True or properties.get("PubliclyAccessible") is not False:
+        return "the storage is not encrypted, or the instance has a public address"
     if properties.get("ManageMasterUserPassword") is not True or properties.get("MasterUserPassword"):
         return "the master password is not RDS's to manage"
     return None if properties.get("EnableIAMDatabaseAuthentication") is True else "IAM logins are off"
@@ -142,6 +144,27 @@ def _client(resource: Resource, _: Stage) -> str | None:
     return (
         None if resource["Properties"].get("AllowedOAuthFlows") == ["code"] else "a flow but the code flow is allowed"
     )
+
+
+def _pool(resource: Resource, stage: Stage) -> str | None:
+    properties = resource["Properties"]
+    schema = [entry for entry in properties.get("Schema", []) if _TENANT in str(entry.get("Name"))]
+    if not schema or any(entry.get("Mutable") is not False for entry in schema):
+        return "a user's tenant could be changed"
+    # Rules of the packs ask for less: a warning for the second factor, and any value of the mode.
+    if stage.mfa_required and properties.get("MfaConfiguration") != "ON":
+        return "a password alone would do"
+    mode = properties.get("UserPoolAddOns", {}).get("AdvancedSecurityMode")
+    if stage.cognito_plan == "PLUS" and mode != "ENFORCED":
+        return "threat protection does not act"
+    if properties.get("AdminCreateUserConfig", {}).get("AllowAdminCreateUserOnly") is not True:
+        return "anybody could sign up"
+    return None
+
+
+def _alarm(resource: Resource, _: Stage) -> str | None:
+    named = ("AlarmActions", "OKActions", "InsufficientDataActions")
+    return None if all(resource["Properties"].get(name) for name in named) else "the alarm reaches nobody"
 
 
 def _provider(resource: Resource, _: Stage) -> str | None:
@@ -181,6 +204,8 @@ RULES: Final = (
     ),
     Rule("Signalbox-Database", ("AWS::RDS::DBInstance",), _database, "See infra/constructs/database.py."),
     Rule("Signalbox-Parameters", ("AWS::RDS::DBParameterGroup",), _parameters, "See infra/constructs/database.py."),
+    Rule("Signalbox-UserPool", ("AWS::Cognito::UserPool",), _pool, "See infra/constructs/user_pool.py."),
+    Rule("Signalbox-Alarm", ("AWS::CloudWatch::Alarm",), _alarm, "Add it to the tables of infra/constructs/alarms.py."),
     Rule(
         "Signalbox-TenantNotWritable", ("AWS::Cognito::UserPoolClient",), _client, "Leave it out of write_attributes."
     ),
