@@ -132,6 +132,10 @@ def _sign_client(
         .not_valid_after(min(now + timedelta(days=CLIENT_DAYS), authority.not_valid_after_utc))
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs_certificates=False), critical=True)
+        # Not asked for by AWS, but by every verifier that follows RFC 5280 and CA/Browser rules.
+        .add_extension(
+            x509.SubjectAlternativeName([x509.DNSName(COMMON_NAME.format(stage=stage_name))]), critical=False
+        )
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
         .sign(signer, hashes.SHA256())
