@@ -73,14 +73,9 @@ class ServiceAccess(Construct):
                         }
                     },
                 ),
+                # No condition on the algorithm: a key on this curve has one.
                 iam.PolicyStatement(
-                    sid="SignTokens",
-                    actions=["kms:Sign"],
-                    resources=[signing_key.key_arn],
-                    conditions={"StringEquals": {"kms:SigningAlgorithm": "ECDSA_SHA_256"}},
-                ),
-                iam.PolicyStatement(
-                    sid="PublishTokenKey", actions=["kms:GetPublicKey"], resources=[signing_key.key_arn]
+                    sid="SignTokens", actions=["kms:Sign", "kms:GetPublicKey"], resources=[signing_key.key_arn]
                 ),
                 iam.PolicyStatement(
                     sid="TenantDocuments",

@@ -59,7 +59,7 @@ def tenant_of(answer: dict[str, Any]) -> str:
     return str(claim[1])
 
 
-def federated(*identities: dict[str, Any]) -> dict[str, str]:
+def federated(*identities: dict[str, Any]) -> dict[str, Any]:
     return {"identities": json.dumps(list(identities))}
 
 

@@ -142,10 +142,9 @@ def test_the_policy_of_the_service_names_what_it_is_for(production: Synthesized)
     ]
     statements = {s["Sid"]: s for s in policy["PolicyDocument"]["Statement"]}
     assert set(statements) == {
-        *("ReadSecrets", "UseKeyThroughServices", "SignTokens", "PublishTokenKey", "TenantDocuments", "DatabaseLogin"),
+        *("ReadSecrets", "UseKeyThroughServices", "SignTokens", "TenantDocuments", "DatabaseLogin"),
     }
     assert "kms:ViaService" in json.dumps(statements["UseKeyThroughServices"]["Condition"])
-    assert statements["SignTokens"]["Condition"] == {"StringEquals": {"kms:SigningAlgorithm": "ECDSA_SHA_256"}}
     # Which statement Router's key is in: none. It would let the service onto the tailnet as a router.
     assert "RouterKey" not in json.dumps(statements)
 
