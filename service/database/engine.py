@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -121,17 +122,27 @@ class Connector:
             return await self._dial({"password": await self._token(self._iam)}, options)
         if self._secret_id is None:
             return await self._dial({}, options)
-        try:
-            return await self._dial(login(await self._secrets.text(self._secret_id)), options)
-        except _WRONG_LOGIN:  # rotated since we read it
-            pass
-        try:
-            return await self._dial(login(await self._secrets.text(self._secret_id, refresh=True)), options)
-        except _WRONG_LOGIN:  # being rotated: the secret is new already, and the database does not know it yet
-            before = await self._secrets.previous(self._secret_id)
-            if before is None:
-                raise
-        return await self._dial(login(before), options)
+        refused: Exception | None = None
+        async with aclosing(self._logins(self._secret_id)) as logins:
+            async for named in logins:
+                try:
+                    return await self._dial(named, options)
+                except _WRONG_LOGIN as failure:
+                    refused = failure
+        assert refused is not None
+        raise refused
+
+    async def _logins(self, secret_id: str) -> AsyncGenerator[Mapping[str, str], None]:
+        """What to try, in order: a rotation changes two places, one after the other, and we may come in between."""
+        known = await self._secrets.text(secret_id)
+        yield login(known)
+        current = await self._secrets.text(secret_id, refresh=True)
+        if current != known:  # rotated since we read it
+            yield login(current)
+        before = await self._secrets.previous(secret_id)
+        if before is not None:  # the secret is new already, and the database does not know it yet
+            yield login(before)
+        yield login(current)  # it was told while we tried the one before
 
     async def _dial(self, named: Mapping[str, str], options: dict[str, Any]) -> asyncpg.Connection:
         given = {**self._options, **named, **options}
