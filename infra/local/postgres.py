@@ -84,6 +84,11 @@ class LocalPostgres:
         self._beside("port").write_text(str(self.port))
         return self
 
+    @property
+    def running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._process is not None and self._process.poll() is None
+
     def stop(self) -> None:
         """Stop in good order: open transactions are rolled back, what was committed is on disk."""
         process = self._process
