@@ -313,6 +313,10 @@ def _as_ordinary_user(*owned: Path) -> list[str]:
         return namespace
     except (OSError, subprocess.CalledProcessError):
         pass
+    if shutil.which("setpriv") is None:
+        raise LocalPostgresError(
+            "PostgreSQL does not run as root, and there is no setpriv here: run as an ordinary user"
+        )
     for path in owned:
         os.chown(path, _NOBODY, _NOBODY)
     return ["setpriv", f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups", "--pdeathsig=INT"]
