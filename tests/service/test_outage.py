@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -132,6 +133,19 @@ def test_a_schema_that_is_behind_is_not_ready(own_databases: Databases, module_i
         answer = server.get(READY)
         assert answer.status_code == 503
         assert answer.json()["checks"]["migrations"] == "behind"
+
+
+def test_a_request_in_flight_is_answered_before_the_process_ends(own_database: Database, module_issuer: Issuer) -> None:
+    environment = {**module_issuer.environment(), "DATABASE_URL": own_database.url()}
+    with Server(environment, "tests.support.serve") as server, ThreadPoolExecutor(1) as thread:
+        wait_ready(server, 10)
+        answer = thread.submit(server.post, "/api/v1/notes/sleep/0.5", module_issuer.token())
+        sleeping = "select 1 from pg_stat_activity where wait_event = 'PgSleep'"
+        while not own_database.as_superuser(sleeping):
+            time.sleep(0.01)
+        assert server.stop() == 0
+        assert answer.result().status_code == 200
+        assert "stopped" in [event["message"] for event in server.events()], "no line of the last moments is lost"
 
 
 def test_status_names_the_build_and_nothing_of_the_inside(server: Server) -> None:
