@@ -36,7 +36,16 @@ from infra.local.users import create_users
 from infra.railway.environment import Inputs, Local, dotenv, flat_json, render
 
 _READY_TIMEOUT = 60.0  # seconds until the emulator or the API must answer
-_SYNTH_INPUTS = ("app.py", "config.py", "outputs.py", "stacks", "constructs", "functions")  # below infra/
+_SYNTH_INPUTS = (
+    "acknowledged.py",
+    "app.py",
+    "checks.py",
+    "config.py",
+    "outputs.py",
+    "stacks",
+    "constructs",
+    "functions",
+)  # below infra/
 
 
 class UpError(Failure):
