@@ -28,7 +28,7 @@ def mapping(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TENANTS_BY_PROVIDER", MAPPING)
 
 
-def event(source: str = SOURCES[0], metadata: dict[str, str] | None = None, **attributes: Any) -> dict[str, Any]:
+def event(source: str = SOURCES[0], metadata: Any = None, **attributes: Any) -> dict[str, Any]:
     """As Cognito sends it."""
     found = {"sub": "1", "email": "alice@acme.example", "cognito:user_status": "CONFIRMED", **attributes}
     return {
