@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.failure import Failure
+from infra.hipaa.page import page
 from service import settings
 from service.errors import ERRORS
 
@@ -70,7 +71,10 @@ def variables_table() -> str:
     return table(("variable", "meaning", "required, or default", "example"), rows)
 
 
-PARTS = (Part("docs/ERROR_CODES.md", None, error_codes),)
+PARTS = (
+    Part("docs/ERROR_CODES.md", None, error_codes),
+    Part("docs/HIPAA_READINESS.md", None, page),
+)
 
 
 def stale(root: Path) -> Iterator[str]:

@@ -157,6 +157,11 @@ class Settings(BaseModel):
         description="Largest request body, in bytes.",
         examples=["1048576"],
     )
+    run_migrations: Literal["auto", "manual"] = Field(
+        default="auto",
+        description="At start on a schema that is behind: apply the migrations, or refuse and say how.",
+        examples=["auto"],
+    )
     database_url: Annotated[SecretStr, AfterValidator(_database_url)] = Field(
         description="PostgreSQL address of the application login; without a password in production.",
         examples=["postgresql://signalbox_app@db.example.com:5432/signalbox?sslmode=verify-full"],
