@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -16,10 +13,10 @@ import httpx
 import pytest
 
 from infra.local.postgres import temporary_postgres
-from tests.support.database import APP, APP_PASSWORD, MASTER, MASTER_PASSWORD, Database, Databases, alembic_ini
+from tests.support.database import APP, APP_PASSWORD, MASTER, MASTER_PASSWORD, Database, Databases, migrate
 from tests.support.emulator import Emulator
 from tests.support.issuer import Issuer
-from tests.support.server import ROOT, Server
+from tests.support.server import Server
 
 
 @dataclass
@@ -47,14 +44,12 @@ class Store:
         value = json.dumps({"username": APP, "password": password})
         self.aws.client("secretsmanager").put_secret_value(SecretId="app", SecretString=value)
 
-    def migrate(self, issuer: Issuer, **changes: str) -> None:
+    def migrate(self, issuer: Issuer, *, iam: bool = False) -> None:
         """The second half of a rotation, as docs/INFRASTRUCTURE.md has it."""
-        base = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-        environment = base | self.environment(issuer) | {"DATABASE_MIGRATION_SECRET_ID": "master"}
-        environment |= {"ENVIRONMENT": "development", "PUBLIC_URL": "http://127.0.0.1:8000"} | changes
-        ini = alembic_ini(self.database.server.data.parent)
-        command = [sys.executable, "-m", "alembic", "-c", str(ini), "upgrade", "head"]
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        environment = self.environment(issuer) | {"DATABASE_MIGRATION_SECRET_ID": "master"}
+        if iam:
+            environment |= {"DATABASE_IAM_AUTH": "true", "DATABASE_SECRET_ID": ""}
+        done = migrate(self.database, **environment)
         assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -115,7 +110,7 @@ def test_migrations_put_the_login_under_iam_and_take_it_back(store: Store, issue
     store.database.as_superuser("create role rds_iam")  # RDS has it from the start
     store.database.as_superuser(f"grant rds_iam to {MASTER} with admin option")
     member = f"select pg_has_role('{APP}', 'rds_iam', 'member')"
-    store.migrate(issuer, DATABASE_IAM_AUTH="true", DATABASE_SECRET_ID="")
+    store.migrate(issuer, iam=True)
     assert store.database.as_superuser(member)[0][0] is True
     store.migrate(issuer)
     assert store.database.as_superuser(member)[0][0] is False
