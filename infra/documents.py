@@ -13,8 +13,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from infra.acknowledged import REGISTER
+from infra.alarms import LOG_ALARMS, METRIC_ALARMS
+from infra.config import STAGES, Stage
 from infra.failure import Failure
 from infra.hipaa.page import page
+from infra.outputs import OUTPUTS
 from service import settings
 from service.errors import ERRORS
 
@@ -71,9 +75,53 @@ def variables_table() -> str:
     return table(("variable", "meaning", "required, or default", "example"), rows)
 
 
+def outputs_table() -> str:
+    """What the stacks tell the outside."""
+    rows = ([f"`{o.stack}`", f"`{o.key}`", o.description + (" (if the stage has it)" * o.optional)] for o in OUTPUTS)
+    return table(("stack", "output", "what it is"), rows)
+
+
+def alarms_table() -> str:
+    """What somebody is woken for."""
+    metrics = ([f"`{a.name}`", f"{a.namespace} {a.metric}, {a.compare} {a.threshold:g}", a.why] for a in METRIC_ALARMS)
+    logs = ([f"`{a.name}`", f"{a.threshold} lines in 5 minutes of the log `{a.log}`", a.why] for a in LOG_ALARMS)
+    return table(("alarm", "when", "what it means"), [*metrics, *logs])
+
+
+def register_table() -> str:
+    """Every finding of a rule pack that is acknowledged."""
+    rows = (
+        [f"`{r.rule.partition('::')[2]}`", ", ".join(f"`{p}`" for p in r.paths), ", ".join(r.stages), r.reason, r.owner,
+         f"{r.review:%Y-%m-%d}"]
+        for r in REGISTER
+    )  # fmt: skip
+    return table(("rule", "where", "stages", "why it stands", "owner", "review by"), rows)
+
+
+def stages_table() -> str:
+    """What differs between the stages."""
+    rows: list[tuple[str, Callable[[Stage], str]]] = [
+        ("how strict the service is", lambda s: s.environment),
+        ("proof to AWS", lambda s: "certificate (Roles Anywhere)" if s.access == "roles-anywhere" else "IAM user"),
+        ("way to the database", lambda s: "subnet router" if s.subnet_router else "this machine"),
+        ("addresses, NAT gateways", lambda s: f"{s.network.cidr}, {s.network.nat_gateways}"),
+        ("database", lambda s: f"{s.database.instance_type}, {'two zones' if s.database.multi_az else 'one zone'}"),
+        ("automated backups", lambda s: f"{s.database.backup_days} days"),
+        ("Cognito plan, second factor", lambda s: f"{s.cognito_plan}, {'required' if s.mfa_required else 'off'}"),
+        ("audit trail", lambda s: "own" if s.watch.trail else "none of its own"),
+        ("budget, US dollars a month", lambda s: str(s.watch.budget_usd or "none")),
+        ("outlives its stacks", lambda s: "yes" if s.retain else "no"),
+    ]
+    return table(("", *STAGES), ([name, *(tell(record) for record in STAGES.values())] for name, tell in rows))
+
+
 PARTS = (
     Part("docs/ERROR_CODES.md", None, error_codes),
     Part("docs/HIPAA_READINESS.md", None, page),
+    Part("docs/INFRASTRUCTURE.md", "stages", stages_table),
+    Part("docs/INFRASTRUCTURE.md", "outputs", outputs_table),
+    Part("docs/INFRASTRUCTURE.md", "alarms", alarms_table),
+    Part("docs/INFRASTRUCTURE.md", "register", register_table),
 )
 
 

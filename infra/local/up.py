@@ -38,7 +38,9 @@ from infra.railway.environment import Inputs, Local, dotenv, flat_json, render
 _READY_TIMEOUT = 60.0  # seconds until the emulator or the API must answer
 _SYNTH_INPUTS = (
     "acknowledged.py",
+    "alarms.py",
     "app.py",
+    "certs.py",
     "checks.py",
     "config.py",
     "outputs.py",
