@@ -51,8 +51,9 @@ NEEDED = {
     "core.persistence": "save_all",
     "services.cloudformation.provisioners": "_RESOURCE_HANDLERS _ec2_sg_permissions _physical_name "
     "_rds_db_instance_attrs _sm_secret_string get_account_id get_region",
-    "services.cognito": "_admin_update_user_attributes _attr_list_to_dict _ensure_schema_attributes _fake_token "
-    "_sign_up _update_user_attributes _user_pool_for_access_token _user_pools error_response_json",
+    "services.cognito": "_admin_update_user_attributes _attr_list_to_dict _create_identity_provider "
+    "_delete_identity_provider _ensure_schema_attributes _fake_token _sign_up _update_identity_provider "
+    "_update_user_attributes _user_pool_for_access_token _user_pools error_response_json",
     "services.ec2": "_security_groups _vpcs",
     "services.iam": "_attach_group_policy _create_group _groups",
     "services.rds": "_instances",
@@ -431,6 +432,30 @@ def refuse_immutable(original: Callable[[Properties], Any], pool_of: Callable[[P
     return call
 
 
+def answered(answer: Any) -> None:
+    """Turn an error of the API into one of the deployment."""
+    status, _, body = answer
+    if status != 200:
+        raise ValueError(f"Cognito refused: {body!r}")
+
+
+def identity_provider() -> dict[str, Any]:
+    """A federated provider; ministack has the API, and no type for it."""
+
+    def create(logical_id: str | None, props: Properties, stack_name: str) -> Made:
+        answered(cognito._create_identity_provider(props))
+        return props["ProviderName"], {}
+
+    def update(physical_id: str, old: Properties, new: Properties, stack_name: str) -> Made:
+        answered(cognito._update_identity_provider(new))
+        return physical_id, {}
+
+    def delete(physical_id: str, props: Properties) -> None:
+        cognito._delete_identity_provider(props)
+
+    return {"create": create, "update": update, "delete": delete}
+
+
 def refuse_sign_up() -> None:
     """Where only administrators create users, nobody signs up; ministack keeps the setting and ignores it."""
     original = cognito._sign_up
@@ -551,6 +576,7 @@ def amend_ministack() -> None:
     keep_attributes_on_refresh()
     enforce_schema()
     refuse_sign_up()
+    HANDLERS.setdefault("AWS::Cognito::UserPoolIdentityProvider", identity_provider())
     after("AWS::RDS::DBInstance", attach_postgres)
     delete_master_secret_too()
 

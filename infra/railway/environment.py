@@ -57,7 +57,17 @@ def _output(key: str) -> Source:
 
 def _by_certificate(key: str) -> Source:
     """An output that a stage has when its service proves itself by certificate, and must have then."""
-    return lambda inputs: inputs.outputs[key] if inputs.stage.access == "roles-anywhere" else ""
+
+    def find(inputs: Inputs) -> str:
+        if inputs.stage.access != "roles-anywhere":
+            return ""
+        if key not in inputs.outputs:
+            raise EnvironmentRefused(
+                f"Stage {inputs.stage.name}: its stacks have no output {key}; run cdk deploy again"
+            )
+        return inputs.outputs[key]
+
+    return find
 
 
 def _database_url(inputs: Inputs) -> str:

@@ -12,7 +12,7 @@ import aws_cdk as cdk
 import pytest
 
 from infra.app import build_app
-from infra.config import STAGES
+from infra.config import STAGES, stage
 
 
 @dataclass(frozen=True)
@@ -52,3 +52,18 @@ def stages(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Synthesized
 @pytest.fixture(scope="session")
 def production(stages: Mapping[str, Synthesized]) -> Synthesized:
     return stages["production"]
+
+
+OKTA = {"name": "AcmeOkta", "kind": "saml", "tenant": "acme", "metadata_url": "https://acme.okta.example/metadata"}
+ENTRA = {"name": "GlobexEntra", "kind": "oidc", "tenant": "globex", "issuer": "https://e.example", "client_id": "c"}
+
+
+@pytest.fixture(scope="session")
+def federated(tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
+    """Production for two organizations with providers of their own, with endpoints, and with an authority."""
+    changed = stage("production", federation=(OKTA, ENTRA), network={"interface_endpoints": True})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("infra.app.stage", lambda *_, **__: changed)
+        return synthesize(
+            "production", tmp_path_factory.mktemp("federated"), authority="-----BEGIN CERTIFICATE-----\nx"
+        )

@@ -11,7 +11,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from infra.local.sign_in import Client, SignInError, sign_in
+from infra.outputs import OUTPUTS, read
 from infra.railway.environment import Inputs, Local, render
+from tests.infra.conftest import Synthesized
 from tests.support.stacks import DIFFERENCE, NO_DIFFERENCE, Deployed, local_aws
 
 PASSWORD = "a-Long-Passw0rd-of-somebody"
@@ -113,10 +115,34 @@ def test_a_second_run_finds_nothing_and_a_change_is_made_in_place(deployed: Depl
     assert found.returncode == NO_DIFFERENCE, found.stdout + found.stderr
 
 
+def test_production_without_an_authority_is_refused_before_anything_is_made(
+    deployed: Deployed, production: Synthesized
+) -> None:
+    command = ["deploy", "SignalboxAccess", "--exclusively", "--require-approval", "never"]
+    done = deployed.run(*command, "--app", str(production.folder))
+    assert done.returncode != 0
+    assert "missing a value: ServiceAuthority" in done.stdout + done.stderr
+    assert "signalbox-production-access" not in deployed.stacks()
+
+
+def test_production_with_all_its_options_is_deployed_as_it_is(deployed: Deployed, federated: Synthesized) -> None:
+    """The emulator makes of it what it can; every type, reference and parameter is resolved all the same."""
+    deployed.aws.client("secretsmanager").create_secret(Name="signalbox/production/idp-GlobexEntra", SecretString="s")
+    outputs = deployed.folder / "production.json"
+    deployed.cdk.deploy(federated.folder, outputs)
+    found = read(json.loads(outputs.read_text()), "production")
+    assert set(found) == {output.key for output in OUTPUTS} - {"ServiceUserName"}
+    provider = deployed.aws.client("cognito-idp").describe_identity_provider(
+        UserPoolId=found["UserPoolId"], ProviderName="GlobexEntra"
+    )["IdentityProvider"]
+    assert set(provider["AttributeMapping"]) == {"email"}
+
+
 def test_a_stage_made_to_be_thrown_away_is_thrown_away_whole(deployed: Deployed, outputs: dict[str, str]) -> None:
     """Last: it takes away what the others look at."""
     done = deployed.run("destroy", "--all", "--force", "--app", str(deployed.folder / "cdk.out-0"))
     assert done.returncode == 0, done.stdout + done.stderr
-    assert deployed.stacks() == {}
-    assert deployed.aws.client("s3").list_buckets()["Buckets"][0]["Name"].startswith("cdk-")
-    assert deployed.aws.client("cognito-idp").list_user_pools(MaxResults=10)["UserPools"] == []
+    assert not [name for name in deployed.stacks() if name.startswith("signalbox-local-")]
+    assert not [b for b in deployed.aws.client("s3").list_buckets()["Buckets"] if "signalbox-local" in b["Name"]]
+    pools = deployed.aws.client("cognito-idp").list_user_pools(MaxResults=10)["UserPools"]
+    assert "signalbox-local" not in {pool["Name"] for pool in pools}
