@@ -88,6 +88,17 @@ METRIC_ALARMS: Final = (
         statistic="Maximum",
     ),
     MetricAlarm(
+        "RouterGone",
+        "AWS/AutoScaling",
+        "GroupInServiceInstances",
+        "router",
+        1,
+        "No subnet router runs: the service does not reach the database",
+        statistic="Minimum",
+        minutes=1,
+        compare="below",
+    ),
+    MetricAlarm(
         "TokenFunctionErrors",
         "AWS/Lambda",
         "Errors",

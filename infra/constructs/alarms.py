@@ -32,7 +32,8 @@ class Alarms(Construct):
         construct_id: Its id there.
         stage_name: Stage, for names.
         topic: Who is told: when it begins, when it ends, and when there are no data to tell from.
-        dimensions: What ``MetricAlarm.of`` names, as the metric's dimensions.
+        dimensions: What ``MetricAlarm.of`` names, as the metric's dimensions; a stage without one goes without its
+            alarms.
         log_groups: What ``LogAlarm.log`` names; a stage without one goes without its alarms.
     """
 
@@ -48,7 +49,7 @@ class Alarms(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         self._prefix, self._action = f"signalbox-{stage_name}", actions.SnsAction(topic)
-        for row in METRIC_ALARMS:
+        for row in (row for row in METRIC_ALARMS if row.of in dimensions):
             metric = cloudwatch.Metric(
                 namespace=row.namespace,
                 metric_name=row.metric,

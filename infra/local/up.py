@@ -44,6 +44,7 @@ _SYNTH_INPUTS = (
     "checks.py",
     "config.py",
     "outputs.py",
+    "parts.py",
     "stacks",
     "constructs",
     "functions",

@@ -60,8 +60,9 @@ ENTRA = {"name": "GlobexEntra", "kind": "oidc", "tenant": "globex", "issuer": "h
 
 @pytest.fixture(scope="session")
 def federated(tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
-    """Production for two organizations with providers of their own, with endpoints, and with an authority."""
-    changed = stage("production", federation=(OKTA, ENTRA), network={"interface_endpoints": True})
+    """Production with every option: organizations with providers of their own, three zones, endpoints, an authority."""
+    options = {"nat_gateways": 3, "interface_endpoints": True}
+    changed = stage("production", federation=(OKTA, ENTRA), availability_zones=3, network=options)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("infra.app.stage", lambda *_, **__: changed)
         return synthesize(

@@ -183,7 +183,15 @@ def test_two_stages_of_one_tailnet_have_different_addresses() -> None:
 def test_alarms_reach_somebody(production: Synthesized) -> None:
     alarms = production.properties("AWS::CloudWatch::Alarm")
     names = {str(alarm["AlarmName"]).rpartition("-")[2] for alarm in alarms}
-    assert names >= {"DatabaseCpu", "FailedSignIns", "RootUse", "PolicyChange", "KeyEndangered", "KeyRefused"}
+    assert names >= {
+        "DatabaseCpu",
+        "RouterGone",
+        "FailedSignIns",
+        "RootUse",
+        "PolicyChange",
+        "KeyEndangered",
+        "KeyRefused",
+    }
     (topic,) = production.properties("AWS::SNS::Topic")
     assert topic["KmsMasterKeyId"]
     (reader,) = production.properties("AWS::SNS::Subscription")
