@@ -91,6 +91,16 @@ def test_migrations_need_a_login_of_their_own(databases: Databases) -> None:
     assert "DATABASE_MIGRATION_SECRET_ID is required" in refused.stderr
 
 
+def test_rds_stands_for_the_authorities_that_come_with_the_service() -> None:
+    found = settings(DATABASE_CA_FILE="rds")
+    assert found.database_ca_file is not None
+    assert found.database_ca_file.name == "rds-ca.pem"
+    context = Connector(found, Secrets(Aws(found)), None)._options["ssl"]
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert context.check_hostname
+    assert len(context.get_ca_certs()) == 51
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
