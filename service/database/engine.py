@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -13,7 +14,6 @@ import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from service.aws import Aws
-from service.database.proxy import ProxiedLoop
 from service.errors import SECRETS_DOWN, ApiError
 from service.log import get_logger
 from service.secrets import Secrets, login
@@ -81,7 +81,11 @@ class Connector:
         self._secret_id = secret_id
         self._confined = confined
         self._iam = iam
-        self._proxy = settings.database_proxy
+        self._loop: Callable[[], Any] = asyncio.get_running_loop
+        if settings.database_proxy is not None:
+            from service.database.proxy import ProxiedLoop  # 24 ms of imports that most processes never pay
+
+            self._loop = partial(ProxiedLoop, settings.database_proxy)
         # What a token is signed for: the instance's own name, whatever host is dialled.
         self._token_host = settings.database_tls_server_name or parts.hostname or ""
         self._options: dict[str, Any] = {
@@ -145,10 +149,7 @@ class Connector:
         yield login(current)  # it was told while we tried the one before
 
     async def _dial(self, named: Mapping[str, str], options: dict[str, Any]) -> asyncpg.Connection:
-        given = {**self._options, **named, **options}
-        if self._proxy is not None:
-            given["loop"] = ProxiedLoop(self._proxy, asyncio.get_running_loop())
-        return await asyncpg.connect(**given)
+        return await asyncpg.connect(**{**self._options, **named, **options, "loop": self._loop()})
 
     async def _token(self, iam: Aws) -> str:
         address = (self._token_host, self._options["port"], self._options["user"])
