@@ -36,12 +36,19 @@ def claims(token: str) -> dict[str, Any]:
     return found
 
 
-def sign_in_as(deployed: Deployed, outputs: dict[str, str], name: str, tenant: str | None) -> dict[str, str]:
-    """Make a user as an administrator does, and sign in through the hosted page."""
+def sign_in_as(
+    deployed: Deployed,
+    outputs: dict[str, str],
+    name: str,
+    tenant: str | None,
+    *providers: str,
+    origin: str = "http://127.0.0.1:8000",
+) -> dict[str, str]:
+    """Make a user as an administrator does, linked to federated providers, and sign in through the hosted page."""
     cognito, pool = deployed.aws.client("cognito-idp"), outputs["UserPoolId"]
     email = f"{name}@example.com"
     attributes = {"email": email, "email_verified": "true"} | ({"custom:tenant_id": tenant} if tenant else {})
-    cognito.admin_create_user(
+    made = cognito.admin_create_user(
         UserPoolId=pool,
         Username=email,
         TemporaryPassword=PASSWORD,
@@ -49,8 +56,18 @@ def sign_in_as(deployed: Deployed, outputs: dict[str, str], name: str, tenant: s
         UserAttributes=[{"Name": key, "Value": value} for key, value in attributes.items()],
     )
     cognito.admin_set_user_password(UserPoolId=pool, Username=email, Password=PASSWORD, Permanent=True)
+    for provider in providers:
+        cognito.admin_link_provider_for_user(
+            UserPoolId=pool,
+            DestinationUser={"ProviderName": "Cognito", "ProviderAttributeValue": made["User"]["Username"]},
+            SourceUser={
+                "ProviderName": provider,
+                "ProviderAttributeName": "Cognito_Subject",
+                "ProviderAttributeValue": f"{name}@{provider}",
+            },
+        )
     urls = (f"{deployed.aws.url}/oauth2/authorize", f"{deployed.aws.url}/oauth2/token")
-    callback = "http://127.0.0.1:8000/api/v1/auth/cognito/callback"
+    callback = f"{origin}/api/v1/auth/cognito/callback"
     return sign_in(Client(*urls, outputs["UserPoolClientId"], callback), email, PASSWORD)
 
 
@@ -125,17 +142,38 @@ def test_production_without_an_authority_is_refused_before_anything_is_made(
     assert "signalbox-production-access" not in deployed.stacks()
 
 
-def test_production_with_all_its_options_is_deployed_as_it_is(deployed: Deployed, federated: Synthesized) -> None:
-    """The emulator makes of it what it can; every type, reference and parameter is resolved all the same."""
+@pytest.fixture(scope="module")
+def everything(deployed: Deployed, federated: Synthesized) -> dict[str, str]:
+    """Outputs of production with all its options. The emulator makes of it what it can, and resolves all of it."""
     deployed.aws.client("secretsmanager").create_secret(Name="signalbox/production/idp-GlobexEntra", SecretString="s")
     outputs = deployed.folder / "production.json"
     deployed.cdk.deploy(federated.folder, outputs)
-    found = read(json.loads(outputs.read_text()), "production")
-    assert set(found) == {output.key for output in OUTPUTS} - {"ServiceUserName"}
+    return read(json.loads(outputs.read_text()), "production")
+
+
+def test_production_with_all_its_options_is_deployed(deployed: Deployed, everything: dict[str, str]) -> None:
+    assert set(everything) == {output.key for output in OUTPUTS} - {"ServiceUserName"}
     provider = deployed.aws.client("cognito-idp").describe_identity_provider(
-        UserPoolId=found["UserPoolId"], ProviderName="GlobexEntra"
+        UserPoolId=everything["UserPoolId"], ProviderName="GlobexEntra"
     )["IdentityProvider"]
     assert set(provider["AttributeMapping"]) == {"email"}
+
+
+@pytest.mark.parametrize(("tenant", "providers"), [(None, ("AcmeOkta",)), ("acme", ("AcmeOkta",))])
+def test_a_federated_user_has_the_tenant_that_the_stage_gives_the_provider(
+    tenant: str | None, providers: tuple[str, ...], deployed: Deployed, everything: dict[str, str]
+) -> None:
+    name, origin = f"federated-{tenant}", "https://api.example.com"
+    tokens = sign_in_as(deployed, everything, name, tenant, *providers, origin=origin)
+    assert claims(tokens["access_token"])["tenant_id"] == claims(tokens["id_token"])["tenant_id"] == "acme"
+
+
+@pytest.mark.parametrize(("tenant", "providers"), [("globex", ("AcmeOkta",)), (None, ("AcmeOkta", "GlobexEntra"))])
+def test_a_federated_user_of_two_tenants_gets_no_token(
+    tenant: str | None, providers: tuple[str, ...], deployed: Deployed, everything: dict[str, str]
+) -> None:
+    with pytest.raises(SignInError):
+        sign_in_as(deployed, everything, f"torn-{tenant}", tenant, *providers, origin="https://api.example.com")
 
 
 def test_a_stage_made_to_be_thrown_away_is_thrown_away_whole(deployed: Deployed, outputs: dict[str, str]) -> None:
