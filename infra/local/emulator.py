@@ -13,7 +13,8 @@ otherwise decide versions of the service. It imports nothing of the project. Its
 - ``SIGNALBOX_EMULATOR_STATE``: folder that keeps everything from an orderly stop to the next start. What an emulator
   that was killed leaves there is thrown away: half a state is worse than none.
 
-SIGTERM and SIGINT stop it. SIGUSR1 turns IAM on, which from the start would keep the CDK from its own asset bucket.
+SIGTERM and SIGINT stop it. SIGUSR1 turns IAM on, which from the start would keep the CDK from its own asset bucket;
+SIGUSR2 turns it off again.
 """
 
 from __future__ import annotations
@@ -325,11 +326,11 @@ def create_iam_group(logical_id: str, props: Properties, stack_name: str) -> Mad
     return name, {"Arn": iam._groups[name]["Arn"]}
 
 
-def enforce_iam(*_: object) -> None:
-    """From now on, policies count. Several modules have read the switch already."""
+def enforce_iam(number: int, _: object) -> None:
+    """From now on, policies count, or no longer do. Several modules have read the switch already."""
     for name, module in list(sys.modules.items()):
         if name.startswith("ministack") and hasattr(module, "AUTH"):
-            module.AUTH = True  # type: ignore[attr-defined]
+            module.AUTH = number == signal.SIGUSR1  # type: ignore[attr-defined]
 
 
 # --- S3 and Secrets Manager --------------------------------------------------------------------------------------
@@ -614,6 +615,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGUSR1, enforce_iam)
+    signal.signal(signal.SIGUSR2, enforce_iam)
     config = hypercorn.config.Config()
     config.bind = [f"{HOST}:{PORT}"]
     config.keep_alive_timeout = 75  # seconds; clients that pool connections should close them, not the server

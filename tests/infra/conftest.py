@@ -13,6 +13,7 @@ import pytest
 
 from infra.app import build_app
 from infra.config import STAGES, stage
+from tests.support.stacks import Deployed, local_aws
 
 
 @dataclass(frozen=True)
@@ -68,3 +69,10 @@ def federated(tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
         return synthesize(
             "production", tmp_path_factory.mktemp("federated"), authority="-----BEGIN CERTIFICATE-----\nx"
         )
+
+
+@pytest.fixture(scope="session")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+    """A local AWS for every test that deploys: its start and its bootstrap are most of what they cost."""
+    with local_aws(tmp_path_factory.mktemp("deployed")) as found:
+        yield found

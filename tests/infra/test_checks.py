@@ -238,8 +238,11 @@ def test_acknowledgements_come_from_the_register_alone(stages: Mapping[str, Synt
 
 def test_staging_and_production_synthesize_without_network_credentials_or_git(tmp_path: Path) -> None:
     """As the CDK's command line runs the app: a process without credentials, and without a way out."""
-    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "AWS_EC2_METADATA_DISABLED": "true",
-                   "HTTPS_PROXY": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"}  # fmt: skip
+    nowhere = {"HTTPS_PROXY": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"}
+    nobody = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
+    # The home is for jsii's cache of the library, without which it would unpack all of it again.
+    environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "AWS_EC2_METADATA_DISABLED": "true"}
+    environment |= nowhere | nobody
     started = time.monotonic()
     code = "; ".join(
         ["from infra.app import build_app"]

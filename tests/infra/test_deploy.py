@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,15 +13,9 @@ from infra.local.sign_in import Client, SignInError, sign_in
 from infra.outputs import OUTPUTS, read
 from infra.railway.environment import Inputs, Local, render
 from tests.infra.conftest import Synthesized
-from tests.support.stacks import DIFFERENCE, NO_DIFFERENCE, Deployed, local_aws
+from tests.support.stacks import DIFFERENCE, NO_DIFFERENCE, Deployed
 
 PASSWORD = "a-Long-Passw0rd-of-somebody"
-
-
-@pytest.fixture(scope="module")
-def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
-    with local_aws(tmp_path_factory.mktemp("deploy")) as found:
-        yield found
 
 
 @pytest.fixture(scope="module")
