@@ -9,7 +9,6 @@ import pkgutil
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 
-import httpx
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -17,10 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service import __version__, errors, openapi
-from service.auth import providers
-from service.auth.keys import IssuerKeys
-from service.auth.principal import Principal, principal_of
-from service.auth.tokens import Authenticator, ExternalIssuers
+from service.auth.assembly import assemble
 from service.database.engine import Connector, create_engine
 from service.database.probe import DatabaseProbe
 from service.database.session import sessions
@@ -57,18 +53,11 @@ def create_app(settings: Settings, *, features: Sequence[str] = ("service",)) ->
     connector = Connector(settings, secrets, settings.database_secret_id)
     engine = create_engine(settings, connector)
     probe = DatabaseProbe(connector)
-    # No redirects, no cookies: every address it asks is in the settings or in a document that was checked.
-    client = httpx.AsyncClient(timeout=5.0, follow_redirects=False, limits=httpx.Limits(max_connections=20))
-    keys = [IssuerKeys(provider, client) for provider in providers.configured(settings)]
-    authenticator = Authenticator([ExternalIssuers(keys)])
-
-    async def authenticate(token: str) -> Principal:
-        return principal_of(await authenticator.verify(token))
+    auth = assemble(settings, secrets, engine)
 
     async def readiness() -> dict[str, str]:
         database, migrations = await probe.check()
-        checks = {"database": database, "migrations": migrations}
-        checks |= {f"signing_keys_{e.provider.name}": _key_state(e) for e in keys}
+        checks = {"database": database, "migrations": migrations} | auth.readiness()
         return checks | {"secrets": "ok" if secrets.failure is None else "unavailable"}
 
     @asynccontextmanager
@@ -76,16 +65,12 @@ def create_app(settings: Settings, *, features: Sequence[str] = ("service",)) ->
         refuse_ungated(app)
         await probe.prepare()
         quiet_loop(asyncio.get_running_loop())
-        refreshers = [asyncio.create_task(entry.keep_fresh()) for entry in keys]
-        log.info("started", version=__version__, environment=settings.environment)
         try:
-            yield
+            async with auth.running():
+                log.info("started", version=__version__, environment=settings.environment)
+                yield
         finally:
-            for task in refreshers:
-                task.cancel()
-            await asyncio.gather(*refreshers, return_exceptions=True)
             await probe.close()
-            await client.aclose()
             await engine.dispose()
             log.info("stopped")
 
@@ -101,7 +86,8 @@ def create_app(settings: Settings, *, features: Sequence[str] = ("service",)) ->
         redirect_slashes=False,
     )
     app.state.settings = settings
-    app.state.authenticate = authenticate
+    app.state.auth = auth
+    app.state.authenticate = auth.authenticate
     app.state.readiness = readiness
     app.state.sessions = sessions(engine)
     app.add_middleware(
@@ -113,7 +99,7 @@ def create_app(settings: Settings, *, features: Sequence[str] = ("service",)) ->
     app.add_exception_handler(ApiError, _on_api_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http_error)
-    openapi.install(app, public=settings.environment != "production")
+    openapi.install(app, public=settings.docs_open)
     return app
 
 
@@ -124,12 +110,6 @@ def _routers(features: Sequence[str]) -> Iterator[Router]:
             if module.ispkg and importlib.util.find_spec(f"{module.name}.routes"):
                 router: Router = importlib.import_module(f"{module.name}.routes").router
                 yield router
-
-
-def _key_state(keys: IssuerKeys) -> str:
-    if not keys.ready:
-        return "unavailable"
-    return "ok" if keys.failure is None else "stale"
 
 
 async def _on_api_error(_: Request, failure: Exception) -> Response:

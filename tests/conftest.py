@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from infra.local.postgres import LocalPostgres, temporary_postgres
 from tests.support.database import Database, Databases
 from tests.support.issuer import Issuer
+from tests.support.peers import install
 
 
 @pytest.fixture(scope="session")
@@ -38,3 +40,9 @@ def databases(postgres: LocalPostgres) -> Databases:
 def database(databases: Databases) -> Database:
     """A database of this test's own, migrated, with the tables of the test's feature."""
     return databases.migrated()
+
+
+@pytest.fixture(scope="session")
+def peers() -> Path:
+    """Providers from npm, installed once."""
+    return install()

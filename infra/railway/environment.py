@@ -67,6 +67,7 @@ TEMPLATE: Mapping[str, Source] = {
     "DATABASE_URL": _database_url,
     "DATABASE_SECRET_ID": _output("DatabaseLoginSecretArn"),
     "DATABASE_MIGRATION_SECRET_ID": _output("DatabaseMasterSecretArn"),
+    "SESSION_SECRET_ID": _output("SessionKeySecretArn"),
     "AWS_REGION": _output("Region"),
     "SECRETS_PREFIX": _output("SecretsPrefix"),
     "S3_BUCKET_NAME": _output("BucketName"),
@@ -83,6 +84,9 @@ LOCAL: Mapping[str, Callable[[Inputs, Local], str]] = {
     "AWS_ENDPOINT_URL": lambda _, local: local.aws_url,
     "IDP__COGNITO__JWKS_URL": lambda inputs, local: (
         f"{local.aws_url}/{inputs.outputs['UserPoolId']}/.well-known/jwks.json"
+    ),
+    "IDP__COGNITO__DISCOVERY_URL": lambda inputs, local: (
+        f"{local.aws_url}/{inputs.outputs['UserPoolId']}/.well-known/openid-configuration"
     ),
     # Not secrets: the local AWS takes any pair and has no account behind it.
     "AWS_ACCESS_KEY_ID": lambda *_: "test",

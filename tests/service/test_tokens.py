@@ -233,4 +233,4 @@ async def test_malformed_tokens_cost_no_fetch(issuer: Issuer, authenticator: Aut
 
 def test_verified_claims_cannot_be_made_elsewhere(issuer: Issuer) -> None:
     with pytest.raises(TypeError):
-        VerifiedClaims(provider_of(issuer), "alice", 0, {}, object())
+        VerifiedClaims(provider_of(issuer), issuer.url, "alice", 0, frozenset(), {}, lambda: True, object())

@@ -103,7 +103,7 @@ def alembic_ini(folder: Path) -> Path:
 
 def start_migration(database: Database, *options: str, **environment: str) -> subprocess.Popen[str]:
     folder = Path(database.server.data).parent
-    command = [sys.executable, "-m", "alembic", "-c", str(alembic_ini(folder)), *(options or ("upgrade", "head"))]
+    command = [sys.executable, "-m", "alembic", "-c", str(alembic_ini(folder)), *(options or ("upgrade", "heads"))]
     return subprocess.Popen(
         command,
         cwd=ROOT,
