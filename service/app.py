@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service import __version__, errors, openapi
+from service import __version__, errors, openapi, swagger
 from service.auth.assembly import assemble
 from service.database.engine import Connector, create_engine
 from service.database.probe import DatabaseProbe
@@ -100,6 +100,8 @@ def create_app(settings: Settings, *, features: Sequence[str] = ("service",)) ->
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http_error)
     openapi.install(app, public=settings.docs_open)
+    if settings.docs_open:
+        swagger.install(app)
     return app
 
 

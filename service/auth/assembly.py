@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import httpx
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from service import swagger
 from service.auth import providers
 from service.auth.discovery import Discovery
 from service.auth.keys import IssuerKeys
@@ -20,8 +21,6 @@ from service.auth.sealing import Sealer
 from service.auth.tokens import Authenticator, ExternalIssuers
 from service.secrets import Secrets
 from service.settings import Settings
-
-DOCS_PATH = "/docs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +87,7 @@ def assemble(settings: Settings, secrets: Secrets, engine: AsyncEngine) -> Auth:
         OneTime(engine),
         public_url=settings.public_url,
         targets=settings.allowed_origins,
-        own_page=settings.public_url + DOCS_PATH if settings.docs_open else None,
+        own_page=settings.public_url + swagger.PATH if settings.docs_open else None,
     )
     sign_ins: dict[str, SignIn] = {}
     auth = Auth(tuple(keys), authenticator, logins, sign_ins, client)

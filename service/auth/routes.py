@@ -15,8 +15,10 @@ from service import errors
 from service.auth.login import Logins, SignIn, Transaction
 from service.auth.principal import CurrentPrincipal
 from service.errors import ApiError, openapi_responses
+from service.log import get_logger
 from service.routing import Router
 
+log = get_logger(__name__)
 router = Router(prefix="/api/v1/auth", tags=["auth"])
 public = Router(public=True)
 
@@ -185,7 +187,9 @@ async def _conclude(request: Request, provider: str, answer: Mapping[str, str]) 
     sign_in, logins = _parts(request, provider)
     transaction = await logins.take(request, sign_in.name, answer.get(sign_in.state_field))
     try:
-        return await logins.conclude(transaction, await sign_in.finish(transaction, answer))
+        response = await logins.conclude(transaction, await sign_in.finish(transaction, answer))
+        log.info("signed_in", provider=sign_in.name)
+        return response
     except ApiError as failure:
         raise _ended(failure, logins, transaction) from None
 
