@@ -136,12 +136,13 @@ def test_sign_out_ends_the_session_at_the_provider(server: Server, browser: http
 
 @pytest.mark.parametrize("mode", ["overlap", ""])
 def test_a_rotation_at_the_provider_is_picked_up(databases: Databases, mode: str) -> None:
-    """With overlap, old tokens go on; without, they die with their key. COOLDOWN is as short as the test needs it."""
+    """With overlap, old tokens go on; without, they die with their key."""
     with OpenIdProvider.running(free_port()) as provider:
         environment = {
             **provider.settings("basic", secret=CLIENT_SECRET),
             "DATABASE_URL": databases.migrated().url(),
             "ALLOWED_ORIGINS": FRONT_END,
+            "TEST_COOLDOWN": "1",
         }
         with (
             Server(environment, "tests.support.serve_impatient", port=provider.api_port) as server,

@@ -7,8 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import anyio
 import pytest
 
+from service.secrets import Secrets
 from service.settings import SettingsError, load, variables
 
 GOOD = {
@@ -59,6 +61,12 @@ def test_a_good_production_environment_is_read() -> None:
         ("DATABASE_URL", "postgresql://a:secret@db.example.com/d?sslmode=verify-full"),
         ("DATABASE_URL", "mysql://a@db.example.com/d?sslmode=verify-full"),
         ("DATABASE_SECRET_ID", ""),
+        ("DATABASE_SECRET", '{"username": "a", "password": "b"}'),
+        ("SESSION_SECRET_ID", ""),
+        ("SESSION_SECRET", "x" * 40),
+        ("SESSION_SECRET", "short"),
+        ("IDP__COGNITO__CLIENT_SECRET", "hunter2"),
+        ("DOCS", "perhaps"),
         ("DATABASE_POOL_SIZE", "0"),
         ("DATABASE_POOL_SIZE", "50"),
         ("PORT", "eighty"),
@@ -90,6 +98,44 @@ def test_development_allows_what_a_laptop_needs() -> None:
         }
     )
     assert settings.database_secret_id is None
+
+
+def test_a_secret_given_by_value_is_read_like_one_that_is_named() -> None:
+    settings = load(
+        {
+            **GOOD,
+            "ENVIRONMENT": "staging",
+            "DATABASE_SECRET_ID": "",
+            "DATABASE_SECRET": '{"username": "u", "password": "p"}',
+            "SESSION_SECRET_ID": "",
+            "SESSION_SECRET": "x" * 40,
+            "IDP__COGNITO__CLIENT_SECRET": "hunter2",
+        }
+    )
+    secrets = Secrets(settings)
+
+    async def read(secret_id: str | None) -> str:
+        assert secret_id is not None
+        return await secrets.text(secret_id)
+
+    assert anyio.run(read, settings.database_secret_id) == '{"username": "u", "password": "p"}'
+    assert anyio.run(read, settings.session_secret_id) == "x" * 40
+    assert anyio.run(read, settings.idp["cognito"].client_secret_id) == "hunter2"
+    assert "hunter2" not in repr(settings)
+
+
+def test_a_secret_is_named_or_given_but_not_both() -> None:
+    with pytest.raises(SettingsError, match="SESSION_SECRET and SESSION_SECRET_ID exclude each other"):
+        load({**GOOD, "ENVIRONMENT": "staging", "SESSION_SECRET": "x" * 40})
+
+
+def test_beside_another_provider_each_must_say_for_whom_it_speaks() -> None:
+    second = {"IDP__OKTA__KIND": "okta", "IDP__OKTA__ISSUER": "https://o.okta.com/oauth2/default"}
+    second |= {"IDP__OKTA__AUDIENCE": "api://default", "IDP__OKTA__TENANTS": "acme"}
+    with pytest.raises(SettingsError, match="IDP__COGNITO__TENANTS is required in production beside other providers"):
+        load({**GOOD, **second})
+    assert load({**GOOD, **second, "IDP__COGNITO__TENANTS": "*"})
+    assert load({**GOOD, **second, "ENVIRONMENT": "staging"})
 
 
 def test_two_providers_may_not_share_an_issuer() -> None:

@@ -63,7 +63,7 @@ def _first_key() -> SigningKey:
 class Issuer:
     """A provider on this machine. Looks like Cognito: access tokens carry ``client_id`` and ``token_use``."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
         self.key = _first_key()
         self.keys: list[dict[str, Any]] = [self.key.jwk()]
         self.fetches = 0
@@ -88,7 +88,7 @@ class Issuer:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
