@@ -142,26 +142,20 @@ class ExternalIssuers:
 
     async def verify(self, token: UnverifiedToken) -> VerifiedClaims | None:
         """See ``Strategy.verify``."""
-        keys = self._source(token.claims)
+        keys = self.source(token.claims)
         if keys is None:
             return None
-        provider, preset = keys.provider, keys.provider.preset
-        if not preset.refused_headers.isdisjoint(token.header):
-            raise ApiError(errors.TOKEN_KIND, "header")
+        provider, preset, claims = keys.provider, keys.provider.preset, token.claims
         holds = await check_signature(token, keys, preset.types)
-        claims = token.claims
-        check_kind(claims, preset.required)
-        if not preset.refused.isdisjoint(claims) and preset.accepted == "access":
-            raise ApiError(errors.TOKEN_KIND, "id_token")
-        if "cnf" in claims:  # bound to a key we do not check: as a plain bearer token it would be stolen goods
-            raise ApiError(errors.TOKEN_BOUND)
+        check_accepted(token, provider)
         subject = check_subject(claims, preset.subject_claim)
-        _check_audience(claims, provider)
+        check_audience(claims, provider)
         expires_at = check_times(claims, self._now(), MAX_LIFETIME)
-        scopes = _scopes(claims.get(preset.scope_claim))
+        scopes = scopes_of(claims.get(preset.scope_claim))
         return VerifiedClaims(provider, claims["iss"], subject, expires_at, scopes, claims, holds, _SEAL)
 
-    def _source(self, claims: Mapping[str, Any]) -> KeySource | None:
+    def source(self, claims: Mapping[str, Any]) -> KeySource | None:
+        """The keys of the issuer that claims name; None when it is not configured."""
         issuer = claims.get("iss")
         if not isinstance(issuer, str):
             return None
@@ -200,6 +194,22 @@ async def check_signature(token: UnverifiedToken, keys: KeySource, types: frozen
     if not genuine:
         raise ApiError(errors.TOKEN_SIGNATURE)
     return partial(keys.holds, key, kid, algorithm)
+
+
+def check_accepted(token: UnverifiedToken, provider: Provider) -> None:
+    """Whether this is the kind of token that is a bearer token here, and a plain one.
+
+    Raises:
+        ApiError: AUTH_008 or AUTH_012.
+    """
+    preset = provider.preset
+    if not preset.refused_headers.isdisjoint(token.header):
+        raise ApiError(errors.TOKEN_KIND, "header")
+    check_kind(token.claims, preset.required)
+    if not preset.refused.isdisjoint(token.claims):
+        raise ApiError(errors.TOKEN_KIND, "id_token")
+    if "cnf" in token.claims:  # bound to a key we do not check: as a plain bearer token it would be stolen goods
+        raise ApiError(errors.TOKEN_BOUND)
 
 
 def check_kind(claims: Mapping[str, Any], required: Mapping[str, str]) -> None:
@@ -265,8 +275,12 @@ def check_times(claims: Mapping[str, Any], now: float, lifetime: int) -> int:
     return int(expires)
 
 
-def _check_audience(claims: Mapping[str, Any], provider: Provider) -> None:
-    """Settings guarantee that at least one of the two rules applies."""
+def check_audience(claims: Mapping[str, Any], provider: Provider) -> None:
+    """That the token is for us; the settings guarantee that at least one of the two rules applies.
+
+    Raises:
+        ApiError: AUTH_007.
+    """
     if provider.audience is not None and provider.audience not in audiences(claims):
         raise ApiError(errors.TOKEN_AUDIENCE, "aud")
     if provider.client_ids:
@@ -275,7 +289,7 @@ def _check_audience(claims: Mapping[str, Any], provider: Provider) -> None:
             raise ApiError(errors.TOKEN_AUDIENCE, provider.preset.client_id_claim)
 
 
-def _scopes(value: object) -> frozenset[str]:
+def scopes_of(value: object) -> frozenset[str]:
     """Both forms that are in use; anything else permits nothing."""
     if isinstance(value, str):
         value = value.split(" ")
