@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from infra.local.state import Running
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDER = ROOT / ".signalbox"
+# Where the local stack keeps its state; another folder (and other ports) makes a second stack beside the first.
+FOLDER = Path(os.environ.get("SIGNALBOX_STATE") or ROOT / ".signalbox").resolve()
 _DOWN_TIMEOUT = 60.0  # seconds for an orderly stop; each process has ten
 _PORT = click.IntRange(1024, 65535)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 from collections.abc import Sequence
@@ -60,6 +61,9 @@ def _serve(settings: Settings, listener: socket.socket, features: Sequence[str])
             ws="none",
         )
     )
+    # uvicorn repeats the signal when it has drained; the default would then end the process as if it had been killed.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(0))
     server.run(sockets=[listener])
     return 0 if server.started else 1
 

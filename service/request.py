@@ -24,6 +24,7 @@ log = get_logger(__name__)
 _REQUEST_ID = re.compile(r"[0-9A-Fa-f-]{16,64}\Z")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}\Z")  # W3C Trace Context, 3.2
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_MAX_HEAD_BYTES = 32_768  # target and header fields, as at Railway's edge; the server itself has no limit
 _LOCAL_ORIGIN = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?"
 
 # OWASP REST Security Cheat Sheet, "Security Headers": for an API that answers data, never pages.
@@ -117,7 +118,9 @@ class RequestMiddleware:
             await send(message)
 
         try:
-            if _declared_length(scope) > self._max_body_bytes:
+            if _head_length(scope) > _MAX_HEAD_BYTES:
+                await errors.response(errors.HEADERS_TOO_LARGE, {"Connection": "close"})(scope, receive, watch)
+            elif _declared_length(scope) > self._max_body_bytes:
                 await errors.response(errors.TOO_LARGE, {"Connection": "close"})(scope, receive, watch)
             else:
                 await self.app(scope, _bounded(receive, self._max_body_bytes), watch)
@@ -129,6 +132,11 @@ class RequestMiddleware:
                 await errors.response(errors.INTERNAL)(scope, receive, send)
             else:
                 raise  # half an answer is out: the server must cut the connection, or the client takes it for whole
+
+
+def _head_length(scope: Scope) -> int:
+    fields = sum(len(name) + len(value) for name, value in scope["headers"])
+    return fields + len(scope["raw_path"]) + len(scope["query_string"])
 
 
 def _declared_length(scope: Scope) -> int:

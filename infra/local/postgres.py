@@ -84,6 +84,11 @@ class LocalPostgres:
         self._beside("port").write_text(str(self.port))
         return self
 
+    @property
+    def running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._process is not None and self._process.poll() is None
+
     def stop(self) -> None:
         """Stop in good order: open transactions are rolled back, what was committed is on disk."""
         process = self._process
@@ -308,6 +313,10 @@ def _as_ordinary_user(*owned: Path) -> list[str]:
         return namespace
     except (OSError, subprocess.CalledProcessError):
         pass
+    if shutil.which("setpriv") is None:
+        raise LocalPostgresError(
+            "PostgreSQL does not run as root, and there is no setpriv here: run as an ordinary user"
+        )
     for path in owned:
         os.chown(path, _NOBODY, _NOBODY)
     return ["setpriv", f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups", "--pdeathsig=INT"]

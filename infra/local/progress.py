@@ -26,7 +26,8 @@ class Steps:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        if self.console.is_terminal:
+            self._progress.stop()
 
     @contextmanager
     def step(self, title: str) -> Iterator[None]:

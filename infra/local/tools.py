@@ -109,8 +109,10 @@ def ensure_tools(project_root: Path) -> None:
         project_root: Folder with ``package.json`` and ``package-lock.json``.
 
     Raises:
-        CdkError: npm could not; one line when it is for want of a network.
+        CdkError: uv is missing, or npm could not; one line when it is for want of a network.
     """
+    if shutil.which("uv") is None:
+        raise CdkError("uv is not on PATH; it makes the environment of the local AWS. Install it: docs.astral.sh/uv")
     pinned = json.loads((project_root / "package.json").read_text())["devDependencies"]["aws-cdk"]
     if installed_cdk(project_root) == pinned:
         return
@@ -164,10 +166,7 @@ def emulator_command(project_root: Path) -> list[str]:
         ["python", "find", "--script", script],
     )
     for step in steps:
-        try:
-            done = subprocess.run(["uv", *step], cwd=project_root, capture_output=True, text=True, check=False)
-        except FileNotFoundError:
-            raise CdkError("uv is not on PATH; it makes the environment of the local AWS") from None
+        done = subprocess.run(["uv", *step], cwd=project_root, capture_output=True, text=True, check=False)
         if done.returncode:
             why = (done.stderr.strip().splitlines() or ["it said nothing"])[-1].strip()
             raise CdkError(f"uv could not make the environment of the local AWS: {why}")

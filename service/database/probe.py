@@ -8,7 +8,6 @@ import asyncpg
 
 from service.database.engine import Connector, RoamingLoginError
 from service.database.migrations import VERSION_SCHEMA, VERSION_TABLE, Expected, expected
-from service.errors import ApiError
 from service.log import get_logger
 
 BUDGET = 0.07  # seconds a caller waits; readiness promises an answer in under 0.1
@@ -74,12 +73,8 @@ class DatabaseProbe:
         ):
             return "behind"
         except (
-            OSError,
-            asyncpg.PostgresError,
-            asyncpg.InterfaceError,
-            ApiError,
-            RoamingLoginError,
-        ) as failure:
+            Exception
+        ) as failure:  # drivers, resolvers and TLS throw what they like; readiness must answer all the same
             if self._connection is not None:
                 self._connection.terminate()
                 self._connection = None

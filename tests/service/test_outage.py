@@ -1,125 +1,154 @@
-"""Drills: the provider goes away under load, and a flood of tokens with made-up key ids."""
+"""PostgreSQL goes away in every way it can, and comes back: what callers and the platform see meanwhile."""
 
 from __future__ import annotations
 
-import asyncio
-import base64
-import json
-import secrets
-import threading
 import time
-from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
-import httpx
 import pytest
 
-from service import errors
-from service.auth.keys import IssuerKeys
-from service.auth.tokens import Authenticator, ExternalIssuers
-from service.errors import ApiError
-from tests.service.test_request import NO_DATABASE
-from tests.service.test_tokens import provider_of
+from infra.local.postgres import LocalPostgres, temporary_postgres
+from tests.support.database import Database, Databases
 from tests.support.issuer import Issuer
-from tests.support.server import Server, free_port
+from tests.support.server import Server
 
-pytestmark = pytest.mark.anyio
+READY = "/api/v1/health/ready"
+LIMIT = 0.1  # seconds: what readiness promises, hung dependencies included
 
 
-def test_an_outage_of_the_provider_under_load() -> None:
-    """Longer than the soft age: nobody notices. Past the hard age: 503. Back: recovers by itself, asked by nobody."""
-    port = free_port()
-    seen: list[tuple[float, int, float]] = []
-    done = threading.Event()
-    with Issuer(port) as issuer:
-        ages = {"TEST_SOFT_AGE": "0.3", "TEST_HARD_AGE": "3", "TEST_COOLDOWN": "0.2"}
-        environment = {**issuer.environment(), "DATABASE_URL": NO_DATABASE, **ages}
-        server = Server(environment, "tests.support.serve_impatient")
-        server.__enter__()
-        token = issuer.token()
+@pytest.fixture(scope="module")
+def own_postgres() -> Iterator[LocalPostgres]:
+    with temporary_postgres() as server:
+        yield server
 
-    def load() -> None:
-        with httpx.Client(base_url=server.url, headers={"Authorization": f"Bearer {token}"}) as client:
-            while not done.is_set():
-                started = time.monotonic()
-                status = client.get("/api/v1/auth/validate").status_code
-                seen.append((started, status, time.monotonic() - started))
 
-    try:
-        stopped = time.monotonic()  # the block above has ended, and the provider with it
-        runner = threading.Thread(target=load)
-        runner.start()
-        time.sleep(2.2)
-        assert server.get("/api/v1/health/ready").json()["checks"]["signing_keys_test"] == "stale"
-        time.sleep(1.3)
-        answer = server.get("/api/v1/auth/validate", token)
-        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "SYS_003")
+@pytest.fixture(scope="module")
+def own_databases(own_postgres: LocalPostgres) -> Databases:
+    return Databases(own_postgres)
+
+
+@pytest.fixture(scope="module")
+def own_database(own_databases: Databases) -> Database:
+    return own_databases.migrated()
+
+
+@pytest.fixture(scope="module")
+def module_issuer() -> Iterator[Issuer]:
+    with Issuer() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def server(module_issuer: Issuer, own_database: Database) -> Iterator[Server]:
+    environment = {**module_issuer.environment(), "DATABASE_URL": own_database.url()}
+    with Server(environment, "tests.support.serve") as running:
+        yield running
+
+
+def wait_ready(server: Server, seconds: float) -> float:
+    """Seconds until readiness answers 200."""
+    started = time.monotonic()
+    while server.get(READY).status_code != 200:
+        assert time.monotonic() - started < seconds, server.get(READY).text
+        time.sleep(0.02)
+    return time.monotonic() - started
+
+
+def quickest(server: Server) -> float:
+    """The best of five: the promise is the service's, the noise is the machine's."""
+    found = []
+    for _ in range(5):
+        started = time.monotonic()
+        answer = server.get(READY)
+        found.append(time.monotonic() - started)
+        assert answer.status_code == 503, answer.text
+        assert answer.json()["error"]["code"] == "SYS_005"
         assert answer.headers["Retry-After"].isdigit()
-        assert server.get("/api/v1/health/ready").json()["checks"]["signing_keys_test"] == "unavailable"
-        with Issuer(port):
-            deadline = time.monotonic() + 15
-            while server.get("/api/v1/auth/validate", token).status_code != 200 and time.monotonic() < deadline:
-                time.sleep(0.05)
-            time.sleep(0.3)
-            done.set()
-            runner.join()
+    return min(found)
+
+
+def test_a_hung_database_is_told_in_time_and_forgotten_when_it_answers_again(
+    server: Server, own_postgres: LocalPostgres, module_issuer: Issuer
+) -> None:
+    wait_ready(server, 10)
+    own_postgres.pause()
+    try:
+        assert quickest(server) < LIMIT
+        assert server.get(READY).json()["checks"]["database"] == "timeout"
+        assert server.get("/api/v1/health/live").status_code == 200
+        assert server.get("/api/v1/auth/validate", module_issuer.token()).status_code == 200
     finally:
-        done.set()
-        server.__exit__()
-    during = Counter(status for at, status, _ in seen if at < stopped + 2.2)
-    assert set(during) == {200}
-    assert during[200] > 50
-    assert {status for _, status, _ in seen} == {200, 503}
-    assert seen[-1][1] == 200
-    failures = [event for event in server.events() if event["message"] == "signing_keys_fetch_failed"]
-    assert failures
-    assert {event["provider"] for event in failures} == {"test"}
-    assert all(event["reason"] == "ConnectError" and "age" in event for event in failures)
+        own_postgres.resume()
+    assert wait_ready(server, 10) < 2
+    assert server.get("/api/v1/notes", module_issuer.token()).status_code == 200
 
 
-async def test_ten_thousand_made_up_key_ids_cost_two_fetches_and_hold_nobody_up(issuer: Issuer) -> None:
-    async with httpx.AsyncClient() as client:
-        source = IssuerKeys(provider_of(issuer), client)
-        gate = Authenticator([ExternalIssuers([source])], remembered=0)
-        good = issuer.token()
-        _, payload, signature = good.split(".")
-        await gate.verify(good)
-        source._tried_at = None  # the cooldown is over: the flood may cause one fetch
-        issuer.delay = 0.5
-        alone = await rate(gate, good, 0.5)
-
-        async def flood() -> Counter[str]:
-            told: Counter[str] = Counter()
-            for n in range(10_000):
-                head = json.dumps({"alg": "RS256", "kid": secrets.token_hex(8)}).encode()
-                made_up = f"{base64.urlsafe_b64encode(head).rstrip(b'=').decode()}.{payload}.{signature}"
-                try:
-                    await gate.verify(made_up)
-                except ApiError as refused:
-                    told[refused.error.code] += 1
-                if n % 10 == 0:
-                    await asyncio.sleep(0)  # as between requests
-            return told
-
-        flooding = asyncio.create_task(flood())
-        slowest = 0.0
-        served = 0
-        while not flooding.done():
-            started = time.perf_counter()
-            await gate.verify(good)
-            slowest = max(slowest, time.perf_counter() - started)
-            served += 1
-            await asyncio.sleep(0)
-        assert await flooding == {errors.TOKEN_KEY.code: 10_000}
-        assert issuer.fetches <= 2
-        assert slowest < issuer.delay / 2
-        assert served > 500
-        assert await rate(gate, good, 0.5) > alone / 3
-        assert len(source._unknown) <= 128
+@pytest.mark.parametrize("how", ["stop", "kill"])
+def test_a_database_that_stopped_is_told_in_time_and_used_again_without_a_restart(
+    server: Server, own_postgres: LocalPostgres, module_issuer: Issuer, how: str
+) -> None:
+    wait_ready(server, 10)
+    assert server.get("/api/v1/notes", module_issuer.token()).status_code == 200
+    port = own_postgres.port
+    (own_postgres.kill if how == "kill" else own_postgres.stop)()
+    assert quickest(server) < LIMIT
+    assert server.get(READY).json()["checks"] == {
+        "database": "unavailable",
+        "migrations": "unknown",
+        "signing_keys_test": "ok",
+        "secrets": "ok",
+    }
+    down = server.get("/api/v1/notes", module_issuer.token())
+    assert (down.status_code, down.json()["error"]["code"]) == (503, "SYS_002")
+    own_postgres.start()
+    assert own_postgres.port == port
+    assert wait_ready(server, 10) < 2
+    assert server.get("/api/v1/notes", module_issuer.token()).status_code == 200
 
 
-async def rate(gate: Authenticator, token: str, seconds: float) -> float:
-    started, count = time.perf_counter(), 0
-    while time.perf_counter() - started < seconds:
-        await gate.verify(token)
-        count += 1
-    return count / seconds
+def test_it_starts_while_the_database_is_down(
+    own_postgres: LocalPostgres, own_database: Database, module_issuer: Issuer
+) -> None:
+    own_postgres.stop()
+    try:
+        environment = {**module_issuer.environment(), "DATABASE_URL": own_database.url()}
+        with Server(environment) as server:
+            assert server.get("/api/v1/health/live").status_code == 200
+            assert server.get("/api/v1/auth/validate", module_issuer.token()).status_code == 200
+            assert server.get(READY).status_code == 503
+            own_postgres.start()
+            assert wait_ready(server, 10) < 2
+    finally:
+        if not own_postgres.running:
+            own_postgres.start()
+
+
+def test_a_schema_that_is_behind_is_not_ready(own_databases: Databases, module_issuer: Issuer) -> None:
+    database = own_databases.migrated()
+    environment = {**module_issuer.environment(), "DATABASE_URL": database.url()}
+    with Server(environment) as server:
+        wait_ready(server, 10)
+        database.as_superuser("delete from migrations.alembic_version")
+        answer = server.get(READY)
+        assert answer.status_code == 503
+        assert answer.json()["checks"]["migrations"] == "behind"
+
+
+def test_a_request_in_flight_is_answered_before_the_process_ends(own_database: Database, module_issuer: Issuer) -> None:
+    environment = {**module_issuer.environment(), "DATABASE_URL": own_database.url()}
+    with Server(environment, "tests.support.serve") as server, ThreadPoolExecutor(1) as thread:
+        wait_ready(server, 10)
+        answer = thread.submit(server.post, "/api/v1/notes/sleep/0.5", module_issuer.token())
+        sleeping = "select 1 from pg_stat_activity where wait_event = 'PgSleep'"
+        while not own_database.as_superuser(sleeping):
+            time.sleep(0.01)
+        assert server.stop() == 0
+        assert answer.result().status_code == 200
+        assert "stopped" in [event["message"] for event in server.events()], "no line of the last moments is lost"
+
+
+def test_status_names_the_build_and_nothing_of_the_inside(server: Server) -> None:
+    status = server.get("/api/v1/health/status").json()
+    assert set(status) == {"version", "commit", "environment", "uptime_seconds"}
+    assert status["environment"] == "development"

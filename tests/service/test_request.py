@@ -127,6 +127,14 @@ def test_a_chunked_body_over_the_limit_is_cut_off(server: Server, module_issuer:
     assert (answer.status_code, answer.json()["error"]["code"]) == (413, "REQ_004")
 
 
+@pytest.mark.parametrize(
+    ("path", "headers"), [("/", {"X-Large": "x" * 40_000}), ("/" + "x" * 40_000, {}), ("/?" + "x" * 40_000, {})]
+)
+def test_a_head_over_the_limit_is_refused(server: Server, path: str, headers: dict[str, str]) -> None:
+    answer = server.get(path, headers=headers)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (431, "REQ_009")
+
+
 def test_cors_allows_exact_origins_and_local_pages_in_development(server: Server) -> None:
     def allowed(origin: str) -> bool:
         preflight = server.request(

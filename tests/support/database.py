@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import subprocess
 import sys
@@ -87,23 +88,19 @@ def migration_environment(database: Database) -> dict[str, str]:
     }
 
 
-def alembic_ini(folder: Path) -> Path:
+def _alembic_ini(folder: Path, more: str) -> Path:
     """The project's configuration with the test feature's migration beside the project's own."""
-    ini = folder / "alembic.ini"
-    versions = f"{ROOT}/migrations/versions{os.pathsep}{ROOT}/tests/features/notes/migrations"
-    lines = [
-        "[alembic]",
-        f"script_location = {ROOT}/migrations",
-        "path_separator = os",
-        f"version_locations = {versions}",
-    ]
-    ini.write_text("\n".join([*lines, ""]))
+    folders = [f"{ROOT}/migrations/versions", f"{ROOT}/tests/features/notes/migrations", *([more] if more else [])]
+    lines = ["[alembic]", f"script_location = {ROOT}/migrations", "path_separator = os"]
+    ini = folder / f"alembic-{hashlib.sha256(more.encode()).hexdigest()[:8]}.ini"
+    ini.write_text("\n".join([*lines, f"version_locations = {os.pathsep.join(folders)}", ""]))
     return ini
 
 
-def start_migration(database: Database, *options: str, **environment: str) -> subprocess.Popen[str]:
-    folder = Path(database.server.data).parent
-    command = [sys.executable, "-m", "alembic", "-c", str(alembic_ini(folder)), *(options or ("upgrade", "heads"))]
+def start_migration(database: Database, *options: str, versions: str = "", **environment: str) -> subprocess.Popen[str]:
+    """Alembic as a process of its own; ``versions`` is a further folder of migrations."""
+    ini = _alembic_ini(Path(database.server.data).parent, versions)
+    command = [sys.executable, "-m", "alembic", "-c", str(ini), *(options or ("upgrade", "head"))]
     return subprocess.Popen(
         command,
         cwd=ROOT,
@@ -114,7 +111,9 @@ def start_migration(database: Database, *options: str, **environment: str) -> su
     )
 
 
-def migrate(database: Database, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    process = start_migration(database, *options, **environment)
+def migrate(
+    database: Database, *options: str, versions: str = "", **environment: str
+) -> subprocess.CompletedProcess[str]:
+    process = start_migration(database, *options, versions=versions, **environment)
     out, err = process.communicate(timeout=60)
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)

@@ -1,0 +1,217 @@
+"""`signalbox up` as a person runs it: one command, a working API, and nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+import psutil  # type: ignore[import-untyped]
+import pytest
+
+from tests.support.server import free_port
+
+
+class Stack:
+    """One `signalbox up` with state and ports of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port, self.aws_port = free_port(), free_port()
+        self.environment = {**os.environ, "SIGNALBOX_STATE": str(folder)}
+
+    def start(self) -> Self:
+        options = ["--json", "--port", str(self.port), "--aws-port", str(self.aws_port)]
+        self.errors = self.folder.with_suffix(".stderr")
+        with self.errors.open("wb") as errors:
+            self.process = subprocess.Popen(
+                [*SIGNALBOX, "up", *options],
+                env=self.environment,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                start_new_session=True,
+            )
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line, self.errors.read_text()
+        self.ready: dict[str, Any] = json.loads(line)
+        return self
+
+    def children(self) -> list[Any]:
+        found: list[Any] = psutil.Process(self.process.pid).children(recursive=True)
+        return found
+
+    def end(self, number: int) -> int:
+        """Send a signal and wait; whatever it had started must be gone then."""
+        children = self.children()
+        assert len(children) >= 3
+        self.process.send_signal(number)
+        code = self.process.wait(60)
+        assert self.process.stdout is not None
+        assert self.process.stdout.read() == "", "one line on stdout and nothing else"
+        self.process.stdout.close()
+        left = psutil.wait_procs(children, timeout=15)[1]
+        assert [p.cmdline() for p in left if p.is_running() and p.status() != psutil.STATUS_ZOMBIE] == []
+        return code
+
+    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*SIGNALBOX, *command], env=self.environment, capture_output=True, text=True, check=False, timeout=60
+        )
+
+    def token(self, user: str) -> str:
+        done = self.run("token", user)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def validate(self, token: str | None) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        return httpx.get(f"{self.ready['api_url']}/api/v1/auth/validate", headers=headers)
+
+
+SIGNALBOX = [sys.executable, "-m", "infra.cli"]
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    """Not pytest's, which is 0700: as root the server of PostgreSQL may be another user."""
+    with tempfile.TemporaryDirectory(prefix="signalbox-up-", ignore_cleanup_errors=True) as path:
+        Path(path).chmod(0o755)
+        yield Path(path) / "state"
+
+
+@pytest.fixture(scope="module")
+def stack(folder: Path) -> Iterator[Stack]:
+    running = Stack(folder).start()
+    try:
+        yield running
+    finally:
+        if running.process.poll() is None:
+            running.process.kill()
+            running.process.wait()
+
+
+def test_it_says_where_everything_is(stack: Stack) -> None:
+    ready = stack.ready
+    assert set(ready) == {"api_url", "issuer", "jwks_url", "login_url", "env_file", "outputs_file", "users"}
+    assert ready["users"] == [{"name": "alice", "tenant": "acme"}, {"name": "bob", "tenant": "globex"}]
+    assert httpx.get(ready["jwks_url"]).json()["keys"]
+    assert httpx.get(f"{ready['api_url']}/api/v1/health/ready").status_code == 200
+
+
+def test_each_user_is_recognised_with_the_tenant_of_its_own(stack: Stack) -> None:
+    """The token comes from the pool's hosted page, by authorization code with PKCE."""
+    for user in stack.ready["users"]:
+        answer = stack.validate(stack.token(user["name"]))
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["tenant"] == user["tenant"]
+        assert answer.json()["issuer"] == stack.ready["issuer"]
+
+
+def test_nobody_enters_without_a_token(stack: Stack) -> None:
+    answer = stack.validate(None)
+    assert answer.status_code == 401
+    assert answer.json()["error"]["code"].startswith("AUTH_")
+    assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+
+
+def test_the_environment_that_the_api_runs_from_holds_no_secret(stack: Stack) -> None:
+    lines = Path(stack.ready["env_file"]).read_text().splitlines()
+    environment = {name: json.loads(value) for name, _, value in (line.partition("=") for line in lines)}
+    outputs = json.loads(Path(stack.ready["outputs_file"]).read_text())
+    assert environment["DATABASE_SECRET_ID"] == outputs["signalbox-local-data"]["DatabaseLoginSecretArn"]
+    assert "@" in environment["DATABASE_URL"]
+    assert ":" not in environment["DATABASE_URL"].split("//")[1].split("@")[0], "no password in the address"
+    password = json.loads((stack.folder / "up.json").read_text())["users"][0]["password"]
+    for path in stack.folder.rglob("*"):
+        if path.is_file() and password.encode() in path.read_bytes():
+            assert path.stat().st_mode & 0o077 == 0 or path.parent.stat().st_mode & 0o077 == 0, path
+
+
+def test_a_second_one_beside_it_is_refused_with_what_to_do(stack: Stack) -> None:
+    done = stack.run("up", "--port", str(free_port()), "--aws-port", str(free_port()))
+    assert done.returncode == 1
+    assert "signalbox down" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_unknown_user_is_told_who_there_is(stack: Stack) -> None:
+    done = stack.run("token", "mallory")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "alice, bob" in done.stderr
+
+
+def test_ctrl_c_leaves_no_process_and_the_next_start_goes_on_where_this_one_stopped(stack: Stack) -> None:
+    before = stack.ready
+    subject = stack.validate(stack.token("alice")).json()["subject"]
+    assert stack.end(signal.SIGINT) == 0
+    for port in (stack.port, stack.aws_port):
+        with socket.socket() as probe:
+            assert probe.connect_ex(("127.0.0.1", port)) != 0
+    assert stack.run("token", "alice").returncode == 1, "what is not running gives no token"
+    started = time.monotonic()
+    stack.start()
+    assert "Synthesize" not in stack.errors.read_text(), time.monotonic() - started
+    assert stack.ready == before
+    assert stack.validate(stack.token("alice")).json()["subject"] == subject
+
+
+def test_when_the_api_dies_everything_stops_and_says_why(stack: Stack) -> None:
+    (api,) = (p for p in stack.children() if p.cmdline()[-2:] == ["-m", "service"])
+    children = stack.children()
+    api.kill()
+    assert stack.process.wait(60) == 1
+    assert "The API ended with code -9" in stack.errors.read_text()
+    assert psutil.wait_procs(children, timeout=15)[1] == []
+    assert stack.process.stdout is not None
+    stack.process.stdout.close()
+
+
+def test_down_stops_it(stack: Stack) -> None:
+    stack.start()
+    children = stack.children()
+    done = stack.run("down")
+    assert (done.returncode, done.stdout) == (0, "Stopped.\n")
+    assert stack.process.wait(5) == 0
+    assert psutil.wait_procs(children, timeout=5)[1] == []
+    assert stack.process.stdout is not None
+    stack.process.stdout.close()
+    assert stack.run("down").stdout == "Nothing is running here.\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent is gone")
+def test_even_kill_9_leaves_no_process(stack: Stack) -> None:
+    assert stack.start().end(signal.SIGKILL) == -9
+
+
+@pytest.mark.parametrize("option", ["--port", "--aws-port"])
+def test_a_taken_port_is_one_line_before_anything_starts(folder: Path, option: str) -> None:
+    stack = Stack(folder.with_name("unused"))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        other = "--aws-port" if option == "--port" else "--port"
+        done = stack.run("up", option, port, other, str(free_port()))
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert f"Port {port} is taken" in done.stderr
+    assert option in done.stderr
+    assert not (stack.folder / "postgres").exists()
+
+
+def test_without_uv_it_says_so(folder: Path) -> None:
+    stack = Stack(folder.with_name("without-uv"))
+    stack.environment = {**stack.environment, "PATH": "/nowhere"}
+    done = stack.run("up", "--port", str(stack.port), "--aws-port", str(stack.aws_port))
+    assert done.returncode == 1
+    assert "uv is not on PATH" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,205 @@
+"""What reaches the log: one JSON object per line, enough to find a request again, and nothing of what a caller sent."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.database import Database, Databases
+from tests.support.issuer import Issuer
+from tests.support.server import ROOT, Server
+
+# Each is put where it could leak from; none may come out anywhere.
+MARKERS = {
+    "path": "ssn-111-22-3333",
+    "query": "diagnosis-hiv",
+    "body": "mrn-4444444",
+    "header": "patient-jane-roe",
+    "token": "born-1970-01-01",
+    "request_id": "jane-roe-1970",
+    "origin": "clinic-of-jane",
+    "user_agent": "janes-phone",
+    "cookie": "cookie-of-jane",
+}
+
+
+@pytest.fixture(scope="module")
+def module_issuer() -> Iterator[Issuer]:
+    with Issuer() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def module_database(databases: Databases) -> Database:
+    return databases.migrated()
+
+
+@pytest.fixture
+def server(module_issuer: Issuer, module_database: Database) -> Iterator[Server]:
+    environment = {**module_issuer.environment(), "DATABASE_URL": module_database.url()}
+    with Server(environment, "tests.support.serve") as running:
+        yield running
+
+
+def provoke(server: Server, issuer: Issuer) -> set[int]:
+    """Every way to fail that we know of, with a marker in every place there is."""
+    m = MARKERS
+    headers = {
+        "X-Patient": m["header"],
+        "X-Request-ID": m["request_id"],
+        "Origin": f"https://{m['origin']}.example",
+        "User-Agent": m["user_agent"],
+        "Cookie": f"session={m['cookie']}",
+    }
+    note = {"body": m["body"], "slug": m["body"]}
+    good = issuer.token("acme", name=m["token"], email=f"{m['token']}@example.com")
+    calls: list[tuple[str, str, str | None, dict[str, Any]]] = [
+        ("GET", f"/{m['path']}?q={m['query']}", None, {}),
+        ("GET", f"/api/v1/notes/{m['path']}?q={m['query']}", good, {}),
+        ("GET", f"/api/v1/auth/validate?access_token={m['query']}", m["token"], {}),
+        ("GET", "/api/v1/auth/validate", issuer.token(m["token"] + "'"), {}),
+        ("GET", "/api/v1/auth/validate", issuer.token(iss=m["token"]), {}),
+        ("GET", "/api/v1/auth/validate", issuer.token(header={"kid": m["token"]}), {}),
+        ("GET", "/api/v1/auth/validate", issuer.token(header={"alg": m["token"]}), {}),
+        ("GET", f"/api/v1/auth/validate?q={m['query']}", good, {}),
+        (m["path"].upper(), "/api/v1/health/live", None, {}),  # no such method: the server itself answers
+        ("DELETE", f"/api/v1/health/live?q={m['query']}", None, {}),
+        ("POST", "/api/v1/notes", good, {"json": note}),
+        ("POST", "/api/v1/notes", good, {"json": note}),  # a duplicate: PostgreSQL's message quotes the row
+        ("POST", "/api/v1/notes", good, {"json": {"wrong": m["body"]}}),
+        ("POST", "/api/v1/notes", good, {"json": {"body": m["body"] + "\x00"}}),
+        ("POST", "/api/v1/notes", good, {"content": m["body"].encode()}),
+        ("POST", "/api/v1/notes/then-fail", good, {"json": {"body": m["body"]}}),
+        ("POST", f"/api/v1/notes/stolen/{m['path']}", good, {}),
+        ("POST", "/api/v1/notes/broken-sql", good, {}),
+        ("POST", "/api/v1/notes", good, {"json": {"body": m["body"] * 200_000}}),
+    ]
+    seen = set()
+    for method, path, token, options in calls:
+        answer = server.request(method, path, token, headers=headers, **options)
+        seen.add(answer.status_code)
+        assert not leaked(answer.text.replace(note["body"], "")), "an answer repeats input"
+    return seen
+
+
+def leaked(text: str) -> list[str]:
+    return [place for place, marker in MARKERS.items() if marker.lower() in text.lower()]
+
+
+def test_nothing_of_what_a_caller_sent_reaches_the_log(server: Server, module_issuer: Issuer) -> None:
+    statuses = provoke(server, module_issuer)
+    assert {200, 201, 401, 403, 404, 405, 409, 413, 422, 500} <= statuses
+    assert server.stop() == 0
+    output = "\n".join(server.lines)
+    assert leaked(output) == []
+    assert "eyJ" not in output, "no token, nor the beginning of one"
+    events = server.events()  # every line parsed as JSON
+    for event in events:
+        assert {"message", "level", "timestamp"} <= event.keys(), event
+        assert event["level"] in ("debug", "info", "warning", "error", "critical")
+        assert event["timestamp"].endswith("Z")
+    lines = [event for event in events if event["message"] == "request"]
+    assert len(lines) >= len(statuses)
+    assert all({"request_id", "method", "status", "duration_ms"} <= line.keys() for line in lines)
+    admitted = [line for line in lines if line.get("route") == "/api/v1/auth/validate" and line["status"] == 200]
+    assert admitted
+    assert all((line["tenant_id"], line["user_id"]) == ("acme", "alice") for line in admitted)
+    unhandled = [event for event in events if event["message"] == "unhandled_exception"]
+    assert any("RuntimeError" in event["exception"]["type"] for event in unhandled)
+    assert all(event["request_id"] for event in unhandled)
+
+
+def test_one_request_id_joins_the_answer_and_every_line(server: Server, module_issuer: Issuer) -> None:
+    sent = "0b1e2d3c4f5a6b7c8d9e0f1a2b3c4d5e"
+    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    answer = server.post(
+        "/api/v1/notes/then-fail",
+        module_issuer.token(),
+        json={"body": "x"},
+        headers={"X-Request-ID": sent, "traceparent": trace, "X-Railway-Request-Id": "abc123"},
+    )
+    assert answer.headers["X-Request-ID"] == sent
+    server.stop()
+    lines = [event for event in server.events() if event.get("request_id") == sent]
+    assert {"unhandled_exception", "request"} <= {event["message"] for event in lines}
+    assert all(event["trace_id"] == trace.split("-")[1] for event in lines)
+    assert all(event["railway_request_id"] == "abc123" for event in lines)
+
+
+SPEAK = """
+import asyncio, logging, warnings
+from service import log
+log.configure("DEBUG")
+log.install_excepthook()
+logging.getLogger("some.library").warning("row %s of %s", "{marker}", "x")
+logging.getLogger("some.library").error("already put together: {marker}")
+logging.getLogger("uvicorn.error").info("Started server process [%d]", 7)
+warnings.warn("careful: {marker}")
+log.get_logger("service.x").info("ours", count=1)
+try:
+    raise ValueError("{marker}")
+except ValueError:
+    logging.getLogger("some.library").exception("failed")
+async def lost():
+    asyncio.get_running_loop().call_soon(lambda: 1 / 0)
+    log.quiet_loop(asyncio.get_running_loop())
+    await asyncio.sleep(0.05)
+asyncio.run(lost())
+raise KeyError("{marker}")
+"""
+
+
+def test_libraries_warnings_and_a_dying_process_speak_the_same_language() -> None:
+    marker = MARKERS["body"]
+    done = subprocess.run(
+        [sys.executable, "-c", SPEAK.replace("{marker}", marker)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert done.returncode == 1
+    assert marker not in done.stdout + done.stderr
+    assert done.stderr == ""
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    messages = [event["message"] for event in events]
+    assert "row %s of %s" in messages
+    assert "Started server process [7]" in messages
+    assert "ours" in messages
+    assert "task_failed" in messages
+    assert messages[-1] == "process_failed"
+    assert [event["exception"]["type"] for event in events if "exception" in event] == [
+        "builtins.ValueError",
+        "builtins.ZeroDivisionError",
+        "builtins.KeyError",
+    ]
+
+
+def test_a_closed_pipe_does_not_take_the_request_with_it(capsys: pytest.CaptureFixture[str]) -> None:
+    from service import log
+
+    root = logging.getLogger()
+    before, level, warned = root.handlers[:], root.level, warnings.showwarning
+    try:
+        log.configure("INFO")
+        stream = sys.stdout
+        sys.stdout = open("/dev/full", "w", buffering=1)  # noqa: SIM115, PTH123
+        try:
+            log.get_logger("service.test").info("lost")
+        finally:
+            broken, sys.stdout = sys.stdout, stream
+            with pytest.raises(OSError, match="No space"):
+                broken.close()
+    finally:
+        root.handlers[:], warnings.showwarning = before, warned
+        root.setLevel(level)
+        logging.captureWarnings(False)
+    assert capsys.readouterr().err == ""
