@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,6 +13,7 @@ from service.auth.fetch import FetchError, get_json
 from service.auth.providers import Provider
 
 MAX_AGE = 600.0  # seconds; as long as a key set
+RETRY_AFTER = 5.0  # seconds; anyone may press the sign-in button, and each press must not become a fetch
 STALE_AGE = 86_400.0  # seconds; while the provider answers nothing, the last good document serves as long as its keys
 
 
@@ -32,6 +34,9 @@ class Discovery:
         self._clock = clock
         self._document: Mapping[str, Any] = {}
         self._fetched_at = float("-inf")
+        self._failed_at = float("-inf")
+        self._failure = ""
+        self._lock = asyncio.Lock()
 
     async def document(self) -> Mapping[str, Any]:
         """The document (OpenID Connect Discovery 1.0, section 3).
@@ -39,20 +44,20 @@ class Discovery:
         Raises:
             FetchError: It cannot be had, or is about another issuer.
         """
-        age = self._clock() - self._fetched_at
-        if age < MAX_AGE:
+        if self._age() < MAX_AGE:
             return self._document
-        try:
-            document = await get_json(self._client, self._provider.discovery_url)
-            # Section 4.3: without it, one provider could send our people and their codes to another.
-            if document.get("issuer") != self._provider.issuer:
-                raise FetchError("discovery_issuer_differs")
-        except FetchError:
-            if age < STALE_AGE:
+        async with self._lock:  # one fetch, however many ask
+            if self._age() < MAX_AGE:
                 return self._document
-            raise
-        self._document, self._fetched_at = document, self._clock()
-        return document
+            if self._clock() - self._failed_at >= RETRY_AFTER:
+                try:
+                    self._document, self._fetched_at = await self._fetch(), self._clock()
+                    return self._document
+                except FetchError as failure:
+                    self._failure, self._failed_at = str(failure), self._clock()
+            if self._age() < STALE_AGE:
+                return self._document
+            raise FetchError(self._failure)
 
     async def endpoint(self, name: str) -> str:
         """An address in the document.
@@ -74,3 +79,13 @@ class Discovery:
         # Plain http only where the settings, which allow it for this machine alone, have the document there too.
         schemes = ("https://", "http://") if self._provider.discovery_url.startswith("http:") else ("https://",)
         return address if isinstance(address, str) and address.startswith(schemes) else None
+
+    def _age(self) -> float:
+        return self._clock() - self._fetched_at
+
+    async def _fetch(self) -> Mapping[str, Any]:
+        document = await get_json(self._client, self._provider.discovery_url)
+        # Section 4.3: without it, one provider could send our people and their codes to another.
+        if document.get("issuer") != self._provider.issuer:
+            raise FetchError("discovery_issuer_differs")
+        return document

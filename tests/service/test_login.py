@@ -10,8 +10,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
+from sqlalchemy import text
 
 from service.auth.sealing import SealBroken, Sealer
+from service.database.tenantless import tenantless
 from service.secrets import Secrets
 from service.settings import load
 from tests.service.test_settings import GOOD
@@ -240,6 +242,19 @@ async def test_the_front_end_learns_where_people_can_sign_in(browser: Browser) -
     assert [entry["name"] for entry in found] == ["op", "twin"]
 
 
+async def test_a_button_that_is_pressed_often_asks_a_provider_that_is_down_once(
+    environment: dict[str, str], provider: ScriptedProvider
+) -> None:
+    provider.answers = {"/.well-known/openid-configuration": lambda: (500, b"")}
+    async with application({**environment, "IDP__OP__JWKS_URL": f"{provider.url}/keys"}) as app:
+        browser = Browser(app)
+        answers = await asyncio.gather(*(browser.client.get("/api/v1/auth/op/login") for _ in range(30)))
+        assert {error_of(answer) for answer in answers} == {(503, "SYS_006")}
+        asked = [path for path, _, _ in provider.requests if path.endswith("openid-configuration")]
+        assert len(asked) == 1
+        await browser.client.aclose()
+
+
 async def test_without_the_database_nobody_is_signed_in_and_the_sign_in_can_go_on_later(
     environment: dict[str, str], provider: ScriptedProvider
 ) -> None:
@@ -286,6 +301,14 @@ def test_the_application_login_can_neither_read_nor_list_codes(shared_database: 
     ):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             shared_database.run(statement)
+
+
+async def test_work_without_a_tenant_sees_no_row_of_any_tenant(browser: Browser, shared_database: Database) -> None:
+    await asyncio.to_thread(
+        shared_database.as_superuser, "insert into app.note (tenant_id, body) values ('acme', 'x'), ('globex', 'y')"
+    )
+    async with tenantless(browser.app.state.auth.logins._once._engine) as connection:
+        assert (await connection.execute(text("select * from app.note"))).all() == []
 
 
 async def test_the_database_holds_neither_code_nor_token(

@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
@@ -69,6 +70,7 @@ class Issuer:
         self.fetches = 0
         self.answer: Callable[[], tuple[int, bytes]] | None = None
         self.delay = 0.0
+        self.headers: dict[str, str] = {}
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -81,9 +83,12 @@ class Issuer:
                 self.send_response(status)
                 if status in (301, 302, 307):
                     self.send_header("Location", body.decode())
+                for name, value in outer.headers.items():
+                    self.send_header(name, value)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                self.wfile.write(body)
+                with suppress(ConnectionError):  # whoever is told too much hangs up
+                    self.wfile.write(body)
 
             def log_message(self, *_: object) -> None:
                 pass
