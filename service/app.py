@@ -84,6 +84,8 @@ def create_app(settings: Settings, *, features: Sequence[str] = ("service",)) ->
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,
+        # Off: it would hand the messages of exceptions, which may quote a row, to whatever exporter is configured.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.settings = settings
     app.state.auth = auth

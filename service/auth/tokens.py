@@ -186,6 +186,8 @@ async def check_signature(token: UnverifiedToken, keys: KeySource, types: frozen
         raise ApiError(errors.TOKEN_HEADER, "kid")
     if not isinstance(kind, str) or kind.lower() not in types:
         raise ApiError(errors.TOKEN_KIND, "typ")
+    if not keys.provider.preset.refused_headers.isdisjoint(token.header):
+        raise ApiError(errors.TOKEN_KIND, "header")
     key = await keys.find(kid, algorithm)
     try:
         genuine = key.verify(token.signing_input, token.signature) is True
@@ -203,8 +205,6 @@ def check_accepted(token: UnverifiedToken, provider: Provider) -> None:
         ApiError: AUTH_008 or AUTH_012.
     """
     preset = provider.preset
-    if not preset.refused_headers.isdisjoint(token.header):
-        raise ApiError(errors.TOKEN_KIND, "header")
     check_kind(token.claims, preset.required)
     if not preset.refused.isdisjoint(token.claims):
         raise ApiError(errors.TOKEN_KIND, "id_token")
