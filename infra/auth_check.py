@@ -20,6 +20,7 @@ import structlog
 
 from infra.failure import Failure
 from service.auth import providers
+from service.auth.claims import check_subject, check_times
 from service.auth.discovery import Discovery
 from service.auth.fetch import FetchError, get_json
 from service.auth.keys import IssuerKeys, usable_keys
@@ -29,13 +30,11 @@ from service.auth.tokens import (
     MAX_LIFETIME,
     Authenticator,
     ExternalIssuers,
-    UnverifiedToken,
     check_accepted,
     check_audience,
     check_signature,
-    check_subject,
-    check_times,
 )
+from service.auth.unverified import UnverifiedToken
 from service.errors import ApiError
 from service.secrets import Secrets
 from service.settings import Settings, SettingsError, load

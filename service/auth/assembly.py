@@ -15,10 +15,12 @@ from service import swagger
 from service.auth import providers
 from service.auth.discovery import Discovery
 from service.auth.keys import IssuerKeys
-from service.auth.login import Logins, OneTime, SignIn
+from service.auth.login import Logins
 from service.auth.oidc import OidcSignIn
+from service.auth.onetime import OneTime
 from service.auth.principal import Principal, principal_of
 from service.auth.sealing import Sealer
+from service.auth.sign_in import SignIn
 from service.auth.tokens import Authenticator, ExternalIssuers
 from service.secrets import Secrets
 from service.settings import Settings

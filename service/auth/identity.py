@@ -9,16 +9,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from service import errors
+from service.auth.claims import LEEWAY, audiences, check_subject, check_times
 from service.auth.tokens import (
-    LEEWAY,
     KeySource,
-    UnverifiedToken,
-    audiences,
     check_kind,
     check_signature,
-    check_subject,
-    check_times,
 )
+from service.auth.unverified import UnverifiedToken
 from service.errors import ApiError
 
 # Some providers let them live long (Auth0: ten hours); it only has to be young, which is checked.

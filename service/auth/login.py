@@ -19,26 +19,24 @@ taken for another's (mix-up, RFC 9700, section 4.4), and tabs do not disturb eac
 
 from __future__ import annotations
 
-import hashlib
 import re
 import secrets as random
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Literal, Protocol
+from collections.abc import Callable, Iterable
 from urllib.parse import urlencode, urlsplit
 
 import orjson
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from service import errors
+from service.auth.onetime import OneTime as OneTime
 from service.auth.sealing import SealBroken, Sealer
-from service.database.tenantless import tenantless
+from service.auth.sign_in import Action
+from service.auth.sign_in import Grant as Grant
+from service.auth.sign_in import SignIn as SignIn
+from service.auth.sign_in import Transaction as Transaction
 from service.errors import ApiError
-from service.log import get_logger
 
 TRANSACTION_SECONDS = 600  # for a person to type a password and find the phone with the second factor
 CODE_SECONDS = 60  # from the redirect to the front end's next request
@@ -47,140 +45,6 @@ _ID = re.compile(r"[A-Za-z0-9_-]{22}\Z")  # 128 bits
 _TARGET = re.compile(r"[!#-;=?-\[\]_a-z~]{1,1024}\Z")  # RFC 3986's characters: no blank, quote, backslash, control
 _COOKIE = "signalbox-login-"
 _SKEW = 30  # seconds that the clocks of two replicas may differ
-
-Action = Literal["login", "logout"]
-
-log = get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Transaction:
-    """One login (or logout), from the redirect to the provider until its answer is judged.
-
-    Attributes:
-        id: 128 random bits, for ``state`` or ``RelayState``. No secret: it proves nothing without the cookie.
-        provider: Which provider was asked.
-        return_to: Where the browser goes afterwards, checked; None answers the token as JSON.
-        private: What the kind of provider must remember.
-        action: An answer to the one is never taken for an answer to the other.
-        started_at: Seconds since 1970.
-    """
-
-    id: str
-    provider: str
-    return_to: str | None
-    private: Mapping[str, str] = field(default_factory=dict)
-    action: Action = "login"
-    started_at: float = 0.0
-
-    def with_private(self, **values: str) -> Transaction:
-        """The same login, remembering more."""
-        return replace(self, private={**self.private, **values})
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """What a finished login hands to the front end.
-
-    Attributes:
-        access_token: A bearer token that the gate of this API accepts; whoever makes a grant has asked the gate.
-        expires_at: When it ends, in seconds since 1970.
-        id_token: The provider's, for the logout's ``id_token_hint``; None where there is none.
-    """
-
-    access_token: str
-    expires_at: int
-    id_token: str | None = None
-
-
-class SignIn(Protocol):
-    """How one kind of provider signs people in and out.
-
-    Attributes:
-        name: The provider's name in the settings.
-        kind: Its kind.
-        state_field: Name of the field of its answer that holds the transaction's id.
-        cross_site_post: Whether its answer may come as a form posted from its own site, to which browsers send a
-            cookie only if that says so.
-    """
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def kind(self) -> str: ...
-    @property
-    def state_field(self) -> str: ...
-    @property
-    def cross_site_post(self) -> bool: ...
-
-    async def start(self, transaction: Transaction) -> tuple[str, Transaction]:
-        """Where to send the browser, and the transaction with what must be remembered.
-
-        Raises:
-            ApiError: The provider cannot be asked now.
-        """
-
-    async def finish(self, transaction: Transaction, answer: Mapping[str, str]) -> Grant:
-        """Judge the provider's answer: the fields of its query or form, each of which came once.
-
-        Raises:
-            ApiError: It is refused, or the provider cannot be asked now.
-        """
-
-    async def sign_out(self, transaction: Transaction, hint: str | None) -> tuple[str | None, Transaction]:
-        """Where to send the browser to end the provider's session; None where the provider knows no such thing.
-
-        Args:
-            transaction: ``return_to`` is where the browser goes afterwards.
-            hint: The ID token (or name of the session) that the front end was given at sign-in.
-        """
-
-    async def signed_out(self, transaction: Transaction, answer: Mapping[str, str]) -> None:
-        """Judge the provider's answer to a sign-out; raises ``ApiError`` when it is no success."""
-
-
-class OneTime:
-    """The database's memory of what may be used once, on any replica.
-
-    Args:
-        engine: The shared pool.
-    """
-
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
-
-    async def first_use(self, kind: str, value: str, seconds: int) -> bool:
-        """Whether a value has not been seen before; it is from now on.
-
-        Args:
-            kind: What it is, such as ``login``: values of different kinds do not meet.
-            value: For SAML, connection and assertion id together. Only a digest is kept.
-            seconds: How long to remember it, up to a day.
-
-        Raises:
-            ApiError: SYS_002; a use that cannot be remembered must not happen.
-        """
-        async with tenantless(self._engine) as connection:
-            first = await connection.execute(
-                text("select sign_in.use_once(:digest, :seconds)"),
-                {"digest": _digest(kind, value), "seconds": seconds},
-            )
-            return bool(first.scalar_one())
-
-    async def keep(self, code: str, sealed: bytes, seconds: int) -> None:
-        """Store something under a code's digest."""
-        async with tenantless(self._engine) as connection:
-            await connection.execute(
-                text("select sign_in.keep(:digest, :sealed, :seconds)"),
-                {"digest": _digest("code", code), "sealed": sealed, "seconds": seconds},
-            )
-
-    async def redeem(self, code: str) -> bytes | None:
-        """Take out what is stored under a code: one caller gets it, however many ask at once."""
-        async with tenantless(self._engine) as connection:
-            found = await connection.execute(text("select sign_in.redeem(:digest)"), {"digest": _digest("code", code)})
-            value: bytes | None = found.scalar_one_or_none()
-            return value
 
 
 class Logins:
@@ -374,7 +238,3 @@ class Logins:
 
 def _purpose(kind: str, value: str) -> bytes:
     return f"{kind}:{value}".encode()
-
-
-def _digest(kind: str, value: str) -> bytes:
-    return hashlib.sha256(f"{kind}:{value}".encode()).digest()

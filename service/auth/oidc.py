@@ -22,9 +22,9 @@ from service import errors
 from service.auth.discovery import Discovery
 from service.auth.fetch import FetchError, Reply, exchange
 from service.auth.identity import check_id_token
-from service.auth.login import Grant, Transaction
 from service.auth.principal import Principal, tenant_of
 from service.auth.providers import Provider
+from service.auth.sign_in import Grant, Transaction
 from service.auth.tokens import MAX_TOKEN_BYTES, KeySource
 from service.errors import ApiError
 from service.log import get_logger
@@ -56,7 +56,7 @@ log = get_logger(__name__)
 
 
 class OidcSignIn:
-    """Signs people in at one OpenID provider; a ``login.SignIn``.
+    """Signs people in at one OpenID provider; a ``sign_in.SignIn``.
 
     Args:
         provider: With a ``client_id``.
@@ -94,7 +94,7 @@ class OidcSignIn:
         self._signed_out_uri = f"{public_url}/api/v1/auth/{provider.name}/logout"
 
     async def start(self, transaction: Transaction) -> tuple[str, Transaction]:
-        """See ``login.SignIn``: state, nonce and PKCE S256, always (RFC 9700, section 2.1)."""
+        """See ``sign_in.SignIn``: state, nonce and PKCE S256, always (RFC 9700, section 2.1)."""
         endpoint = await self._endpoint("authorization_endpoint")
         nonce, verifier = random.token_urlsafe(32), random.token_urlsafe(48)
         challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
@@ -113,7 +113,7 @@ class OidcSignIn:
         return _with_query(endpoint, fields), transaction.with_private(nonce=nonce, verifier=verifier)
 
     async def finish(self, transaction: Transaction, answer: Mapping[str, str]) -> Grant:
-        """See ``login.SignIn``."""
+        """See ``sign_in.SignIn``."""
         await self._check_sender(answer)
         if "error" in answer:
             raise ApiError(errors.LOGIN_REFUSED, _known(answer["error"]))
@@ -145,7 +145,7 @@ class OidcSignIn:
         return Grant(bearer, principal.expires_at, id_token)
 
     async def sign_out(self, transaction: Transaction, hint: str | None) -> tuple[str | None, Transaction]:
-        """See ``login.SignIn``: the standard form, Cognito's, Auth0's, or none (Google)."""
+        """See ``sign_in.SignIn``: the standard form, Cognito's, Auth0's, or none (Google)."""
         back = transaction.return_to or self._home
         match self._provider.preset.logout:
             case "rp_initiated":
@@ -175,7 +175,7 @@ class OidcSignIn:
                 return None, transaction
 
     async def signed_out(self, transaction: Transaction, answer: Mapping[str, str]) -> None:
-        """See ``login.SignIn``: that the browser came back with the state of its sign-out is all there is to know."""
+        """See ``sign_in.SignIn``: that the browser came back with the state of its sign-out is all there is to know."""
 
     async def _check_sender(self, answer: Mapping[str, str]) -> None:
         """RFC 9207, section 2.4: also of an error, and never absent where the provider says that it sends it."""

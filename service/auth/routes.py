@@ -1,4 +1,4 @@
-"""Authentication routes. They know no kind of provider: what differs between kinds is behind ``login.SignIn``."""
+"""Authentication routes. They know no kind of provider: what differs between kinds is behind ``sign_in.SignIn``."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from service import errors
-from service.auth.login import Logins, SignIn, Transaction
+from service.auth.login import Logins
 from service.auth.principal import CurrentPrincipal
+from service.auth.sign_in import SignIn, Transaction
 from service.errors import ApiError, openapi_responses
 from service.log import get_logger
 from service.routing import Router

@@ -19,57 +19,15 @@ from typing import Any, Protocol
 from jose.backends.base import Key
 
 from service import errors
+from service.auth.claims import LEEWAY, audiences, check_subject, check_times, scopes_of
 from service.auth.providers import Provider
-from service.auth.strict import json_object, unbase64url
+from service.auth.unverified import MAX_TOKEN_BYTES as MAX_TOKEN_BYTES
+from service.auth.unverified import UnverifiedToken as UnverifiedToken
 from service.errors import ApiError
 
-MAX_TOKEN_BYTES = 16_384
 MAX_LIFETIME = 3600  # seconds between iat and exp
-LEEWAY = 30  # seconds of clock difference between us and the issuer
-_MAX_TIME = 1 << 40  # a later "exp" is in milliseconds or nonsense
 _REMEMBERED = 4096  # tokens; each holds its claims, a few kilobytes
-_MAX_SUBJECT = 255  # OpenID Connect Core 1.0, section 2
-# Keys from the token, keys by reference, and headers that change what is signed (RFC 8725, 3.10; RFC 7515, 4.1.11).
-_REFUSED_HEADERS = frozenset({"crit", "b64", "zip", "cty", "enc", "jwk", "jku", "x5u", "x5c"})
 _SEAL = object()
-
-
-@dataclass(frozen=True, slots=True)
-class UnverifiedToken:
-    """A token whose structure is sound and of which nothing is believed yet.
-
-    Attributes:
-        header: JOSE header.
-        claims: Used before verification to choose the issuer, for nothing else.
-        signing_input: What the signature covers.
-        signature: The signature's bytes.
-    """
-
-    header: Mapping[str, Any]
-    claims: Mapping[str, Any]
-    signing_input: bytes
-    signature: bytes
-
-    @classmethod
-    def parse(cls, text: str) -> UnverifiedToken:
-        """Take a compact JWS apart (RFC 7515, section 7.1); no key is looked up and no signature computed.
-
-        Raises:
-            ApiError: AUTH_002 for the form, AUTH_003 for the header.
-        """
-        if len(text) > MAX_TOKEN_BYTES or text.count(".") != 2:
-            raise ApiError(errors.TOKEN_MALFORMED)
-        head, _, rest = text.partition(".")
-        payload, _, signature = rest.partition(".")
-        try:
-            header = json_object(unbase64url(head))
-            if not _REFUSED_HEADERS.isdisjoint(header):
-                raise ApiError(errors.TOKEN_HEADER)
-            claims = json_object(unbase64url(payload))
-            raw_signature = unbase64url(signature)
-        except (ValueError, RecursionError):
-            raise ApiError(errors.TOKEN_MALFORMED) from None
-        return cls(header, claims, text[: len(head) + 1 + len(payload)].encode("ascii"), raw_signature)
 
 
 class KeySource(Protocol):
@@ -114,7 +72,7 @@ class VerifiedClaims:
 
 
 class Strategy(Protocol):
-    """One way to validate a token; a project adds its own to the list in ``create_app``."""
+    """One way to validate a token; a project adds its own to the list in ``auth/assembly.py``."""
 
     async def verify(self, token: UnverifiedToken) -> VerifiedClaims | None:
         """Judge a token.
@@ -223,58 +181,6 @@ def check_kind(claims: Mapping[str, Any], required: Mapping[str, str]) -> None:
             raise ApiError(errors.TOKEN_KIND, name)
 
 
-def check_subject(claims: Mapping[str, Any], name: str = "sub") -> str:
-    """The user's identifier: a printable text of 1 to 255 characters.
-
-    Raises:
-        ApiError: AUTH_009.
-    """
-    subject = claims.get(name)
-    if not isinstance(subject, str) or not 0 < len(subject) <= _MAX_SUBJECT or not subject.isprintable():
-        raise ApiError(errors.TOKEN_CLAIM, name)
-    return subject
-
-
-def audiences(claims: Mapping[str, Any]) -> list[str]:
-    """``aud`` as a list (RFC 7519, section 4.1.3).
-
-    Raises:
-        ApiError: AUTH_007, it is neither a text nor a list of texts.
-    """
-    audience = claims.get("aud")
-    if isinstance(audience, str):
-        audience = [audience]
-    if not isinstance(audience, list) or not all(isinstance(item, str) for item in audience):
-        raise ApiError(errors.TOKEN_AUDIENCE, "aud_form")
-    return audience
-
-
-def check_times(claims: Mapping[str, Any], now: float, lifetime: int) -> int:
-    """RFC 7519, section 4.1, with ``exp`` and ``iat`` required and the life bounded.
-
-    Args:
-        claims: Of the token.
-        now: Seconds since 1970.
-        lifetime: Longest allowed, in seconds.
-
-    Returns:
-        ``exp``, in seconds since 1970.
-
-    Raises:
-        ApiError: AUTH_001, AUTH_009, AUTH_010 or AUTH_011.
-    """
-    expires, issued = _time(claims, "exp"), _time(claims, "iat")
-    if issued >= expires:
-        raise ApiError(errors.TOKEN_CLAIM, "iat")
-    if expires - issued > lifetime:
-        raise ApiError(errors.TOKEN_LIFETIME)
-    if expires + LEEWAY <= now:
-        raise ApiError(errors.TOKEN_EXPIRED)
-    if issued > now + LEEWAY or ("nbf" in claims and _time(claims, "nbf") > now + LEEWAY):
-        raise ApiError(errors.TOKEN_EARLY)
-    return int(expires)
-
-
 def check_audience(claims: Mapping[str, Any], provider: Provider) -> None:
     """That the token is for us; the settings guarantee that at least one of the two rules applies.
 
@@ -287,22 +193,6 @@ def check_audience(claims: Mapping[str, Any], provider: Provider) -> None:
         client = claims.get(provider.preset.client_id_claim)
         if not isinstance(client, str) or client not in provider.client_ids:
             raise ApiError(errors.TOKEN_AUDIENCE, provider.preset.client_id_claim)
-
-
-def scopes_of(value: object) -> frozenset[str]:
-    """Both forms that are in use; anything else permits nothing."""
-    if isinstance(value, str):
-        value = value.split(" ")
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        return frozenset()
-    return frozenset(item for item in value if item)
-
-
-def _time(claims: Mapping[str, Any], name: str) -> float:
-    value = claims.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < _MAX_TIME:
-        raise ApiError(errors.TOKEN_CLAIM, name)
-    return float(value)
 
 
 class Authenticator:
