@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import hmac
 import secrets as random
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -240,8 +239,7 @@ class OidcSignIn:
             raise ApiError(errors.PROVIDER_DOWN, f"userinfo_{reply.status}")
         if reply.status != 200 or reply.content is None:
             raise ApiError(errors.PROVIDER_WRONG, f"userinfo_{reply.status}")
-        told = reply.content.get("sub")
-        if not isinstance(told, str) or not hmac.compare_digest(told.encode(), subject.encode()):
+        if reply.content.get("sub") != subject:
             raise ApiError(errors.LOGIN_USERINFO, "sub")
         if tenant_of(reply.content, self._provider) != principal.tenant:
             raise ApiError(errors.LOGIN_USERINFO, "tenant")

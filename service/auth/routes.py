@@ -27,7 +27,8 @@ _MAX_FIELDS = 20
 _FORM = "application/x-www-form-urlencoded"
 _OUTAGES = (errors.PROVIDER_DOWN, errors.PROVIDER_WRONG, errors.SECRETS_DOWN, errors.DATABASE_DOWN)
 _LOGIN_ERRORS = openapi_responses([errors.NOT_FOUND, errors.LOGIN_TARGET, *_OUTAGES])
-_CALLBACK_ERRORS = openapi_responses(
+_ON: dict[int | str, dict[str, Any]] = {303: {"description": "On to `return_to`."}}
+_CALLBACK_ERRORS = _ON | openapi_responses(
     [
         errors.NOT_FOUND,
         *(row for row in errors.ERRORS.values() if "AUTH_040" <= row.code < "AUTH_049" and row.code != "AUTH_045"),
@@ -165,7 +166,10 @@ async def logout(
     return SignedOut(logout_url=destination)
 
 
-@public.get("/{provider}/logout", responses=openapi_responses([errors.NOT_FOUND, errors.LOGOUT_UNKNOWN, *_OUTAGES]))
+@public.get(
+    "/{provider}/logout",
+    responses=_ON | openapi_responses([errors.NOT_FOUND, errors.LOGOUT_UNKNOWN, *_OUTAGES]),
+)
 async def signed_out(request: Request, provider: ProviderName) -> Response:
     """Where the provider sends the browser back to after a sign-out."""
     sign_in, logins = _parts(request, provider)

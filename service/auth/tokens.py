@@ -26,7 +26,8 @@ from service.auth.unverified import UnverifiedToken as UnverifiedToken
 from service.errors import ApiError
 
 MAX_LIFETIME = 3600  # seconds between iat and exp
-_REMEMBERED = 4096  # tokens; each holds its claims, a few kilobytes
+_REMEMBERED = 4096  # tokens
+_MAX_REMEMBERED = 4096  # characters of one: parsed, a token takes several times its size
 _SEAL = object()
 
 
@@ -230,7 +231,8 @@ class Authenticator:
         for strategy in self._strategies:
             claims = await strategy.verify(token)
             if claims is not None:
-                self._remember(digest, claims)
+                if len(text) <= _MAX_REMEMBERED:
+                    self._remember(digest, claims)
                 return claims
         raise ApiError(errors.TOKEN_ISSUER)
 

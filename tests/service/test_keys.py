@@ -193,6 +193,12 @@ def test_an_unfit_key_loses_itself_and_no_other(changes: dict[str, Any]) -> None
     assert set(table) == {("good", "RS256")}
 
 
+def test_a_point_that_is_not_on_its_curve_is_no_key() -> None:
+    curve = SigningKey("curve", curve=True)
+    off = curve.jwk(y=curve.jwk()["x"], kid="off")
+    assert set(usable_keys({"keys": [off, curve.jwk()]}, frozenset({"ES256"}))) == {("curve", "ES256")}
+
+
 def test_weak_and_ambiguous_keys_are_left_out() -> None:
     weak, good, curve = SigningKey("weak", bits=1024), SigningKey("good"), SigningKey("curve", curve=True)
     entries = [weak.jwk(), good.jwk(), curve.jwk(), curve.jwk(kid="p384", crv="P-384")]

@@ -53,6 +53,40 @@ def test_swagger_ui_signs_in_and_calls_a_protected_route(server: Server, window:
     assert complaints(window, server.url) == []
 
 
+def test_a_second_tab_does_not_disturb_the_first(server: Server, window: WebDriver) -> None:
+    first = window.current_window_handle
+    window.delete_all_cookies()
+    window.get(f"{server.url}/docs")
+    press(window, "#sign-in-op")
+    window.find_element(By.NAME, "login").send_keys("bob")
+    window.switch_to.new_window("tab")
+    window.get(f"{server.url}/docs")
+    press(window, "#sign-in-op")
+    window.find_element(By.NAME, "login").send_keys("alice")
+    window.find_element(By.NAME, "password").send_keys("x")
+    press(window, "button[type=submit]")
+    press(window, "button[type=submit]")
+    wait(window, lambda: "Signed in" in window.find_element(By.ID, "state").text)
+    window.close()
+    window.switch_to.window(first)
+    window.find_element(By.NAME, "password").send_keys("x")
+    press(window, "button[type=submit]")
+    press(window, "button[type=submit]")
+    wait(window, lambda: "Signed in" in window.find_element(By.ID, "state").text)
+
+
+def test_the_policy_of_the_page_is_enforced_by_the_browser(server: Server, window: WebDriver) -> None:
+    """That no complaint was seen above means something only if there would have been one."""
+    window.get(f"{server.url}/docs")
+    complaints(window, server.url)
+    ran = window.execute_async_script(
+        "const tag = document.createElement('script'); tag.textContent = 'window.ran = true';"
+        "document.body.append(tag); setTimeout(arguments[0], 200, Boolean(window.ran));"
+    )
+    assert ran is False
+    assert any("Content Security Policy" in line for line in complaints(window, server.url))
+
+
 def test_a_refused_sign_in_is_told_on_the_page(server: Server, window: WebDriver) -> None:
     window.get(f"{server.url}/docs?login_code=used-or-stolen")
     wait(window, lambda: "AUTH_045" in window.find_element(By.ID, "state").text)

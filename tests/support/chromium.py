@@ -53,6 +53,11 @@ def chromium() -> Iterator[WebDriver]:
 
 
 def complaints(window: WebDriver, origin: str) -> list[str]:
-    """What the console says of an origin's pages, such as what a Content-Security-Policy has blocked."""
+    """What the console says since it was last asked, such as what a Content-Security-Policy has blocked.
+
+    Args:
+        window: The window.
+        origin: Of our pages; what is only about addresses elsewhere (the provider's pages) is left out.
+    """
     log: list[dict[str, str]] = window.get_log("browser")  # type: ignore[no-untyped-call]
-    return [json.dumps(entry) for entry in log if origin in entry["message"]]
+    return [json.dumps(entry) for entry in log if origin in entry["message"] or "http" not in entry["message"]]
