@@ -84,6 +84,25 @@ async def test_a_key_that_was_met_before_it_was_published_is_found_after_the_coo
     assert await issuer_keys.find("k2", "RS256")
 
 
+async def test_a_key_that_was_met_while_the_provider_was_down_is_found_when_it_is_back(
+    issuer: Issuer, issuer_keys: IssuerKeys, clock: Clock
+) -> None:
+    await issuer_keys.find("k1", "RS256")
+    clock.now += keys.COOLDOWN
+    issuer.keys, issuer.answer = [SigningKey("k2").jwk()], lambda: (500, b"")
+    assert await refused(issuer_keys, "k2") == errors.TOKEN_KEY
+    clock.now += keys.COOLDOWN
+    issuer.answer = None
+    assert await issuer_keys.find("k2", "RS256")
+
+
+async def test_a_good_set_that_is_too_large_is_refused(issuer: Issuer, issuer_keys: IssuerKeys) -> None:
+    body = json.dumps({"keys": issuer.keys}).encode()
+    issuer.answer = lambda: (200, body + b" " * 600_000)
+    assert await refused(issuer_keys, "k1") == errors.KEYS_DOWN
+    assert issuer_keys.failure == "too_large"
+
+
 async def test_known_keys_are_not_held_up_by_a_fetch(issuer: Issuer, issuer_keys: IssuerKeys, clock: Clock) -> None:
     await issuer_keys.find("k1", "RS256")
     clock.now += keys.COOLDOWN

@@ -327,6 +327,23 @@ async def test_nobody_is_signed_in_with_a_token_that_the_gate_would_refuse(
     assert error_of(await sign_in(browser, provider)) == expected
 
 
+async def test_a_token_of_another_provider_of_ours_is_not_handed_out(
+    provider: ScriptedProvider, shared_database: Database
+) -> None:
+    """The gate would admit it; but this person was sent to somebody else."""
+    twin = {"ISSUER": "https://twin.example", "JWKS_URL": f"{provider.url}/keys"}
+    environment = {
+        **provider.settings(),
+        **provider.settings("TWIN", **twin),
+        "DATABASE_URL": shared_database.url(),
+    }
+    provider.access_claims = {"iss": "https://twin.example"}
+    async with application(environment) as app:
+        browser = Browser(app)
+        assert error_of(await sign_in(browser, provider)) == (400, "AUTH_043")
+        await browser.client.aclose()
+
+
 async def test_client_secret_post_and_public_clients(provider: ScriptedProvider, shared_database: Database) -> None:
     provider.metadata = {"token_endpoint_auth_methods_supported": ["client_secret_post"]}
     async with opened(provider, shared_database) as browser:
