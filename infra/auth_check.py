@@ -35,6 +35,7 @@ from service.auth.tokens import (
     check_signature,
 )
 from service.auth.unverified import UnverifiedToken
+from service.aws import Aws
 from service.errors import ApiError
 from service.secrets import Secrets
 from service.settings import Settings, SettingsError, load
@@ -186,7 +187,7 @@ async def _check_secret(settings: Settings, provider: Provider, tell: Tell) -> N
         tell("ok    client       public: PKCE alone proves who redeems the code")
         return
     try:
-        await Secrets(settings).text(provider.client_secret_id)
+        await Secrets(Aws(settings), settings.given_secrets).text(provider.client_secret_id)
     except ApiError as failure:
         what = "the secret that CLIENT_SECRET_ID names can be read"
         raise _failed("client", what, failure) from None

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.failure import Failure
+from infra.hipaa.page import page
 from service import settings
 from service.auth.providers import PRESETS, Preset
 from service.errors import ERRORS
@@ -108,6 +109,7 @@ def _preset_row(kind: str, preset: Preset) -> list[str]:
 PARTS = (
     Part("docs/ERROR_CODES.md", None, error_codes),
     Part("docs/AUTH_CONFIGURATION.md", "presets", presets_table),
+    Part("docs/HIPAA_READINESS.md", None, page),
 )
 
 

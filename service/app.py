@@ -17,6 +17,7 @@ from starlette.responses import Response
 
 from service import __version__, errors, openapi, swagger
 from service.auth.assembly import assemble
+from service.aws import Aws
 from service.database.engine import Connector, create_engine
 from service.database.probe import DatabaseProbe
 from service.database.session import sessions
@@ -49,8 +50,11 @@ def create_app(settings: Settings, *, features: Sequence[str] = ("service",)) ->
         settings: What ``service.settings.load`` returned.
         features: Packages whose sub-packages are features: each with a ``routes`` module that holds a ``router``.
     """
-    secrets = Secrets(settings)
-    connector = Connector(settings, secrets, settings.database_secret_id)
+    aws = Aws(settings)
+    secrets = Secrets(aws, settings.given_secrets)
+    connector = Connector(
+        settings, secrets, settings.database_secret_id, iam=aws if settings.database_iam_auth else None
+    )
     engine = create_engine(settings, connector)
     probe = DatabaseProbe(connector)
     auth = assemble(settings, secrets, engine)

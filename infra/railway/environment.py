@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from infra.config import Stage
 from infra.failure import Failure
+from infra.railway import tunnel
 from service import settings
 
 
@@ -54,6 +55,11 @@ def _output(key: str) -> Source:
     return lambda inputs: inputs.outputs[key]
 
 
+def _by_certificate(key: str) -> Source:
+    """An output that a stage has when its service proves itself by certificate, and must have then."""
+    return lambda inputs: inputs.outputs[key] if inputs.stage.access == "roles-anywhere" else ""
+
+
 def _database_url(inputs: Inputs) -> str:
     outputs, tls = inputs.outputs, "disable" if inputs.local else "verify-full"
     address = f"{outputs['DatabaseHost']}:{outputs['DatabasePort']}/{outputs['DatabaseName']}"
@@ -65,17 +71,32 @@ TEMPLATE: Mapping[str, Source] = {
     "PUBLIC_URL": lambda inputs: inputs.stage.public_url,
     "ALLOWED_ORIGINS": lambda inputs: ",".join(inputs.stage.allowed_origins),
     "DATABASE_URL": _database_url,
-    "DATABASE_SECRET_ID": _output("DatabaseLoginSecretArn"),
+    "DATABASE_SECRET_ID": lambda inputs: (
+        "" if inputs.stage.database.iam_auth else inputs.outputs["DatabaseLoginSecretArn"]
+    ),
+    "DATABASE_IAM_AUTH": lambda inputs: "true" if inputs.stage.database.iam_auth else "",
     "DATABASE_MIGRATION_SECRET_ID": _output("DatabaseMasterSecretArn"),
     "SESSION_SECRET_ID": _output("SessionKeySecretArn"),
+    # The emulator's database has no TLS to verify.
+    "DATABASE_CA_FILE": lambda inputs: "" if inputs.local else "rds",
+    "DATABASE_PROXY": lambda inputs: tunnel.PROXY_URL if inputs.stage.subnet_router else "",
     "AWS_REGION": _output("Region"),
+    "ROLES_ANYWHERE_TRUST_ANCHOR_ARN": _by_certificate("TrustAnchorArn"),
+    "ROLES_ANYWHERE_PROFILE_ARN": _by_certificate("ProfileArn"),
+    "ROLES_ANYWHERE_ROLE_ARN": _by_certificate("ServiceRoleArn"),
     "SECRETS_PREFIX": _output("SecretsPrefix"),
     "S3_BUCKET_NAME": _output("BucketName"),
     "KMS_KEY_ID": _output("DataKeyArn"),
+    "TOKEN_SIGNING_KEY_ID": _output("TokenSigningKeyArn"),
     "IDP__COGNITO__KIND": lambda _: "cognito",
     "IDP__COGNITO__ISSUER": _output("UserPoolIssuer"),
     "IDP__COGNITO__CLIENT_ID": _output("UserPoolClientId"),
 }
+
+# Sealed on Railway, and in no file: what the service cannot ask Secrets Manager for, because it is how it gets there.
+# `signalbox certs` makes the first two; the other two are the access key of the stage's IAM user.
+SEALED_BY_CERTIFICATE = ("ROLES_ANYWHERE_CERTIFICATE_SECRET", "ROLES_ANYWHERE_PRIVATE_KEY_SECRET")
+SEALED_BY_USER = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 # The issuer keeps its AWS name on a laptop; only the place of its keys differs.
 LOCAL: Mapping[str, Callable[[Inputs, Local], str]] = {
@@ -94,6 +115,15 @@ LOCAL: Mapping[str, Callable[[Inputs, Local], str]] = {
 }
 
 
+def sealed(stage: Stage) -> tuple[str, ...]:
+    """Names of the variables that somebody has to seal on Railway before the service can start.
+
+    Args:
+        stage: The deployment target.
+    """
+    return SEALED_BY_CERTIFICATE if stage.access == "roles-anywhere" else SEALED_BY_USER
+
+
 def render(inputs: Inputs) -> dict[str, str]:
     """Make the environment of a stage.
 
@@ -110,8 +140,11 @@ def render(inputs: Inputs) -> dict[str, str]:
     if inputs.local is not None:
         found |= {name: source(inputs, inputs.local) for name, source in LOCAL.items()}
     found = {name: value for name, value in found.items() if value}
+    # Sealed values are not here; the settings insist on them all the same, so their examples stand in.
+    examples = {variable.name: variable.example for variable in settings.variables()}
+    stand_ins = {name: examples[name] for name in sealed(inputs.stage) if name in examples}
     try:
-        settings.load(found)
+        settings.load(stand_ins | found)
     except settings.SettingsError as failure:
         raise EnvironmentRefused(f"Stage {inputs.stage.name}: {failure}") from None
     return found

@@ -11,9 +11,10 @@ import pytest
 from infra.config import stage
 from infra.local.postgres import LocalPostgres
 from infra.railway.environment import LOCAL, Inputs, Local
-from tests.local.test_emulator import PASSWORD, Emulator, create_user, described
+from tests.local.test_emulator import PASSWORD, Emulator, create_user
 from tests.support.app import API, Browser, application, error_of
 from tests.support.database import Database
+from tests.support.emulator import described
 from tests.support.peers import Form
 
 pytestmark = pytest.mark.anyio

@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from service.auth.sealing import SealBroken, Sealer
+from service.aws import Aws
 from service.database.tenantless import tenantless
 from service.secrets import Secrets
 from service.settings import load
@@ -347,10 +348,10 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[SecretsManager]:
 async def test_a_rotated_session_key_breaks_no_open_login(store: SecretsManager) -> None:
     store.rotate("session", "the first secret of at least thirty-two characters")
     settings = load({**DEVELOPMENT, **store.settings(), **GOOD_PROVIDER, "SESSION_SECRET_ID": "session"})
-    old = Sealer(Secrets(settings), "session")
+    old = Sealer(Secrets(Aws(settings)), "session")
     sealed = await old.seal(b"open login", b"p")
     store.rotate("session", "the second secret of at least thirty-two characters")
-    fresh = Sealer(Secrets(settings), "session")  # a replica that started after the rotation
+    fresh = Sealer(Secrets(Aws(settings)), "session")  # a replica that started after the rotation
     assert await fresh.open(sealed, b"p") == b"open login"
     newer = await fresh.seal(b"newer login", b"p")
     assert await old.open(newer, b"p") == b"newer login"  # one that has the old secret in its cache

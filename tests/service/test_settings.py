@@ -10,6 +10,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from service.aws import Aws
 from service.secrets import Secrets
 from service.settings import SettingsError, load, variables
 
@@ -112,7 +113,7 @@ def test_a_secret_given_by_value_is_read_like_one_that_is_named() -> None:
             "IDP__COGNITO__CLIENT_SECRET": "hunter2",
         }
     )
-    secrets = Secrets(settings)
+    secrets = Secrets(Aws(settings), settings.given_secrets)
 
     async def read(secret_id: str | None) -> str:
         assert secret_id is not None
