@@ -148,22 +148,22 @@ async def token(request: Request, code: LoginCode, response: Response) -> Token:
     return Token.model_validate(logins.token_body(grant))
 
 
-@public.post("/{provider}/logout", responses=_LOGIN_ERRORS)
-async def logout(
-    request: Request, provider: ProviderName, response: Response, options: SignOut | None = None
-) -> SignedOut:
+@public.post("/{provider}/logout", response_model=SignedOut, responses=_LOGIN_ERRORS)
+async def logout(request: Request, provider: ProviderName, options: SignOut | None = None) -> Response:
     """Forget every sign-in that is under way here, and say where the browser ends the provider's session."""
     sign_in, logins = _parts(request, provider)
     options = options or SignOut()
-    logins.forget_all(request, response)
     transaction = logins.begin(sign_in.name, options.return_to, "logout")
     try:
         destination, transaction = await sign_in.sign_out(transaction, options.id_token_hint)
+        response = JSONResponse({"logout_url": destination})
     except ApiError as failure:  # our half ends, whether or not the provider can be reached
-        raise _with_cookies(failure, response) from None
+        log.warning("refused", code=failure.error.code, reason=failure.reason)
+        destination, response = None, errors.response(failure.error, failure.headers)
+    logins.forget_all(request, response)
     if destination is not None:
         await logins.remember(request, response, transaction, cross_site=sign_in.cross_site_post)
-    return SignedOut(logout_url=destination)
+    return response
 
 
 @public.get(
@@ -210,13 +210,6 @@ def _parts(request: Request, provider: str) -> tuple[SignIn, Logins]:
 def _ended(failure: ApiError, logins: Logins, transaction: Transaction) -> ApiError:
     """A transaction that failed is over: its cookie goes with the answer."""
     failure.headers["Set-Cookie"] = logins.ended(transaction.id)
-    return failure
-
-
-def _with_cookies(failure: ApiError, response: Response) -> ApiError:
-    cookies = response.headers.getlist("Set-Cookie")
-    if cookies:
-        failure.headers["Set-Cookie"] = cookies[0]
     return failure
 
 

@@ -291,6 +291,39 @@ async def test_on_https_the_cookie_is_bound_to_the_host_and_out_of_reach_of_scri
             await browser.client.aclose()
 
 
+async def test_on_https_a_whole_sign_in_never_leaves_the_host_cookie(
+    provider: ScriptedProvider, environment: dict[str, str]
+) -> None:
+    url = "https://api.example.com"
+    async with application({**environment, "PUBLIC_URL": url}) as app:
+        browser = Browser(app, url)
+        asked = await browser.begin(return_to=FRONT_END)
+        provider.nonce = asked["nonce"]
+        answer = await browser.come_back(code="c", state=asked["state"])
+        cookie = answer.headers["Set-Cookie"]
+        assert cookie.startswith(f"__Host-signalbox-login-{asked['state']}=")
+        # None: the front end that redeems the code may be on another site.
+        for attribute in ("Path=/", "Max-Age=60", "HttpOnly", "SameSite=None", "Secure"):
+            assert attribute in cookie
+        code = parse_qs(urlsplit(answer.headers["Location"]).query)["login_code"][0]
+        assert (await browser.redeem(code)).status_code == 200
+        assert not browser.client.cookies
+        await browser.client.aclose()
+
+
+async def test_a_sign_out_ends_our_half_whatever_the_provider_does(
+    browser: Browser, provider: ScriptedProvider
+) -> None:
+    for _ in range(3):
+        await browser.begin()
+    provider.answers = {"/.well-known/openid-configuration": lambda: (500, b"")}
+    discovery = browser.app.state.auth.sign_ins["op"]._discovery
+    discovery._fetched_at = float("-inf")
+    answer = await browser.client.post("/api/v1/auth/op/logout")
+    assert error_of(answer) == (503, "SYS_006")
+    assert not browser.client.cookies
+
+
 def test_the_application_login_can_neither_read_nor_list_codes(shared_database: Database) -> None:
     import asyncpg
 
