@@ -20,6 +20,7 @@ from infra.failure import Failure
 from infra.hipaa.page import page
 from infra.outputs import OUTPUTS
 from service import settings
+from service.auth.providers import PRESETS, Preset
 from service.errors import ERRORS
 
 
@@ -115,8 +116,43 @@ def stages_table() -> str:
     return table(("", *STAGES), ([name, *(tell(record) for record in STAGES.values())] for name, tell in rows))
 
 
+def presets_table() -> str:
+    """What each kind of provider implies, out of the presets."""
+    header = (
+        "kind",
+        "accepted token",
+        "algorithms",
+        "`typ`",
+        "must have",
+        "client",
+        "user",
+        "scopes",
+        "tenant",
+        "sign-out",
+    )
+    return table(header, (_preset_row(kind, preset) for kind, preset in PRESETS.items()))
+
+
+def _preset_row(kind: str, preset: Preset) -> list[str]:
+    required = ", ".join(f"`{name}` = `{value}`" for name, value in preset.required.items())
+    refused = f"no {', '.join(f'`{name}`' for name in sorted(preset.refused))}" if preset.refused else ""
+    return [
+        f"`{kind}`",
+        "access" if preset.accepted == "access" else "ID",
+        ", ".join(sorted(preset.algorithms)),
+        ", ".join(sorted(name or "none" for name in preset.types)),
+        "; ".join(part for part in (required, refused) if part) or "-",
+        f"`{preset.client_id_claim}`",
+        f"`{preset.subject_claim}`",
+        f"`{preset.scope_claim}`",
+        " or ".join(f"`{' > '.join(path)}`" for path in preset.tenant_paths),
+        preset.logout,
+    ]
+
+
 PARTS = (
     Part("docs/ERROR_CODES.md", None, error_codes),
+    Part("docs/AUTH_CONFIGURATION.md", "presets", presets_table),
     Part("docs/HIPAA_READINESS.md", None, page),
     Part("docs/INFRASTRUCTURE.md", "stages", stages_table),
     Part("docs/INFRASTRUCTURE.md", "outputs", outputs_table),

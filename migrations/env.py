@@ -52,7 +52,7 @@ async def _online() -> None:
     settings = load(os.environ)
     log.configure(settings.log_level)
     aws = Aws(settings)
-    secrets = Secrets(aws)
+    secrets = Secrets(aws, settings.given_secrets)
     own = settings.database_migration_secret_id
     if settings.database_iam_auth and not own:
         raise SystemExit("DATABASE_MIGRATION_SECRET_ID is required with DATABASE_IAM_AUTH: tokens are the service's.")

@@ -86,6 +86,7 @@ TEMPLATE: Mapping[str, Source] = {
     ),
     "DATABASE_IAM_AUTH": lambda inputs: "true" if inputs.stage.database.iam_auth else "",
     "DATABASE_MIGRATION_SECRET_ID": _output("DatabaseMasterSecretArn"),
+    "SESSION_SECRET_ID": _output("SessionKeySecretArn"),
     # The emulator's database has no TLS to verify.
     "DATABASE_CA_FILE": lambda inputs: "" if inputs.local else "rds",
     "DATABASE_PROXY": lambda inputs: tunnel.PROXY_URL if inputs.stage.subnet_router else "",
@@ -114,6 +115,9 @@ LOCAL: Mapping[str, Callable[[Inputs, Local], str]] = {
     "AWS_ENDPOINT_URL": lambda _, local: local.aws_url,
     "IDP__COGNITO__JWKS_URL": lambda inputs, local: (
         f"{local.aws_url}/{inputs.outputs['UserPoolId']}/.well-known/jwks.json"
+    ),
+    "IDP__COGNITO__DISCOVERY_URL": lambda inputs, local: (
+        f"{local.aws_url}/{inputs.outputs['UserPoolId']}/.well-known/openid-configuration"
     ),
     # Not secrets: the local AWS takes any pair and has no account behind it.
     "AWS_ACCESS_KEY_ID": lambda *_: "test",
