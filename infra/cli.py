@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from infra.failure import Failure
+from infra.railway import commands
 
 if TYPE_CHECKING:
     from infra.local.state import Running
@@ -37,6 +38,9 @@ class _Group(click.Group):
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Signalbox: a multi-tenant health API on Railway with its AWS side."""
+
+
+main.add_command(commands.env)
 
 
 @main.command()

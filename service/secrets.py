@@ -33,6 +33,7 @@ class Secrets:
     def __init__(self, settings: Settings) -> None:
         self._region = settings.aws_region
         self._endpoint = settings.aws_endpoint_url
+        self._given = settings.given_secrets
         self._client: SecretsManagerClient | None = None
         self._values: dict[str, tuple[str, float]] = {}
         self._failed_at: dict[str, float] = {}
@@ -49,6 +50,8 @@ class Secrets:
         Raises:
             ApiError: SYS_004 when the store cannot be read and no value is known.
         """
+        if secret_id in self._given:
+            return self._given[secret_id].get_secret_value()
         asked = time.monotonic()
         async with self._locks.setdefault(secret_id, asyncio.Lock()):
             value, read_at = self._values.get(secret_id, ("", float("-inf")))

@@ -22,6 +22,7 @@ from service.tenancy import TenantId
 _IDP_VARIABLE = re.compile(r"IDP__([A-Z0-9]+(?:_[A-Z0-9]+)*)__([A-Z_]+)\Z")
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]", "::1")
 _PROVIDER_LIMIT = 50
+_GIVEN = "env:"  # begins the id of a secret that was given by value, in the variable without _ID
 
 
 class SettingsError(Exception):
@@ -151,6 +152,11 @@ class Settings(BaseModel):
         description="Secrets Manager entry of the login that migrates (default: the application's own).",
         examples=["signalbox/production/database-master"],
     )
+    database_migration_secret: SecretStr | None = Field(
+        default=None,
+        description="That login itself, as JSON with username and password; outside production only.",
+        examples=['{"username": "postgres", "password": "example"}'],
+    )
     database_tls_server_name: str | None = Field(
         default=None,
         description="Name in the server's certificate, where it differs from the host that is dialled.",
@@ -191,6 +197,12 @@ class Settings(BaseModel):
     def development(self) -> bool:
         """Whether this process runs on a developer's machine."""
         return self.environment == "development"
+
+    @property
+    def given_secrets(self) -> Mapping[str, SecretStr]:
+        """Secrets that the environment holds itself, by the id under which the rest of the code asks for them."""
+        found = {"DATABASE_MIGRATION_SECRET": self.database_migration_secret}
+        return {_GIVEN + variable: value for variable, value in found.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +256,7 @@ def load(environ: Mapping[str, str]) -> Settings:
     for variable, value in environ.items():
         if value and (match := _IDP_VARIABLE.match(variable)):
             raw["idp"].setdefault(match[1].lower(), {})[match[2].lower()] = value
+    _name_given_secrets(raw)
     problems: list[str] = []
     try:
         settings = Settings.model_validate(raw)
@@ -258,6 +271,16 @@ def load(environ: Mapping[str, str]) -> Settings:
             f"The environment is not fit to start from:\n{listed}\nSee .env.example for every variable."
         )
     return settings
+
+
+def _name_given_secrets(raw: dict[str, Any]) -> None:
+    """Give a secret that came by value an id, so that everything that reads secrets knows ids alone.
+
+    An id that is there too wins: ``_unsafe`` reports the pair.
+    """
+    for name in ("database_migration_secret",):
+        if name in raw:
+            raw.setdefault(f"{name}_id", _GIVEN + name.upper())
 
 
 def _name(location: tuple[int | str, ...]) -> tuple[str, FieldInfo | None]:
@@ -307,6 +330,9 @@ def _unsafe(settings: Settings) -> Iterator[str]:
         issuers.add(provider.issuer)
         if not provider.client_id and not provider.audience:
             yield f"{prefix}CLIENT_ID or {prefix}AUDIENCE is required: without either, tokens for others would pass"
+    migration_id = settings.database_migration_secret_id or ""
+    if settings.database_migration_secret and not migration_id.startswith(_GIVEN):
+        yield "DATABASE_MIGRATION_SECRET and DATABASE_MIGRATION_SECRET_ID exclude each other: unset one"
     if settings.development:
         return
     addresses = {"PUBLIC_URL": settings.public_url}
@@ -322,6 +348,9 @@ def _unsafe(settings: Settings) -> Iterator[str]:
         yield "AWS_ENDPOINT_URL is for development only: unset it"
     if settings.environment != "production":
         return
+    for given in settings.given_secrets:
+        variable = given.removeprefix(_GIVEN)
+        yield f"{variable} must not hold a secret in production: name it with {variable}_ID"
     if not settings.allowed_origins:
         yield "ALLOWED_ORIGINS is required in production (example: https://app.example.com)"
     database = urlsplit(settings.database_url.get_secret_value())

@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from service.database.rls import APP_ROLE
 from service.errors import SECRETS_DOWN, ApiError
 from service.log import get_logger
 from service.secrets import Secrets, login
@@ -131,6 +132,13 @@ def create_engine(settings: Settings, connector: Connector) -> AsyncEngine:
         pool_recycle=1800,
         pool_reset_on_return="rollback",
     )
+
+
+def login_in_address(settings: Settings) -> tuple[str, str] | None:
+    """The service's own login where the address holds its password, as it may outside production."""
+    parts = urlsplit(settings.database_url.get_secret_value())
+    user, password = unquote(parts.username or ""), unquote(parts.password or "")
+    return (user, password) if user == APP_ROLE and password else None
 
 
 def _tls(settings: Settings) -> ssl.SSLContext:
