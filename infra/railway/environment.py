@@ -113,6 +113,8 @@ def _resolved(inputs: Inputs, kind: Kind) -> Iterator[Variable]:
         setting = known.get(row.name)
         description = row.description or (setting.description if setting else "")
         required = setting.required if setting else False
+        if source.when is not None and not source.when(inputs):
+            continue
         if source.asked and name not in inputs.given:
             if row.sealed or kind == "trial":
                 yield Variable(name, description, source.text, required or source.asked, row.sealed)

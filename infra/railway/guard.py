@@ -51,6 +51,16 @@ def refuse_printed_secrets(variables: Iterable[Held], failure: type[Failure]) ->
                 raise failure(f"{variable.name} would print the sealed value of {name}: take it from another source")
 
 
+def looks_secret(name: str, value: str) -> bool:
+    """Whether a value that somebody else has set is better not shown.
+
+    Args:
+        name: Of the variable.
+        value: Its text.
+    """
+    return bool(_SECRET_NAME.search(name) or _SECRET_VALUE.search(value) or _password(value))
+
+
 def _password(text: str) -> bool:
     try:
         return "://" in text and bool(urlsplit(text).password)

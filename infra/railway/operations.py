@@ -35,7 +35,8 @@ PROJECTS = Operation(
 PROJECT = Operation(
     "project",
     "query project($id:String!,$first:Int){project(id:$id){id name workspaceId "
-    "environments(first:$first){edges{node{id name deletedAt}}}services(first:$first){edges{node{id name deletedAt}}}}}",
+    "environments(first:$first){edges{node{id name deletedAt}}}"
+    "services(first:$first){edges{node{id name deletedAt}}}}}",
     "read the project",
 )
 PROJECT_CREATE = Operation(

@@ -51,11 +51,13 @@ class Source:
         text: For people and for the ``source`` field of a rendering.
         make: Makes the value; None for one that is asked for, or that nobody sets.
         asked: Whether the user is asked for it.
+        when: Where it is asked for; None means everywhere.
     """
 
     text: str
     make: Callable[[Inputs], str] | None = None
     asked: bool = False
+    when: Callable[[Inputs], bool] | None = None
 
 
 def output(key: str) -> Source:
@@ -78,9 +80,9 @@ def reference(text: str) -> Source:
     return Source("Railway reference", lambda _: text)
 
 
-def asked(text: str) -> Source:
+def asked(text: str, when: Callable[[Inputs], bool] | None = None) -> Source:
     """Asked of the user; a sealed one stays as it is on Railway until a new value is given."""
-    return Source(text, asked=True)
+    return Source(text, asked=True, when=when)
 
 
 UNSET: Final = Source("not set: the default holds")
