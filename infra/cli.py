@@ -40,7 +40,8 @@ def main() -> None:
     """Signalbox: a multi-tenant health API on Railway with its AWS side."""
 
 
-main.add_command(commands.env)
+for command in commands.COMMANDS:
+    main.add_command(command)
 
 
 @main.command()

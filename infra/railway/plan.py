@@ -205,9 +205,16 @@ def settings_patch(service: Service, config: Mapping[str, Any]) -> dict[str, Any
     found: dict[str, Any] = {}
     for block in _BLOCKS:
         wanted, there = getattr(service, block), config.get(block) or {}
-        if changed := {name: value for name, value in wanted.items() if there.get(name) != value}:
+        if changed := {name: value for name, value in wanted.items() if not _covers(there.get(name), value)}:
             found[block] = changed
     return found
+
+
+def _covers(there: object, wanted: object) -> bool:
+    """Whether Railway has it, be it with more beside it: it adds to nested settings what it has decided itself."""
+    if isinstance(wanted, Mapping):
+        return isinstance(there, Mapping) and all(_covers(there.get(name), value) for name, value in wanted.items())
+    return there == wanted
 
 
 def _settings(service: Service, config: Mapping[str, Any]) -> Iterator[Change]:

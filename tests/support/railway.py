@@ -439,6 +439,7 @@ class Root:
         self._account()
         self._fake.mutations["environmentPatchCommit"] += 1
         project = self._fake.owned(self._principal, environment_id=environmentId)
+        project.patches.append({"appliedAt": self._fake.now(), "message": commitMessage})
         for service_id, change in patch.get("services", {}).items():
             if service_id not in project.services:
                 raise GraphQLError("Service not found")
@@ -452,7 +453,6 @@ class Root:
                     service.config[block] = {**service.config.get(block, {}), **change[block]}
             if self._fake.redeploys_on_patch and service.config.get("source"):
                 self._fake.deploy(project, service)
-        project.patches.append({"appliedAt": self._fake.now(), "message": commitMessage})
         return self._fake.new_id("patch")
 
     def serviceInstanceDeployV2(
