@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal, Self
@@ -107,6 +107,7 @@ class FakeRailway:
         self._faults: list[Fault] = []
         self._arrivals: list[float] = []
         self._count = 0
+        self._last = datetime.now(UTC)
         self._lock = threading.RLock()
         outer = self
 
@@ -179,7 +180,9 @@ class FakeRailway:
         self.service(project, service).variables[name] = Variable(value, sealed, self.now())
 
     def now(self) -> str:
-        return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        # Later each time, whatever the machine's clock does: what is newer than what decides on deployments.
+        self._last = max(datetime.now(UTC), self._last + timedelta(microseconds=1))
+        return self._last.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
     # What Railway does.
 
