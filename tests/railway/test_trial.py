@@ -97,7 +97,7 @@ def test_the_service_migrates_starts_and_answers_from_it(server: LocalPostgres, 
         )
         assert migration.returncode == 0, migration.stdout + migration.stderr
         with Server(environment) as service:
-            ready = service.get("/api/v1/health/ready")
+            ready = service.until_ready()
             assert ready.status_code == 200, ready.text
             assert service.get("/api/v1/health/status").json()["environment"] == "staging"
             answer = service.get("/api/v1/auth/validate", issuer.token("acme"))
