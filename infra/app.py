@@ -10,16 +10,19 @@ from typing import Any, Final
 
 import aws_cdk as cdk
 
+from infra import checks
 from infra.config import ConfigurationError, stage
 from infra.stacks.access import AccessStack
 from infra.stacks.data import DataStack
 from infra.stacks.identity import IdentityStack
 from infra.stacks.network import NetworkStack
+from infra.stacks.watch import WatchStack
 
 DEFAULT_STAGE: Final = "development"
+AUTHORITIES: Final = Path(__file__).parent / "authorities"  # public certificates; a fresh checkout has none
 _CDK_JSON: Final = Path(__file__).parents[1] / "cdk.json"
 # What can differ from machine to machine without being a decision about the stage.
-_OVERRIDABLE: Final = ("account", "domain_prefix", "public_url")
+_OVERRIDABLE: Final = ("account", "domain_prefix", "public_url", "access")
 
 
 def build_app(
@@ -29,8 +32,9 @@ def build_app(
 
     Args:
         stage_name: Which stage; None takes the context's ``stage``, which is ``development`` if not set.
-        context: CDK context on top of that of cdk.json. ``account``, ``domain_prefix`` and ``public_url`` replace those
-            of the stage. What ``cdk -c`` gives wins over it.
+        context: CDK context on top of that of cdk.json. ``account``, ``domain_prefix``, ``public_url`` and ``access``
+            replace those of the stage; ``authority`` is the certificate (PEM) of its authority. What ``cdk -c`` gives
+            wins over it.
         outdir: Folder for the cloud assembly; None leaves it to the CDK.
 
     Raises:
@@ -43,9 +47,18 @@ def build_app(
     config = stage(stage_name or str(app.node.try_get_context("stage") or DEFAULT_STAGE), **given)
     network = NetworkStack(app, stage=config)
     data = DataStack(app, stage=config, network=network.network, logs_key=network.logs_key.key)
-    IdentityStack(app, stage=config, logs_key=network.logs_key.key)
-    AccessStack(app, stage=config, data=data)
+    identity = IdentityStack(app, stage=config, logs_key=network.logs_key.key)
+    AccessStack(app, stage=config, network=network.network, data=data, authority=_authority(app, config.name))
+    WatchStack(app, stage=config, data=data, identity=identity, logs_key=network.logs_key.key)
+    checks.install(app, config)
     return app
+
+
+def _authority(app: cdk.App, stage_name: str) -> str | None:
+    """Certificate of the stage's authority: from the context, or the file that ``signalbox certs`` has written."""
+    given = app.node.try_get_context("authority")
+    file = AUTHORITIES / f"{stage_name}.pem"
+    return str(given) if given else file.read_text(encoding="ascii") if file.exists() else None
 
 
 def main() -> None:

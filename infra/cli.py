@@ -84,6 +84,25 @@ def token(user: str) -> None:
 
 
 @main.command()
+@click.argument("stage_name", metavar="STAGE")
+@click.option("--renew", is_flag=True, help="Make a new client certificate although the present one is good.")
+def certs(stage_name: str, renew: bool) -> None:
+    """Make or renew the certificate by which the service of STAGE proves itself to AWS."""
+    from infra.certs import issue
+    from infra.config import stage
+
+    issued = issue(stage(stage_name), ROOT / "infra" / "authorities", FOLDER / "certs", renew=renew)
+    state = "New" if issued.renewed else "Still good"
+    click.echo(
+        f"{state}: {issued.certificate}, until {issued.expires:%Y-%m-%d}.\n"
+        f"Authority, for the template (commit it): {issued.authority}\n"
+        "Seal on Railway, with the content of these files:\n"
+        f"  ROLES_ANYWHERE_CERTIFICATE_SECRET  {issued.certificate}\n"
+        f"  ROLES_ANYWHERE_PRIVATE_KEY_SECRET  {issued.key}"
+    )
+
+
+@main.command()
 @click.option("--check", is_flag=True, help="Change nothing; exit with 1 when a document has drifted.")
 def docs(check: bool) -> None:
     """Write the documents that are made from the code: error codes, variables, controls."""

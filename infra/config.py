@@ -5,7 +5,7 @@ No account number, address or size is written anywhere else in ``infra/``. To ma
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
@@ -15,6 +15,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from infra.failure import Failure
 
 _LOOPBACK = ("localhost", "127.0.0.1")
+# Opened before 2019, thus on by default in every account, with every service the stacks use, and with their RDS
+# certificate authorities in service/database/rds-ca.pem.
+REGIONS: Final = (
+    *("us-east-1", "us-east-2", "us-west-1", "us-west-2", "ca-central-1", "sa-east-1"),
+    *("eu-central-1", "eu-west-1", "eu-west-2", "eu-west-3", "eu-north-1"),
+    *("ap-northeast-1", "ap-northeast-2", "ap-northeast-3", "ap-south-1", "ap-southeast-1", "ap-southeast-2"),
+)
 
 Origin = Annotated[str, Field(pattern=r"^https?://[a-z0-9.-]+(:[0-9]{1,5})?$")]
 Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
@@ -38,6 +45,7 @@ class Database(BaseModel):
         name: Database that the instance begins with.
         master_user: Login that runs migrations. RDS keeps its password.
         app_user: Login of the service, made by the first migration.
+        iam_auth: Whether the service logs in with IAM tokens of fifteen minutes instead of a password.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -52,6 +60,72 @@ class Database(BaseModel):
     name: Identifier = "signalbox"
     master_user: Identifier = "signalbox_master"
     app_user: Identifier = "signalbox_app"
+    iam_auth: bool = False
+
+
+class Network(BaseModel):
+    """The VPC of a stage, and its way out; nothing ever comes in. docs/INFRASTRUCTURE.md has what each choice costs.
+
+    Attributes:
+        cidr: Addresses of the VPC, a /16. Two stages that one tailnet reaches need different ones.
+        nat_gateways: Ways out for the subnet router; 0 makes no public subnet and no internet gateway at all.
+        interface_endpoints: Private addresses of Secrets Manager, KMS, Logs and SSM in the VPC, so that the router's
+            calls to AWS do not leave it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cidr: str = Field(default="10.42.0.0/16", pattern=r"^10\.[0-9]{1,3}\.0\.0/16$")
+    nat_gateways: int = Field(default=0, ge=0, le=3)
+    interface_endpoints: bool = False
+
+
+class Federated(BaseModel):
+    """An organization's own identity provider, behind the hosted login.
+
+    Attributes:
+        name: Its name in Cognito. The tenant hangs on it, so it is never given to another organization.
+        kind: How Cognito talks to it.
+        tenant: Whose people it vouches for. What the provider itself says about tenants does not count.
+        metadata_url: SAML metadata.
+        issuer: OpenID issuer.
+        client_id: Ours at that issuer; its secret is in Secrets Manager as ``signalbox/<stage>/idp-<name>``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9]{2,31}$")
+    kind: Literal["saml", "oidc"]
+    tenant: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
+    metadata_url: str | None = Field(default=None, pattern=r"^https://[^\s\"<>]+$")
+    issuer: str | None = Field(default=None, pattern=r"^https://[^\s\"<>]+$")
+    client_id: str | None = Field(default=None, min_length=1)
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.kind == "saml" and not (self.metadata_url and not self.issuer and not self.client_id):
+            raise ValueError("a saml provider has metadata_url, and neither issuer nor client_id")
+        if self.kind == "oidc" and not (self.issuer and self.client_id and not self.metadata_url):
+            raise ValueError("an oidc provider has issuer and client_id, and no metadata_url")
+        return self
+
+
+class Watch(BaseModel):
+    """Who is told, and of what.
+
+    Attributes:
+        email: Where alarms and the budget go; None leaves the topic without a reader.
+        trail: Whether the stage keeps an audit trail of its own. Without one, somebody else's must cover the account:
+            alarms on root, policies and keys read it.
+        budget_usd: Monthly spending, in US dollars, of which 80 % and a forecast of 100 % are told; None sets no
+            budget.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    email: str | None = Field(default=None, pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")
+    trail: bool = False
+    budget_usd: int | None = Field(default=None, ge=1)
 
 
 class Stage(BaseModel):
@@ -71,6 +145,12 @@ class Stage(BaseModel):
         mfa_required: Whether everybody needs a TOTP app. Stage local may go without: its emulator asks for no codes.
         token_minutes: Minutes that access and ID tokens live; the service refuses more than 60.
         retain: Whether keys, data, secrets and users survive the deletion of their stack.
+        network: The VPC.
+        access: How the service proves to AWS who it is. A certificate (IAM Roles Anywhere) gives hours; an IAM user's
+            keys last until somebody changes them.
+        subnet_router: Whether a Tailscale subnet router leads from Railway to the database.
+        federation: Identity providers of organizations.
+        watch: Alarms, trail, budget.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -88,6 +168,11 @@ class Stage(BaseModel):
     mfa_required: bool = True
     token_minutes: int = Field(default=60, ge=5, le=60)
     retain: bool = True
+    network: Network = Network()
+    access: Literal["roles-anywhere", "user"] = "roles-anywhere"
+    subnet_router: bool = False
+    federation: tuple[Federated, ...] = ()
+    watch: Watch = Watch()
 
     @property
     def zones(self) -> tuple[str, ...]:
@@ -122,9 +207,23 @@ class Stage(BaseModel):
             problems.append("production needs database.multi_az and database.backup_days of 30 or more")
         if self.environment == "production" and self.cognito_plan != "PLUS":
             problems.append("production needs cognito_plan PLUS")
+        problems += self._unreachable_or_unproven()
         if problems:
             raise ValueError("; ".join(dict.fromkeys(problems)))
         return self
+
+    def _unreachable_or_unproven(self) -> Iterator[str]:
+        if self.region not in REGIONS:
+            yield f"region must be one of {', '.join(REGIONS)}: every service is there, and its RDS CA is in the image"
+        if self.subnet_router and not self.network.nat_gateways:
+            yield "subnet_router needs network.nat_gateways: its control plane is on the internet"
+        if self.environment == "production" and self.access != "roles-anywhere":
+            yield "production needs access roles-anywhere: keys of a user do not expire"
+        if self.environment == "production" and not (self.mfa_required and self.watch.email):
+            yield "production needs mfa_required and watch.email"
+        names = [provider.name for provider in self.federation]
+        if len(set(names)) < len(names) or "COGNITO" in (name.upper() for name in names):
+            yield "federation names must differ from one another and from Cognito: the tenant hangs on them"
 
 
 _PROTECTED: Final = {
@@ -147,6 +246,9 @@ STAGES: Final[Mapping[str, Stage]] = MappingProxyType(
                 domain_prefix="signalbox-local",
                 mfa_required=False,
                 retain=False,
+                # Nothing to prove to an AWS on this machine, nobody to route to, nobody to wake: the emulator has no
+                # Roles Anywhere service, no network and no audit trail.
+                access="user",
             ),
             Stage(
                 name="development",
@@ -156,6 +258,10 @@ STAGES: Final[Mapping[str, Stage]] = MappingProxyType(
                 database=Database(instance_type="t4g.micro"),
                 domain_prefix="signalbox-development",
                 retain=False,
+                network=Network(cidr="10.43.0.0/16", nat_gateways=1),
+                access="user",
+                subnet_router=True,
+                watch=Watch(budget_usd=200),
             ),
             Stage(
                 name="staging",
@@ -165,6 +271,9 @@ STAGES: Final[Mapping[str, Stage]] = MappingProxyType(
                 database=Database.model_validate(_PROTECTED),
                 domain_prefix="signalbox-staging",
                 cognito_plan="PLUS",
+                network=Network(cidr="10.44.0.0/16", nat_gateways=1),
+                subnet_router=True,
+                watch=Watch(email="platform@example.com", trail=True, budget_usd=500),
             ),
             Stage(
                 name="production",
@@ -174,6 +283,9 @@ STAGES: Final[Mapping[str, Stage]] = MappingProxyType(
                 database=Database.model_validate({**_PROTECTED, "multi_az": True, "backup_days": 35}),
                 domain_prefix="signalbox-production",
                 cognito_plan="PLUS",
+                network=Network(cidr="10.45.0.0/16", nat_gateways=1),
+                subnet_router=True,
+                watch=Watch(email="security@example.com", trail=True, budget_usd=1000),
             ),
         )
     }
@@ -185,7 +297,8 @@ def stage(name: str, **overrides: Any) -> Stage:
 
     Args:
         name: One of ``STAGES``.
-        overrides: Fields to replace, checked like the record itself; ``database`` takes the fields to replace in it.
+        overrides: Fields to replace, checked like the record itself; ``database``,
+            ``network`` and ``watch`` take the fields to replace in them.
 
     Raises:
         ConfigurationError: No such stage, or the overrides make one that must not exist.
@@ -194,8 +307,9 @@ def stage(name: str, **overrides: Any) -> Stage:
     if known is None:
         raise ConfigurationError(f"unknown stage {name!r}: choose one of {', '.join(STAGES)} (cdk ... -c stage=<name>)")
     values = known.model_dump() | overrides
-    if isinstance(part := overrides.get("database"), Mapping):
-        values["database"] = known.database.model_dump() | dict(part)
+    for name_of_part in ("database", "network", "watch"):
+        if isinstance(part := overrides.get(name_of_part), Mapping):
+            values[name_of_part] = getattr(known, name_of_part).model_dump() | dict(part)
     try:
         return Stage.model_validate(values)
     except ValidationError as failure:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.failure import Failure
+from infra.hipaa.page import page
 from service import settings
 from service.errors import ERRORS
 
@@ -102,6 +103,7 @@ def _quoted(value: str) -> str:
 PARTS = (
     Part("docs/ERROR_CODES.md", None, error_codes),
     Part(".env.example", None, env_example),
+    Part("docs/HIPAA_READINESS.md", None, page),
 )
 
 

@@ -13,7 +13,7 @@ from infra.failure import Failure
 if TYPE_CHECKING:  # `read` is for commands that must not wait seconds for the CDK to load
     from aws_cdk import Stack
 
-Part = Literal["network", "data", "identity", "access"]
+Part = Literal["network", "data", "identity", "access", "watch"]
 
 MAX_LENGTH: Final = 2048  # characters; the longest, an ARN, may have as many
 
@@ -29,11 +29,13 @@ class Output(NamedTuple):
         stack: Which stack has it.
         key: Its name in the template and in the outputs file.
         description: What it is.
+        optional: Whether a stage may lack it, such as one whose service has no certificate.
     """
 
     stack: Part
     key: str
     description: str
+    optional: bool = False
 
 
 OUTPUTS: Final = (
@@ -48,11 +50,19 @@ OUTPUTS: Final = (
     Output("data", "SecretsPrefix", "What the names of this stage's secrets begin with"),
     Output("data", "BucketName", "Bucket for documents"),
     Output("data", "DataKeyArn", "KMS key of the stored data"),
+    Output("data", "TokenSigningKeyArn", "KMS key that signs the tokens the service issues (ES256)"),
     Output("identity", "UserPoolId", "Cognito user pool"),
     Output("identity", "UserPoolIssuer", "The iss of the pool's tokens"),
     Output("identity", "UserPoolClientId", "App client of the API; it has no secret"),
     Output("identity", "HostedLoginUrl", "Base address of the hosted login"),
     Output("access", "ServicePolicyArn", "Managed policy with what the service may do"),
+    Output("access", "TrustAnchorArn", "IAM Roles Anywhere: the authority that vouches for the service", optional=True),
+    Output("access", "ProfileArn", "IAM Roles Anywhere: the profile", optional=True),
+    Output("access", "ServiceRoleArn", "IAM Roles Anywhere: the role of the service", optional=True),
+    Output("access", "ServiceUserName", "IAM user of the service, in a stage without a certificate", optional=True),
+    Output("access", "RouterKeySecretArn", "Secret for Tailscale's key of the subnet router", optional=True),
+    Output("watch", "AlarmTopicArn", "SNS topic of every alarm", optional=True),
+    Output("watch", "TrailLogGroupName", "Log group of the stage's own audit trail", optional=True),
 )
 
 _BY_KEY: Final = {output.key: output for output in OUTPUTS}
@@ -96,7 +106,7 @@ def read(outputs_json: object, stage: str) -> dict[str, str]:
         stage: Name of the stage.
 
     Returns:
-        Key -> value, with every row of the table.
+        Key -> value, with every row of the table but optional ones that the stage lacks.
 
     Raises:
         OutputsError: It has another shape, or a row of the table is missing or holds something else than a text of 1 to
@@ -109,6 +119,8 @@ def read(outputs_json: object, stage: str) -> dict[str, str]:
         name = stack_name(stage, output.stack)
         stack = outputs_json.get(name)
         value = stack.get(output.key) if isinstance(stack, Mapping) else None
+        if value is None and output.optional:
+            continue
         if value is None:
             raise OutputsError(f"{name} has no output {output.key}: run cdk deploy for stage {stage}")
         # Printable: a line feed would start a second variable in an .env file.

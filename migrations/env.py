@@ -12,8 +12,9 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from migrations.roles import set_password
+from migrations.roles import set_iam_login, set_password
 from service import log
+from service.aws import Aws
 from service.database.engine import Connector, login_in_address
 from service.database.migrations import VERSION_SCHEMA, VERSION_TABLE
 from service.database.rls import APP_ROLE
@@ -26,7 +27,7 @@ _LOCK = 0x7369676E616C6278
 logger = log.get_logger("migrations")
 
 
-def _upgrade(connection: Connection, app_login: tuple[str, str] | None) -> None:
+def _upgrade(connection: Connection, app_login: tuple[str, str] | None, iam_auth: bool) -> None:
     context.configure(
         connection=connection,
         target_metadata=None,
@@ -44,13 +45,17 @@ def _upgrade(connection: Connection, app_login: tuple[str, str] | None) -> None:
         context.run_migrations()
         if app_login is not None:
             set_password(connection, *app_login)
+        set_iam_login(connection, APP_ROLE, iam_auth)
 
 
 async def _online() -> None:
     settings = load(os.environ)
     log.configure(settings.log_level)
-    secrets = Secrets(settings)
+    aws = Aws(settings)
+    secrets = Secrets(aws, settings.given_secrets)
     own = settings.database_migration_secret_id
+    if settings.database_iam_auth and not own:
+        raise SystemExit("DATABASE_MIGRATION_SECRET_ID is required with DATABASE_IAM_AUTH: tokens are the service's.")
     connector = Connector(settings, secrets, own or settings.database_secret_id, confined=False)
     app_login = None
     if own and settings.database_secret_id:
@@ -62,7 +67,7 @@ async def _online() -> None:
         app_login = login_in_address(settings)
     engine = create_async_engine("postgresql+asyncpg://", async_creator=connector.connect, poolclass=NullPool)
     async with engine.connect() as connection:
-        await connection.run_sync(_upgrade, app_login)
+        await connection.run_sync(_upgrade, app_login, settings.database_iam_auth)
     await engine.dispose()
     logger.info("migrations_applied")
 

@@ -1,4 +1,4 @@
-"""The application login's password: set from its secret after every migration; a rotation needs nothing else."""
+"""How the application login proves itself: by the password in its secret, or by IAM. Set after every migration."""
 
 from __future__ import annotations
 
@@ -44,3 +44,32 @@ def set_password(connection: Connection, role: str, password: str) -> None:
         {"role": role, "verifier": scram_verifier(password)},
     ).scalar_one()
     connection.exec_driver_sql(statement)
+
+
+def set_iam_login(connection: Connection, role: str, allowed: bool) -> None:
+    """Let a login in by IAM token, and by nothing else; or by password again.
+
+    RDS asks a member of ``rds_iam`` for a token, and takes no password from it
+    (https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.IAMDBAuth.DBAccounts.html).
+
+    Args:
+        connection: Of a login that administers the role.
+        role: A role that the migrations made.
+        allowed: Whether it logs in by IAM.
+
+    Raises:
+        SystemExit: It should, and the server is not RDS.
+    """
+    known = connection.execute(text("select 1 from pg_roles where rolname = 'rds_iam'")).scalar()
+    if allowed and not known:
+        raise SystemExit("DATABASE_IAM_AUTH needs a database of RDS: this one has no role rds_iam.")
+    if known:
+        member = connection.execute(
+            text("select pg_has_role(cast(:role as name), 'rds_iam', 'member')"), {"role": role}
+        ).scalar()
+        if allowed != member:
+            change = "grant rds_iam to %I" if allowed else "revoke rds_iam from %I"
+            statement = connection.execute(
+                text(f"select format('{change}', cast(:role as text))"), {"role": role}
+            ).scalar_one()
+            connection.exec_driver_sql(statement)

@@ -1,4 +1,4 @@
-"""``python -m service``: read the environment, serve, drain on SIGTERM."""
+"""``python -m service``: read the environment, bring the schema up to date, serve, drain on SIGTERM."""
 
 from __future__ import annotations
 
@@ -20,8 +20,13 @@ def main(features: Sequence[str] = ("service",)) -> int:
         features: Packages whose sub-packages are features; see ``service.app.create_app``.
 
     Returns:
-        0 after an orderly stop, 1 when the environment is wrong or the port is taken.
+        0 after an orderly stop, 1 when the environment is wrong, the port is taken, or the schema stays behind.
     """
+    # The kernel withholds signals from process 1 of a container that has no handler for them; the server sets its own
+    # only once it runs, and a start may wait long for another replica's migrations. The server also repeats the signal
+    # when it has drained: the default would then end the process as if it had been killed.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(0))
     try:
         settings = load(os.environ)
     except SettingsError as failure:
@@ -33,6 +38,8 @@ def main(features: Sequence[str] = ("service",)) -> int:
         reason = f"Cannot listen on {settings.host} port {settings.port}: {failure.strerror}. Set PORT to a free one."
         print(reason, file=sys.stderr)  # noqa: T201
         return 1
+    if not _schema_is_fit(settings):
+        return 1
     return _serve(settings, listener, features)
 
 
@@ -41,14 +48,25 @@ def _listen(settings: Settings) -> socket.socket:
     return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
 
 
-def _serve(settings: Settings, listener: socket.socket, features: Sequence[str]) -> int:
-    import uvicorn  # after the checks: a wrong variable is told in milliseconds
-
-    from service import log
-    from service.app import create_app
+def _schema_is_fit(settings: Settings) -> bool:
+    from service import log  # after the checks: a wrong variable is told in milliseconds
+    from service.start import SchemaRefused, prepare_schema
 
     log.configure(settings.log_level)
     log.install_excepthook()
+    try:
+        prepare_schema(settings)
+    except SchemaRefused as failure:
+        print(failure, file=sys.stderr)  # noqa: T201
+        return False
+    return True
+
+
+def _serve(settings: Settings, listener: socket.socket, features: Sequence[str]) -> int:
+    import uvicorn
+
+    from service.app import create_app
+
     server = uvicorn.Server(
         uvicorn.Config(
             create_app(settings, features=features),
@@ -61,9 +79,6 @@ def _serve(settings: Settings, listener: socket.socket, features: Sequence[str])
             ws="none",
         )
     )
-    # uvicorn repeats the signal when it has drained; the default would then end the process as if it had been killed.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: sys.exit(0))
     server.run(sockets=[listener])
     return 0 if server.started else 1
 

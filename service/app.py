@@ -21,6 +21,7 @@ from service.auth import providers
 from service.auth.keys import IssuerKeys
 from service.auth.principal import Principal, principal_of
 from service.auth.tokens import Authenticator, ExternalIssuers
+from service.aws import Aws
 from service.database.engine import Connector, create_engine
 from service.database.probe import DatabaseProbe
 from service.database.session import sessions
@@ -53,8 +54,11 @@ def create_app(settings: Settings, *, features: Sequence[str] = ("service",)) ->
         settings: What ``service.settings.load`` returned.
         features: Packages whose sub-packages are features: each with a ``routes`` module that holds a ``router``.
     """
-    secrets = Secrets(settings)
-    connector = Connector(settings, secrets, settings.database_secret_id)
+    aws = Aws(settings)
+    secrets = Secrets(aws, settings.given_secrets)
+    connector = Connector(
+        settings, secrets, settings.database_secret_id, iam=aws if settings.database_iam_auth else None
+    )
     engine = create_engine(settings, connector)
     probe = DatabaseProbe(connector)
     # No redirects, no cookies: every address it asks is in the settings or in a document that was checked.

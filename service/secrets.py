@@ -10,9 +10,11 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from pydantic import SecretStr
+
+from service.aws import Aws
 from service.errors import SECRETS_DOWN, ApiError
 from service.log import get_logger
-from service.settings import Settings
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -27,14 +29,13 @@ class Secrets:
     """The secrets this process may read.
 
     Args:
-        settings: Region and, on a developer's machine, the local AWS.
+        aws: Makes the client.
+        given: Secrets that the environment holds itself, by id: ``Settings.given_secrets``.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._region = settings.aws_region
-        self._endpoint = settings.aws_endpoint_url
-        self._given = settings.given_secrets
-        self._client: SecretsManagerClient | None = None
+    def __init__(self, aws: Aws, given: Mapping[str, SecretStr]) -> None:
+        self._aws = aws
+        self._given = given
         self._values: dict[str, tuple[str, float]] = {}
         self._failed_at: dict[str, float] = {}
         self._locks: dict[str, asyncio.Lock] = {}
@@ -73,18 +74,21 @@ class Secrets:
                 raise ApiError(SECRETS_DOWN, self.failure)
             return value
 
-    def _read(self, secret_id: str) -> str:
-        if self._client is None:
-            import boto3  # 160 ms of imports that a process without secrets never pays
-            from botocore.config import Config
+    async def previous(self, secret_id: str) -> str | None:
+        """The value before the current one; None when there is none, or it cannot be read. Not cached.
 
-            self._client = boto3.client(
-                "secretsmanager",
-                region_name=self._region,
-                endpoint_url=self._endpoint,
-                config=Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 2}),
-            )
-        return self._client.get_secret_value(SecretId=secret_id)["SecretString"]
+        Args:
+            secret_id: Name or ARN, from the settings.
+        """
+        try:
+            return await asyncio.to_thread(self._read, secret_id, "AWSPREVIOUS")
+        except Exception as failure:
+            log.warning("previous_secret_read_failed", reason=type(failure).__name__)
+            return None
+
+    def _read(self, secret_id: str, version_stage: str = "AWSCURRENT") -> str:
+        client: SecretsManagerClient = self._aws.client("secretsmanager")
+        return client.get_secret_value(SecretId=secret_id, VersionStage=version_stage)["SecretString"]
 
 
 def login(text: str) -> Mapping[str, str]:

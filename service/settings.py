@@ -58,6 +58,25 @@ def _database_url(value: SecretStr) -> SecretStr:
     return value
 
 
+def _proxy(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme != "socks5" or not parts.hostname or not parts.port or parts.path or parts.query or "@" in value:
+        raise ValueError("must be socks5://host:port")
+    return value
+
+
+def _ca_file(value: object) -> object:
+    return Path(__file__).parent / "database" / "rds-ca.pem" if value == "rds" else value
+
+
+def _pem(value: SecretStr) -> SecretStr:
+    # What came through a dotenv file or a form may have lost its line feeds.
+    text = value.get_secret_value().replace("\\n", "\n")
+    if not text.lstrip().startswith("-----BEGIN ") or "-----END " not in text:
+        raise ValueError("must be PEM")
+    return SecretStr(text)
+
+
 def _tenant_ids(value: tuple[str, ...]) -> tuple[TenantId, ...]:
     return tuple(TenantId.parse(item) for item in value)
 
@@ -65,6 +84,7 @@ def _tenant_ids(value: tuple[str, ...]) -> tuple[TenantId, ...]:
 Url = Annotated[str, AfterValidator(_url)]
 Origin = Annotated[str, AfterValidator(_origin)]
 Listed = BeforeValidator(_split)
+Pem = Annotated[SecretStr, AfterValidator(_pem)]
 Environment = Literal["development", "staging", "production"]
 
 
@@ -138,6 +158,11 @@ class Settings(BaseModel):
         description="Largest request body, in bytes.",
         examples=["1048576"],
     )
+    run_migrations: Literal["auto", "manual"] = Field(
+        default="auto",
+        description="At start on a schema that is behind: apply the migrations, or refuse and say how.",
+        examples=["auto"],
+    )
     database_url: Annotated[SecretStr, AfterValidator(_database_url)] = Field(
         description="PostgreSQL address of the application login; without a password in production.",
         examples=["postgresql://signalbox_app@db.example.com:5432/signalbox?sslmode=verify-full"],
@@ -157,15 +182,25 @@ class Settings(BaseModel):
         description="That login itself, as JSON with username and password; outside production only.",
         examples=['{"username": "postgres", "password": "example"}'],
     )
+    database_iam_auth: bool = Field(
+        default=False,
+        description="Log in with IAM tokens instead of a password; the login must be a member of rds_iam.",
+        examples=["false"],
+    )
+    database_proxy: Annotated[str, AfterValidator(_proxy)] | None = Field(
+        default=None,
+        description="SOCKS5 proxy to the database, which resolves the database's name on its side.",
+        examples=["socks5://tailscale.railway.internal:1055"],
+    )
     database_tls_server_name: str | None = Field(
         default=None,
         description="Name in the server's certificate, where it differs from the host that is dialled.",
         examples=["db.abc.us-east-1.rds.amazonaws.com"],
     )
-    database_ca_file: Path | None = Field(
+    database_ca_file: Annotated[Path, BeforeValidator(_ca_file)] | None = Field(
         default=None,
-        description="CA certificates to verify the database with (PEM).",
-        examples=["/app/rds-ca.pem"],
+        description="CA certificates to verify the database with (PEM); rds stands for those of Amazon RDS.",
+        examples=["rds"],
     )
     database_pool_size: int = Field(
         default=10, ge=1, le=20, description="Connections kept open to the database.", examples=["10"]
@@ -177,6 +212,31 @@ class Settings(BaseModel):
     aws_endpoint_url: Url | None = Field(
         default=None, description="A local AWS; development only.", examples=["http://127.0.0.1:4566"]
     )
+    roles_anywhere_trust_anchor_arn: str | None = Field(
+        default=None,
+        description="IAM Roles Anywhere: the authority that vouches for this service. All five, or none.",
+        examples=["arn:aws:rolesanywhere:us-east-1:111122223333:trust-anchor/1234abcd-12ab-34cd-56ef-1234567890ab"],
+    )
+    roles_anywhere_profile_arn: str | None = Field(
+        default=None,
+        description="IAM Roles Anywhere: the profile.",
+        examples=["arn:aws:rolesanywhere:us-east-1:111122223333:profile/1234abcd-12ab-34cd-56ef-1234567890ab"],
+    )
+    roles_anywhere_role_arn: str | None = Field(
+        default=None,
+        description="IAM Roles Anywhere: the role of this service.",
+        examples=["arn:aws:iam::111122223333:role/signalbox-service"],
+    )
+    roles_anywhere_certificate_secret: Pem | None = Field(
+        default=None,
+        description="IAM Roles Anywhere: the client certificate (PEM), from `signalbox certs`; sealed on Railway.",
+        examples=["-----BEGIN CERTIFICATE-----...-----END CERTIFICATE-----"],
+    )
+    roles_anywhere_private_key_secret: Pem | None = Field(
+        default=None,
+        description="IAM Roles Anywhere: its private key (PEM). Without it no secret can be read; sealed on Railway.",
+        examples=["-----BEGIN PRIVATE KEY-----...-----END PRIVATE KEY-----"],
+    )
     secrets_prefix: str | None = Field(
         default=None, description="Where this stage's secrets are named.", examples=["signalbox/production"]
     )
@@ -185,6 +245,11 @@ class Settings(BaseModel):
         default=None,
         description="KMS key that protects stored data.",
         examples=["arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"],
+    )
+    token_signing_key_id: str | None = Field(
+        default=None,
+        description="KMS key (ECC_NIST_P256, sign and verify) that signs the tokens this service issues.",
+        examples=["arn:aws:kms:us-east-1:111122223333:key/5678efgh-12ab-34cd-56ef-1234567890ab"],
     )
     idp: dict[str, ProviderSettings] = Field(
         min_length=1,
@@ -333,8 +398,20 @@ def _unsafe(settings: Settings) -> Iterator[str]:
     migration_id = settings.database_migration_secret_id or ""
     if settings.database_migration_secret and not migration_id.startswith(_GIVEN):
         yield "DATABASE_MIGRATION_SECRET and DATABASE_MIGRATION_SECRET_ID exclude each other: unset one"
+    group = {name: getattr(settings, name) for name in Settings.model_fields if name.startswith("roles_anywhere_")}
+    if any(group.values()) and not (all(group.values()) and settings.aws_region):
+        missing = ", ".join(name.upper() for name, value in group.items() if not value) or "AWS_REGION"
+        yield f"{missing} is required beside the other ROLES_ANYWHERE variables: part of a proof is none"
+    if settings.database_iam_auth and settings.database_secret_id:
+        yield "DATABASE_IAM_AUTH and DATABASE_SECRET_ID are two ways to log in: unset one"
+    if settings.database_iam_auth and not settings.aws_region:
+        yield "AWS_REGION is required with DATABASE_IAM_AUTH (example: us-east-1)"
     if settings.development:
         return
+    # Both hand the database something worth stealing: a token that logs in, or whatever is sent, to whoever answers.
+    open_to_all = parse_qs(urlsplit(settings.database_url.get_secret_value()).query).get("sslmode") != ["verify-full"]
+    if open_to_all and (settings.database_iam_auth or settings.database_proxy):
+        yield "DATABASE_URL must say sslmode=verify-full with DATABASE_IAM_AUTH or DATABASE_PROXY"
     addresses = {"PUBLIC_URL": settings.public_url}
     for name, provider in settings.idp.items():
         for key in ("issuer", "jwks_url", "discovery_url"):
@@ -358,5 +435,5 @@ def _unsafe(settings: Settings) -> Iterator[str]:
         yield "DATABASE_URL must say sslmode=verify-full in production (example: ...?sslmode=verify-full)"
     if unquote(database.password or ""):
         yield "DATABASE_URL must not hold a password in production: name it with DATABASE_SECRET_ID"
-    if not settings.database_secret_id:
-        yield "DATABASE_SECRET_ID is required in production (example: signalbox/production/database-app)"
+    if not (settings.database_secret_id or settings.database_iam_auth):
+        yield "DATABASE_SECRET_ID or DATABASE_IAM_AUTH is required in production"

@@ -1,4 +1,4 @@
-"""The bucket for documents: private, encrypted with our key, reachable by TLS only, nothing overwritten for good."""
+"""Buckets: private, encrypted, reachable by TLS only, nothing overwritten for good, every request recorded."""
 
 from __future__ import annotations
 
@@ -6,6 +6,36 @@ from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
+
+SIX_YEARS = Duration.days(2192)  # like the logs
+
+
+class AccessLogBucket(s3.Bucket):
+    """Where the requests to other buckets are recorded.
+
+    Args:
+        scope: The stack.
+        construct_id: Its id there.
+        retain: Whether the bucket survives the deletion of its stack.
+    """
+
+    def __init__(self, scope: Construct, construct_id: str, *, retain: bool) -> None:
+        super().__init__(
+            scope,
+            construct_id,
+            # S3's own key: AWS's documents disagree on whether log delivery works with another
+            # (docs.aws.amazon.com/AmazonS3/latest/userguide/enable-server-access-logging.html).
+            encryption=s3.BucketEncryption.S3_MANAGED,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            enforce_ssl=True,
+            minimum_tls_version=1.2,
+            versioned=True,
+            removal_policy=RemovalPolicy.RETAIN if retain else RemovalPolicy.DESTROY,
+            lifecycle_rules=[
+                s3.LifecycleRule(id="six-years", expiration=SIX_YEARS, noncurrent_version_expiration=Duration.days(30))
+            ],
+        )
 
 
 class DocumentBucket(Construct):
@@ -15,13 +45,16 @@ class DocumentBucket(Construct):
         scope: The stack.
         construct_id: Its id there.
         key: Encrypts the objects.
+        access_logs: Where requests are recorded.
         retain: Whether the bucket survives the deletion of its stack. Where it does not, it has to be emptied first.
 
     Attributes:
         bucket: The bucket. AWS makes up its name: a name that can be guessed can be taken by somebody else.
     """
 
-    def __init__(self, scope: Construct, construct_id: str, *, key: kms.IKey, retain: bool) -> None:
+    def __init__(
+        self, scope: Construct, construct_id: str, *, key: kms.IKey, access_logs: s3.IBucket, retain: bool
+    ) -> None:
         super().__init__(scope, construct_id)
         self.bucket = s3.Bucket(
             self,
@@ -34,13 +67,14 @@ class DocumentBucket(Construct):
             enforce_ssl=True,
             minimum_tls_version=1.2,
             versioned=True,
+            server_access_logs_bucket=access_logs,
+            server_access_logs_prefix="documents/",
             removal_policy=RemovalPolicy.RETAIN if retain else RemovalPolicy.DESTROY,
             lifecycle_rules=[
                 s3.LifecycleRule(
                     id="abandoned-uploads-and-old-versions",
                     abort_incomplete_multipart_upload_after=Duration.days(7),
-                    # Six years, like the logs.
-                    noncurrent_version_expiration=Duration.days(2192),
+                    noncurrent_version_expiration=SIX_YEARS,
                 )
             ],
         )

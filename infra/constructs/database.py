@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import aws_backup as backup
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_events as events
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_rds as rds
 from constructs import Construct
@@ -47,7 +49,7 @@ class Database(Construct):
         vpc: Network.
         subnets: Isolated subnets of it.
         group: Security group.
-        data_key: Encrypts storage, backups, the master login's secret and Performance Insights.
+        data_key: Encrypts storage, the backup vault, the master login's secret and Performance Insights.
         logs_key: Encrypts the log groups.
 
     Attributes:
@@ -116,6 +118,33 @@ class Database(Construct):
             self.instance.node.add_dependency(
                 AuditLogGroup(self, f"{export.capitalize()}Logs", key=logs_key, retain=stage.retain, name=name)
             )
+        self._back_up(data_key, stage)
         resource = self.instance.node.default_child
         assert isinstance(resource, rds.CfnDBInstance)
         self.master_secret_arn = resource.attr_master_user_secret_secret_arn
+
+    def _back_up(self, key: kms.IKey, stage: Stage) -> None:
+        """A second set of copies, in a vault that outlives the instance and from which nobody can delete early."""
+        vault = backup.BackupVault(
+            self,
+            "Vault",
+            encryption_key=key,
+            block_recovery_point_deletion=stage.retain,
+            removal_policy=RemovalPolicy.RETAIN if stage.retain else RemovalPolicy.DESTROY,
+        )
+        plan = backup.BackupPlan(self, "Plan", backup_vault=vault)
+        plan.add_rule(
+            backup.BackupPlanRule(
+                rule_name="daily",
+                schedule_expression=events.Schedule.cron(hour="5", minute="0"),
+                delete_after=Duration.days(35),
+            )
+        )
+        plan.add_rule(
+            backup.BackupPlanRule(
+                rule_name="monthly",
+                schedule_expression=events.Schedule.cron(day="1", hour="6", minute="0"),
+                delete_after=Duration.days(365),
+            )
+        )
+        plan.add_selection("Instance", resources=[backup.BackupResource.from_rds_database_instance(self.instance)])

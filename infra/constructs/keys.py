@@ -1,4 +1,7 @@
-"""Customer-managed KMS keys. Two, because the one for logs has to trust the log service with whatever it encrypts."""
+"""Customer-managed KMS keys.
+
+Two that encrypt, because the one for logs has to trust the log service with whatever it encrypts, and one that signs.
+"""
 
 from __future__ import annotations
 
@@ -40,8 +43,36 @@ class DataKey(Construct):
         self.key = _key(self, description="Signalbox: stored data", alias=f"signalbox/{stage_name}/data", retain=retain)
 
 
+class SigningKey(Construct):
+    """The key that signs the tokens we issue. Its private half never leaves KMS, so a stolen process cannot take it.
+
+    Args:
+        scope: The stack.
+        construct_id: Its id there.
+        stage_name: Stage, for the alias.
+        retain: Whether the key survives the deletion of its stack.
+
+    Attributes:
+        key: P-256, for ES256 (RFC 7518, 3.4). KMS rotates no asymmetric key: a successor is a second key, whose public
+            half is published before the first signature.
+    """
+
+    def __init__(self, scope: Construct, construct_id: str, *, stage_name: str, retain: bool) -> None:
+        super().__init__(scope, construct_id)
+        self.key = kms.Key(
+            self,
+            "Key",
+            description="Signalbox: token signing",
+            alias=f"signalbox/{stage_name}/token-signing",
+            key_spec=kms.KeySpec.ECC_NIST_P256,
+            key_usage=kms.KeyUsage.SIGN_VERIFY,
+            pending_window=Duration.days(30 if retain else 7),
+            removal_policy=RemovalPolicy.RETAIN if retain else RemovalPolicy.DESTROY,
+        )
+
+
 class LogsKey(Construct):
-    """The key of the log groups.
+    """The key of what tells what happened: log groups, alarms, the audit trail.
 
     Args:
         scope: The stack.
@@ -51,7 +82,8 @@ class LogsKey(Construct):
 
     Attributes:
         key: The key. Its policy lets CloudWatch Logs use it for log groups of this account and region only
-            (https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/encrypt-log-data-kms.html).
+            (https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/encrypt-log-data-kms.html), and those who write
+            alarms and the audit trail, on behalf of this account only.
     """
 
     def __init__(self, scope: Construct, construct_id: str, *, stage_name: str, retain: bool) -> None:
@@ -74,5 +106,16 @@ class LogsKey(Construct):
                         )
                     }
                 },
+            )
+        )
+        self.key.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="AlarmsAndTrailOfThisAccount",
+                principals=[
+                    iam.ServicePrincipal(f"{name}.amazonaws.com") for name in ("cloudwatch", "budgets", "cloudtrail")
+                ],
+                actions=["kms:Decrypt", "kms:GenerateDataKey*", "kms:DescribeKey"],
+                resources=["*"],
+                conditions={"StringEquals": {"aws:SourceAccount": stack.account}},
             )
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -24,12 +26,15 @@ class PreToken(Construct):
         construct_id: Its id there.
         logs_key: Encrypts its log.
         retain: Whether the log survives the deletion of its stack.
+        tenants: Tenant of each federated provider, by the provider's name.
 
     Attributes:
         function: The function.
     """
 
-    def __init__(self, scope: Construct, construct_id: str, *, logs_key: kms.IKey, retain: bool) -> None:
+    def __init__(
+        self, scope: Construct, construct_id: str, *, logs_key: kms.IKey, retain: bool, tenants: Mapping[str, str]
+    ) -> None:
         super().__init__(scope, construct_id)
         log_group = AuditLogGroup(self, "Logs", key=logs_key, retain=retain)
         role = iam.Role(
@@ -62,6 +67,10 @@ class PreToken(Construct):
             # Cognito waits 5 seconds for an answer and no longer.
             timeout=Duration.seconds(5),
             memory_size=128,
+            # Signing in must not be able to use up the account's concurrency, nor the other way round.
+            reserved_concurrent_executions=20,
+            # Sorted: the same configuration makes the same template.
+            environment={"TENANTS_BY_PROVIDER": json.dumps(dict(tenants), sort_keys=True)},
             role=role.without_policy_updates(),
             log_group=log_group,
         )

@@ -24,6 +24,8 @@ class Secrets(Construct):
     Attributes:
         app_login: JSON with ``username`` and ``password`` of the service's database login.
         session_key: 64 letters and digits, from which the key of the login cookies is made.
+        router_key: Tailscale's key for the subnet router, which only Tailscale can make: what AWS generates here opens
+            nothing, and is replaced by hand. None in a stage without a router.
     """
 
     def __init__(self, scope: Construct, construct_id: str, *, stage: Stage, key: kms.IKey) -> None:
@@ -52,3 +54,13 @@ class Secrets(Construct):
             removal_policy=removal,
             generate_secret_string=sm.SecretStringGenerator(password_length=64, exclude_punctuation=True),
         )
+        self.router_key: sm.Secret | None = None
+        if stage.subnet_router:
+            self.router_key = sm.Secret(
+                self,
+                "RouterKey",
+                secret_name=f"{stage.secrets_prefix}/tailscale-router",
+                description="Tailscale auth key of the subnet router; put there by hand",
+                encryption_key=key,
+                removal_policy=removal,
+            )

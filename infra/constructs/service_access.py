@@ -20,6 +20,7 @@ class ServiceAccess(Construct):
         secrets: Secrets it reads.
         master_secret_arn: Secret of the login that runs its migrations.
         key: Key of the secrets and the documents.
+        signing_key: Key of the tokens it issues.
         bucket: Documents.
         instance: Database.
         app_user: The one database login that it may get an IAM token for.
@@ -36,6 +37,7 @@ class ServiceAccess(Construct):
         secrets: list[sm.ISecret],
         master_secret_arn: str,
         key: kms.IKey,
+        signing_key: kms.IKey,
         bucket: s3.IBucket,
         instance: rds.DatabaseInstance,
         app_user: str,
@@ -70,6 +72,10 @@ class ServiceAccess(Construct):
                             ]
                         }
                     },
+                ),
+                # No condition on the algorithm: a key on this curve has one.
+                iam.PolicyStatement(
+                    sid="SignTokens", actions=["kms:Sign", "kms:GetPublicKey"], resources=[signing_key.key_arn]
                 ),
                 iam.PolicyStatement(
                     sid="TenantDocuments",

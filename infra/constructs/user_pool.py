@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_cognito as cognito
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from infra.config import Stage
+from infra.constructs.federation import add_providers
+from infra.constructs.log_group import AuditLogGroup
 
 CALLBACK_PATH = "/api/v1/auth/cognito/callback"
 
@@ -20,14 +23,24 @@ class UserPool(Construct):
         construct_id: Its id there.
         stage: Addresses, plan, lifetimes.
         pre_token: Function that puts the tenant into tokens.
+        logs_key: Encrypts the log of sign-ins.
 
     Attributes:
         pool: The pool.
         client: The client.
         domain: The hosted login.
+        sign_ins: Log group with every sign-in and what Cognito thought of it; None below the plan that tells.
     """
 
-    def __init__(self, scope: Construct, construct_id: str, *, stage: Stage, pre_token: lambda_.IFunction) -> None:
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        stage: Stage,
+        pre_token: lambda_.IFunction,
+        logs_key: kms.IKey,
+    ) -> None:
         super().__init__(scope, construct_id)
         self.pool = self._build_pool(stage)
         self.pool.add_trigger(
@@ -40,7 +53,9 @@ class UserPool(Construct):
         )
         access = cognito.ResourceServerScope(scope_name="access", scope_description="Call the API")
         server = self.pool.add_resource_server("Api", identifier="api", scopes=[access])
+        federated = add_providers(self, self.pool, stage.federation, secrets_prefix=stage.secrets_prefix)
         self.client = self._build_client(stage, cognito.OAuthScope.resource_server(server, access))
+        self.client.node.add_dependency(*federated)
         # Managed login shows no page to a client that has no style.
         cognito.CfnManagedLoginBranding(
             self,
@@ -49,6 +64,27 @@ class UserPool(Construct):
             client_id=self.client.user_pool_client_id,
             use_cognito_provided_values=True,
         )
+        self.sign_ins = self._log_sign_ins(stage, logs_key) if stage.cognito_plan == "PLUS" else None
+
+    def _log_sign_ins(self, stage: Stage, logs_key: kms.IKey) -> AuditLogGroup:
+        # The prefix keeps the log service's resource policy, of which there is one for all vended logs, short enough.
+        name = f"/aws/vendedlogs/signalbox/{stage.name}/sign-ins"
+        group = AuditLogGroup(self, "SignIns", key=logs_key, retain=stage.retain, name=name)
+        cognito.CfnLogDeliveryConfiguration(
+            self,
+            "SignInDelivery",
+            user_pool_id=self.pool.user_pool_id,
+            log_configurations=[
+                cognito.CfnLogDeliveryConfiguration.LogConfigurationProperty(
+                    event_source="userAuthEvents",
+                    log_level="INFO",
+                    cloud_watch_logs_configuration=cognito.CfnLogDeliveryConfiguration.CloudWatchLogsConfigurationProperty(
+                        log_group_arn=group.log_group_arn
+                    ),
+                )
+            ],
+        )
+        return group
 
     def _build_pool(self, stage: Stage) -> cognito.UserPool:
         plus = stage.cognito_plan == "PLUS"
@@ -101,7 +137,10 @@ class UserPool(Construct):
                 callback_urls=[f"{stage.public_url}{CALLBACK_PATH}"],
                 logout_urls=[f"{stage.public_url}/"],
             ),
-            supported_identity_providers=[cognito.UserPoolClientIdentityProvider.COGNITO],
+            supported_identity_providers=[
+                cognito.UserPoolClientIdentityProvider.COGNITO,
+                *(cognito.UserPoolClientIdentityProvider.custom(p.name) for p in stage.federation),
+            ],
             access_token_validity=minutes,
             id_token_validity=minutes,
             refresh_token_validity=Duration.hours(12),
@@ -113,6 +152,9 @@ class UserPool(Construct):
             read_attributes=cognito.ClientAttributes()
             .with_standard_attributes(email=True, email_verified=True, given_name=True, family_name=True)
             .with_custom_attributes("tenant_id"),
-            # Whatever is listed here, its user can set to anything. Left out, it would be every attribute.
-            write_attributes=cognito.ClientAttributes().with_standard_attributes(given_name=True, family_name=True),
+            # Whatever is listed here, its user can set to anything. Left out, it would be every attribute. An attribute
+            # that a provider maps must be among them, or its users cannot sign in.
+            write_attributes=cognito.ClientAttributes().with_standard_attributes(
+                given_name=True, family_name=True, email=bool(stage.federation)
+            ),
         )

@@ -52,7 +52,7 @@ NEEDED = {
     "services.cloudformation.provisioners": "_RESOURCE_HANDLERS _ec2_sg_permissions _physical_name "
     "_rds_db_instance_attrs _sm_secret_string get_account_id get_region",
     "services.cognito": "_admin_update_user_attributes _attr_list_to_dict _ensure_schema_attributes _fake_token "
-    "_update_user_attributes _user_pool_for_access_token _user_pools error_response_json",
+    "_sign_up _update_user_attributes _user_pool_for_access_token _user_pools error_response_json",
     "services.ec2": "_security_groups _vpcs",
     "services.iam": "_attach_group_policy _create_group _groups",
     "services.rds": "_instances",
@@ -221,6 +221,8 @@ HANDLERS: dict[str, dict[str, Any]] = cfn._RESOURCE_HANDLERS
 # Types that ministack refuses, and their attributes. They are accepted, and nothing is made.
 ACCEPTED = {
     "AWS::Backup::BackupSelection": {"SelectionId": "{id}"},
+    "AWS::Budgets::Budget": {},
+    "AWS::CloudTrail::Trail": {"Arn": "arn:aws:cloudtrail:{region}:{account}:trail/{id}"},
     "AWS::Cognito::LogDeliveryConfiguration": {"Id": "{id}"},
     "AWS::Cognito::ManagedLoginBranding": {"ManagedLoginBrandingId": "{id}"},
     "AWS::EC2::EIP": {"AllocationId": "{id}"},
@@ -429,6 +431,21 @@ def refuse_immutable(original: Callable[[Properties], Any], pool_of: Callable[[P
     return call
 
 
+def refuse_sign_up() -> None:
+    """Where only administrators create users, nobody signs up; ministack keeps the setting and ignores it."""
+    original = cognito._sign_up
+
+    def call(data: Properties) -> Any:
+        pools = (pool for pool in cognito._user_pools.values() if data.get("ClientId") in pool["_clients"])
+        closed = (next(pools, {}).get("AdminCreateUserConfig") or {}).get("AllowAdminCreateUserOnly")
+        if str(closed).lower() == "true":
+            message = "SignUp is not permitted for this user pool"
+            return cognito.error_response_json("NotAuthorizedException", message, 400)
+        return original(data)
+
+    cognito._sign_up = call
+
+
 def enforce_schema() -> None:
     """Both doors to a user's attributes: the administrator's, and the one that an access token opens."""
     cognito._admin_update_user_attributes = refuse_immutable(
@@ -533,6 +550,7 @@ def amend_ministack() -> None:
     after("AWS::Cognito::UserPool", pool_attributes)
     keep_attributes_on_refresh()
     enforce_schema()
+    refuse_sign_up()
     after("AWS::RDS::DBInstance", attach_postgres)
     delete_master_secret_too()
 

@@ -38,7 +38,16 @@ from infra.railway.renderings import dotenv, flat_json
 from infra.railway.table import Inputs, Local
 
 _READY_TIMEOUT = 60.0  # seconds until the emulator or the API must answer
-_SYNTH_INPUTS = ("app.py", "config.py", "outputs.py", "stacks", "constructs", "functions")  # below infra/
+_SYNTH_INPUTS = (
+    "acknowledged.py",
+    "app.py",
+    "checks.py",
+    "config.py",
+    "outputs.py",
+    "stacks",
+    "constructs",
+    "functions",
+)  # below infra/
 
 
 class UpError(Failure):
@@ -147,15 +156,8 @@ class Up:
 
     def _start_postgres_and_aws(self) -> None:
         with self.steps.step("Start PostgreSQL"):
-            postgres = self._resources.enter_context(LocalPostgres(self.folder / "postgres"))
+            described = self._postgres()
         with self.steps.step("Start the local AWS"):
-            described = {
-                "host": "127.0.0.1",
-                "port": postgres.port,
-                "psql": str(postgres.bin / "psql"),
-                "superuser": postgres.superuser,
-                "password": postgres.password,
-            }
             env = _base_environment() | {
                 "BIND_HOST": "127.0.0.1",
                 "GATEWAY_PORT": str(self.aws_port),
@@ -164,6 +166,16 @@ class Up:
             }
             aws = self._start("local AWS", emulator_command(self.root), env)
             self._wait(aws, f"{self.aws_url}/_ministack/health")
+
+    def _postgres(self) -> Mapping[str, object]:
+        """The server behind RDS, as the emulator wants it described."""
+        postgres = self._resources.enter_context(LocalPostgres(self.folder / "postgres"))
+        return {
+            "host": "127.0.0.1",
+            "port": postgres.port,
+            "superuser": postgres.superuser,
+            "password": postgres.password,
+        }
 
     def _render(self, target: Stage, outputs: Mapping[str, str]) -> dict[str, str]:
         environment = build(Inputs(target, outputs, Local(self.aws_url, self.port)))

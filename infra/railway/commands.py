@@ -56,7 +56,7 @@ def env(
         text = printable(sources.local_project(ROOT, FOLDER), form)
     else:
         found = sources.outputs(outputs or sources.outputs_file(FOLDER, name), name)
-        given = sources.given_values(settings, {})  # no sealed value: none could be printed
+        given = sources.given_values(settings)  # no sealed value: none could be printed
         repo = sources.repository(ROOT, repository) if form == "sdk" else repository or "owner/name"
         text = printable(sources.stage_project(ROOT, stage(name), found, given, repo, branch), form)
     if not write:

@@ -107,7 +107,7 @@ class Deployment:
 
     def render(self) -> None:
         """Write the environment for people, and for ``railway config``."""
-        project = self._project({})
+        project = self._project(sealed=False)
         folder = self.folder / self.stage.name
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "railway.env").write_text(renderings.printable(project, "dotenv"), encoding="utf-8")
@@ -117,7 +117,7 @@ class Deployment:
 
     def plan(self) -> Plan:
         """Show the difference; change nothing."""
-        project = self._project(self.environ)
+        project = self._project(sealed=True)
         with self.connect() as client:
             railway = Railway(client)
             place = self._locate(railway, client, project)
@@ -128,7 +128,7 @@ class Deployment:
 
     def apply(self) -> None:
         """Bring Railway to what it should be, with the domain of the API."""
-        project = self._project(self.environ)
+        project = self._project(sealed=True)
         with self.connect() as client:
             railway = Railway(client)
             token_of_project = client.credential.project
@@ -148,7 +148,7 @@ class Deployment:
 
     def release(self) -> None:
         """Have every service run what is configured: what the API needs first."""
-        project = self._project({})
+        project = self._project(sealed=False)
         commit = preflight.git(self.root).commit
         with self.connect() as client:
             railway = Railway(client)
@@ -173,7 +173,7 @@ class Deployment:
 
     def summary(self) -> str:
         """What there is now, and what it costs."""
-        project = self._project({})
+        project = self._project(sealed=False)
         names = ", ".join(service.name for service in project.services)
         return (
             f"Stage {self.stage.name} runs at {self.stage.public_url}\n"
@@ -190,10 +190,12 @@ class Deployment:
     def _ledger(self) -> Ledger:
         return Ledger.load(self.folder / self.stage.name / "sealed.json")
 
-    def _project(self, environ: Mapping[str, str]) -> Project:
-        """The project; without an environment it has no sealed value and can be printed."""
+    def _project(self, *, sealed: bool) -> Project:
+        """The project; without sealed values it can be printed."""
         found = sources.outputs(self._outputs, self.stage.name)
-        given = sources.given_values(self.settings, environ)
+        given = sources.given_values(self.settings)
+        if sealed:
+            given |= sources.sealed_values(self.environ, self.folder / "certs" / self.stage.name)
         return sources.stage_project(self.root, self.stage, found, given, self.repository, self.branch)
 
     def _locate(self, railway: Railway, client: Client, project: Project) -> Place:

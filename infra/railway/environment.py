@@ -113,7 +113,7 @@ def _resolved(inputs: Inputs, kind: Kind) -> Iterator[Variable]:
         setting = known.get(row.name)
         description = row.description or (setting.description if setting else "")
         required = setting.required if setting else False
-        if source.when is not None and not source.when(inputs):
+        if source.when is not None and not source.when(inputs.stage):
             continue
         if source.asked and name not in inputs.given:
             if row.sealed or kind == "trial":
@@ -123,10 +123,11 @@ def _resolved(inputs: Inputs, kind: Kind) -> Iterator[Variable]:
         value = inputs.given.get(name, "") if source.asked else _made(name, source, inputs)
         if not value:
             continue
-        if row.sealed and kind == "stage":
+        if row.sealed and kind == "stage" and inputs.local is None:
             yield Variable(name, description, source.text, required, True, secret=SecretStr(value))
         else:
-            yield Variable(name, description, source.text, required, row.sealed, value)
+            sealed = row.sealed and inputs.local is None  # a laptop has nobody to hide it from
+            yield Variable(name, description, source.text, required, sealed, value)
 
 
 def _made(name: str, source: Source, inputs: Inputs) -> str:

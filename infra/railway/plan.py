@@ -12,6 +12,7 @@ from infra.railway.guard import looks_secret
 from infra.railway.ledger import Ledger
 from infra.railway.operations import Railway
 from infra.railway.project import Project, Service
+from infra.railway.table import SEALED_PREFIX
 
 SEALED: Final = "(sealed)"
 _BLOCKS: Final = ("source", "build", "deploy")
@@ -182,7 +183,7 @@ def _variables(
             if not there:
                 raise PlanError(
                     f"{v.name} of service {service.name} is not on Railway yet, and no value was given ({v.source}): "
-                    f"set {v.name} in the environment of this command"
+                    f"set {SEALED_PREFIX}{v.name} in the environment of this command"
                 )
         elif v.name in sealed:
             raise PlanError(

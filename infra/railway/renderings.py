@@ -28,8 +28,17 @@ def dotenv(environment: Environment) -> str:
         if variable.value is None or variable.sealed:
             lines.append(f"# {variable.name}: {'sealed' if variable.sealed else variable.source}\n")
         else:
-            lines.append(f"{variable.name}={json.dumps(variable.value)}\n")
+            lines.append(dotenv_lines({variable.name: variable.value}))
     return "".join(lines)
+
+
+def dotenv_lines(values: Mapping[str, str]) -> str:
+    """Values as lines of a dotenv file.
+
+    Args:
+        values: By name.
+    """
+    return "".join(f"{name}={json.dumps(value)}\n" for name, value in values.items())
 
 
 def flat_json(environment: Environment) -> str:

@@ -6,16 +6,26 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Final
+
+from pydantic import SecretStr
 
 from infra import outputs as stack_outputs
 from infra.config import Stage, stage
 from infra.failure import Failure
-from infra.railway.environment import build
-from infra.railway.project import Project, project
-from infra.railway.table import EXTRA, TABLE, Inputs, Local
+from infra.railway import tunnel
+from infra.railway.environment import Variable, build
+from infra.railway.project import REGION, Project, Service, project
+from infra.railway.table import EXTRA, SEALED_PREFIX, TABLE, Inputs, Local
 
+# As infra/certs.py names them.
+_FILES: Final = {
+    "ROLES_ANYWHERE_CERTIFICATE_SECRET": "service.pem",
+    "ROLES_ANYWHERE_PRIVATE_KEY_SECRET": "service.key",
+}
+_SEALED: Final = (*(row.name for row in (*TABLE, *EXTRA) if row.sealed and row.stage.asked), *tunnel.SEALED)
 _REMOTE = re.compile(r"github\.com[:/]([\w.-]+/[\w.-]+?)(?:\.git)?/?\Z")
 
 
@@ -67,27 +77,40 @@ def repository(root: Path, given: str | None = None) -> str:
     raise Failure("The repository on GitHub that Railway builds from is not known: give --repository owner/name")
 
 
-def given_values(settings: tuple[str, ...], environ: Mapping[str, str]) -> dict[str, str]:
-    """What is asked for: from ``--set``, and for sealed variables from the environment of the command.
+def given_values(settings: tuple[str, ...]) -> dict[str, str]:
+    """What is asked for and not secret, from ``--set``.
 
     A sealed value never is an argument: other users of the machine can read those.
 
     Args:
         settings: ``NAME=value`` texts.
-        environ: Usually ``os.environ``.
 
     Raises:
         Failure: A text has another form, or names a sealed variable.
     """
-    sealed = {row.name for row in (*TABLE, *EXTRA) if row.sealed and row.stage.asked}
-    found = {name: environ[name] for name in sorted(sealed) if environ.get(name)}
+    found = {}
     for text in settings:
         name, equals, value = text.partition("=")
         if not equals:
             raise Failure("--set takes NAME=value")
-        if name in sealed:
-            raise Failure(f"{name} is sealed: pass it in the environment of this command, not as an argument")
+        if name in _SEALED:
+            raise Failure(f"{name} is sealed: pass it in {SEALED_PREFIX}{name}, not as an argument")
         found[name] = value
+    return found
+
+
+def sealed_values(environ: Mapping[str, str], certificates: Path) -> dict[str, str]:
+    """Sealed values: from the environment of the command, and what ``signalbox certs`` has made.
+
+    Args:
+        environ: Usually ``os.environ``.
+        certificates: Where that command keeps the files of the stage.
+    """
+    found = {name: environ[SEALED_PREFIX + name] for name in _SEALED if environ.get(SEALED_PREFIX + name)}
+    for name, file in _FILES.items():
+        path = certificates / file
+        if name not in found and path.exists():
+            found[name] = path.read_text(encoding="utf-8")
     return found
 
 
@@ -107,8 +130,24 @@ def stage_project(
     Raises:
         Failure: It does not make an environment the service accepts.
     """
-    variables = build(Inputs(target, found, given=given))
-    return project(target, variables, root=root, repository=repository_name, branch=branch)
+    own = {name: value for name, value in given.items() if name not in tunnel.SEALED}
+    variables = build(Inputs(target, found, given=own))
+    beside = tuple(_tunnel(target, given))
+    return project(target, variables, root=root, repository=repository_name, branch=branch, beside=beside)
+
+
+def _tunnel(target: Stage, given: Mapping[str, str]) -> Iterator[Service]:
+    plain = tunnel.variables(target)
+    if not plain:
+        return
+    text = "See infra/railway/tunnel.py."
+    variables = [Variable(name, text, "stage record", True, value=value) for name, value in plain.items()]
+    for name in tunnel.SEALED:
+        secret = SecretStr(given[name]) if name in given else None
+        text = "Key that joins the tailnet: reusable, ephemeral, pre-approved, tagged."
+        variables.append(Variable(name, text, "Tailscale's console", True, True, secret=secret))
+    deploy = {"restartPolicyType": "ALWAYS", "multiRegionConfig": {REGION: {"numReplicas": 1}}}
+    yield Service(tunnel.SERVICE, {"image": tunnel.IMAGE}, {}, deploy, tuple(variables))
 
 
 def local_project(root: Path, folder: Path) -> Project:

@@ -7,9 +7,13 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from infra.config import Stage
+from infra.railway import tunnel
 
 Kind = Literal["stage", "trial"]
 TRIAL: Final = "trial"  # the name of the one-click template where a stage's name is asked for
+# Before a sealed variable's name where its value is given to a command. Without it the AWS key of whoever deploys,
+# which has the same name, would be sealed as the service's own.
+SEALED_PREFIX: Final = "SIGNALBOX_SEALED_"
 _SECRET_ALPHABET: Final = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"  # noqa: S105  no secret
 
 
@@ -57,12 +61,17 @@ class Source:
     text: str
     make: Callable[[Inputs], str] | None = None
     asked: bool = False
-    when: Callable[[Inputs], bool] | None = None
+    when: Callable[[Stage], bool] | None = None
 
 
 def output(key: str) -> Source:
     """A stack output, as it is."""
     return Source(f"stack output {key}", lambda inputs: inputs.outputs[key])
+
+
+def optional_output(key: str, when: Callable[[Stage], bool]) -> Source:
+    """A stack output that some stages have, and must have then; elsewhere the variable is left out."""
+    return Source(f"stack output {key}, where there is one", lambda i: i.outputs[key] if when(i.stage) else "")
 
 
 def composed(text: str, make: Callable[[Inputs], str]) -> Source:
@@ -80,7 +89,7 @@ def reference(text: str) -> Source:
     return Source("Railway reference", lambda _: text)
 
 
-def asked(text: str, when: Callable[[Inputs], bool] | None = None) -> Source:
+def asked(text: str, when: Callable[[Stage], bool] | None = None) -> Source:
     """Asked of the user; a sealed one stays as it is on Railway until a new value is given."""
     return Source(text, asked=True, when=when)
 
@@ -109,6 +118,14 @@ class Row:
     local: Source | None = None
     sealed: bool = False
     description: str | None = None
+
+
+def _by_certificate(target: Stage) -> bool:
+    return target.access == "roles-anywhere"
+
+
+def _by_user(target: Stage) -> bool:
+    return target.access == "user"
 
 
 def _database_url(inputs: Inputs) -> str:
@@ -154,19 +171,30 @@ TABLE: Final[tuple[Row, ...]] = (
         # Railway's private network is encrypted, and its PostgreSQL has a certificate that nobody signed.
         reference(_TRIAL_DATABASE_URL),
     ),
-    Row("DATABASE_SECRET_ID", output("DatabaseLoginSecretArn")),
+    Row("DATABASE_SECRET_ID", optional_output("DatabaseLoginSecretArn", lambda stage: not stage.database.iam_auth)),
+    Row("DATABASE_IAM_AUTH", composed("stage record", lambda i: "true" if i.stage.database.iam_auth else "")),
     Row("DATABASE_MIGRATION_SECRET_ID", output("DatabaseMasterSecretArn")),
     # The superuser of Railway's PostgreSQL migrates; the service itself refuses to run as one.
     Row("DATABASE_MIGRATION_SECRET", UNUSED, reference(_TRIAL_MASTER), sealed=True),
+    Row("DATABASE_PROXY", composed("stage record", lambda i: tunnel.PROXY_URL if i.stage.subnet_router else "")),
     Row("DATABASE_TLS_SERVER_NAME", UNSET),
-    Row("DATABASE_CA_FILE", UNSET),
+    # The emulator's database has no TLS to verify.
+    Row("DATABASE_CA_FILE", constant("rds"), local=UNSET),
     Row("DATABASE_POOL_SIZE", UNSET, UNSET),
     Row("DATABASE_MAX_OVERFLOW", UNSET, UNSET),
+    Row("RUN_MIGRATIONS", UNSET, UNSET),
     Row("AWS_REGION", output("Region")),
+    Row("ROLES_ANYWHERE_TRUST_ANCHOR_ARN", optional_output("TrustAnchorArn", _by_certificate)),
+    Row("ROLES_ANYWHERE_PROFILE_ARN", optional_output("ProfileArn", _by_certificate)),
+    Row("ROLES_ANYWHERE_ROLE_ARN", optional_output("ServiceRoleArn", _by_certificate)),
+    # Sealed, and in no file: what the service cannot ask Secrets Manager for, because it is how it gets there.
+    Row("ROLES_ANYWHERE_CERTIFICATE_SECRET", asked("signalbox certs", _by_certificate), sealed=True),
+    Row("ROLES_ANYWHERE_PRIVATE_KEY_SECRET", asked("signalbox certs", _by_certificate), sealed=True),
     Row("AWS_ENDPOINT_URL", UNSET, local=_local(lambda _, local: local.aws_url)),
     Row("SECRETS_PREFIX", output("SecretsPrefix")),
     Row("S3_BUCKET_NAME", output("BucketName")),
     Row("KMS_KEY_ID", output("DataKeyArn")),
+    Row("TOKEN_SIGNING_KEY_ID", output("TokenSigningKeyArn")),
     Row("IDP__<NAME>__KIND", constant("cognito"), constant("oidc")),
     Row("IDP__<NAME>__ISSUER", output("UserPoolIssuer"), asked("your provider's issuer")),
     Row("IDP__<NAME>__CLIENT_ID", output("UserPoolClientId"), asked("the client's id at your provider")),
@@ -185,9 +213,21 @@ TABLE: Final[tuple[Row, ...]] = (
 
 # Variables that the service's settings do not read: what libraries and Railway read.
 EXTRA: Final[tuple[Row, ...]] = (
-    # Not secrets: the local AWS takes any pair and has no account behind it.
-    Row("AWS_ACCESS_KEY_ID", UNUSED, local=constant("test"), description="Access key of the local AWS."),
-    Row("AWS_SECRET_ACCESS_KEY", UNUSED, local=constant("test"), description="Its other half."),
+    # On this machine no secrets: the local AWS takes any pair and has no account behind it.
+    Row(
+        "AWS_ACCESS_KEY_ID",
+        asked("access key of the stage's IAM user", _by_user),
+        local=constant("test"),
+        sealed=True,
+        description="Access key of the service, in a stage without a certificate.",
+    ),
+    Row(
+        "AWS_SECRET_ACCESS_KEY",
+        asked("access key of the stage's IAM user", _by_user),
+        local=constant("test"),
+        sealed=True,
+        description="Its other half.",
+    ),
     Row(
         "DATABASE_APP_PASSWORD",
         UNUSED,

@@ -1,38 +1,57 @@
-"""What the service may do, apart from what it does it to: this stack can be rebuilt at any time."""
+"""Who the service is to AWS, and how it gets to the database: this stack can be rebuilt at any time."""
 
 from __future__ import annotations
 
 from constructs import Construct
 
 from infra.config import Stage
-from infra.constructs.service_access import ServiceAccess
+from infra.constructs.network import Network
+from infra.constructs.service_identity import CertificateRole, KeyUser
+from infra.constructs.subnet_router import SubnetRouter
 from infra.outputs import emit
 from infra.stacks.base import StageStack
 from infra.stacks.data import DataStack
 
 
 class AccessStack(StageStack):
-    """The last stack.
+    """The fourth stack.
 
     Args:
         scope: The app.
         stage: Its configuration.
+        network: Where the subnet router stands.
         data: The stack whose resources the service uses.
-
-    Attributes:
-        service: The service's policy.
+        authority: Certificate of the authority that vouches for the service, PEM; see ``CertificateRole``.
     """
 
-    def __init__(self, scope: Construct, *, stage: Stage, data: DataStack) -> None:
-        super().__init__(scope, stage=stage, part="access", description="Signalbox: what the service may do")
-        self.service = ServiceAccess(
-            self,
-            "Service",
-            secrets=[data.secrets.app_login, data.secrets.session_key],
-            master_secret_arn=data.database.master_secret_arn,
-            key=data.key,
-            bucket=data.documents.bucket,
-            instance=data.database.instance,
-            app_user=stage.database.app_user,
-        )
-        emit(self, "ServicePolicyArn", self.service.policy.managed_policy_arn)
+    def __init__(
+        self, scope: Construct, *, stage: Stage, network: Network, data: DataStack, authority: str | None
+    ) -> None:
+        super().__init__(scope, stage=stage, part="access", description="Signalbox: who the service is, and its way in")
+        policy = data.service.policy
+        emit(self, "ServicePolicyArn", policy.managed_policy_arn)
+        if stage.access == "user":
+            user = KeyUser(self, "Service", stage_name=stage.name, policy=policy).user
+            emit(self, "ServiceUserName", user.user_name)
+        else:
+            service = CertificateRole(self, "Service", stage_name=stage.name, policy=policy, authority=authority)
+            emit(self, "TrustAnchorArn", service.anchor.attr_trust_anchor_arn)
+            emit(self, "ProfileArn", service.profile.attr_profile_arn)
+            emit(self, "ServiceRoleArn", service.role.role_arn)
+        if stage.subnet_router:
+            assert network.router_subnets is not None  # a stage without a way out has no router
+            assert data.secrets.router_key is not None
+            routed = network.vpc.select_subnets(subnet_group_name="Database").subnets
+            SubnetRouter(
+                self,
+                "Router",
+                stage_name=stage.name,
+                vpc=network.vpc,
+                subnets=network.router_subnets,
+                routes=[subnet.ipv4_cidr_block for subnet in routed],
+                database=network.database_group,
+                port=stage.database.port,
+                key=data.key,
+                auth_key=data.secrets.router_key,
+            )
+            emit(self, "RouterKeySecretArn", data.secrets.router_key.secret_arn)

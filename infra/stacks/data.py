@@ -1,4 +1,4 @@
-"""What must not get lost: database, documents, secrets, and the key that encrypts them."""
+"""What must not get lost: database, documents, secrets, the key that encrypts them, and the key that signs tokens."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from aws_cdk import aws_kms as kms
 from constructs import Construct
 
 from infra.config import Stage
-from infra.constructs.bucket import DocumentBucket
+from infra.constructs.bucket import AccessLogBucket, DocumentBucket
 from infra.constructs.database import Database
-from infra.constructs.keys import DataKey
+from infra.constructs.keys import DataKey, SigningKey
 from infra.constructs.network import Network
 from infra.constructs.secrets import Secrets
+from infra.constructs.service_access import ServiceAccess
 from infra.outputs import emit
 from infra.stacks.base import StageStack
 
@@ -26,14 +27,19 @@ class DataStack(StageStack):
 
     Attributes:
         key: Key of the data.
+        signing_key: Key of the tokens that the service issues.
         database: The PostgreSQL instance.
+        access_logs: Where requests to buckets are recorded.
         documents: The bucket.
-        secrets: What the service reads.
+        secrets: What the service and the subnet router read.
+        service: The service's policy. Beside what it names: another stack would know the bucket by a reference that no
+            reviewer can read.
     """
 
     def __init__(self, scope: Construct, *, stage: Stage, network: Network, logs_key: kms.IKey) -> None:
         super().__init__(scope, stage=stage, part="data", description="Signalbox: database, documents, secrets, key")
         self.key = DataKey(self, "DataKey", stage_name=stage.name, retain=stage.retain).key
+        self.signing_key = SigningKey(self, "SigningKey", stage_name=stage.name, retain=stage.retain).key
         self.database = Database(
             self,
             "Database",
@@ -44,9 +50,23 @@ class DataStack(StageStack):
             data_key=self.key,
             logs_key=logs_key,
         )
-        self.documents = DocumentBucket(self, "Documents", key=self.key, retain=stage.retain)
+        self.access_logs = AccessLogBucket(self, "AccessLogs", retain=stage.retain)
+        self.documents = DocumentBucket(
+            self, "Documents", key=self.key, access_logs=self.access_logs, retain=stage.retain
+        )
         self.secrets = Secrets(self, "Secrets", stage=stage, key=self.key)
         instance = self.database.instance
+        self.service = ServiceAccess(
+            self,
+            "Service",
+            secrets=[self.secrets.app_login, self.secrets.session_key],
+            master_secret_arn=self.database.master_secret_arn,
+            key=self.key,
+            signing_key=self.signing_key,
+            bucket=self.documents.bucket,
+            instance=instance,
+            app_user=stage.database.app_user,
+        )
         emit(self, "Region", self.region)
         emit(self, "DatabaseHost", instance.db_instance_endpoint_address)
         emit(self, "DatabasePort", instance.db_instance_endpoint_port)
@@ -57,3 +77,4 @@ class DataStack(StageStack):
         emit(self, "SecretsPrefix", stage.secrets_prefix)
         emit(self, "BucketName", self.documents.bucket.bucket_name)
         emit(self, "DataKeyArn", self.key.key_arn)
+        emit(self, "TokenSigningKeyArn", self.signing_key.key_arn)

@@ -21,13 +21,20 @@ class IdentityStack(StageStack):
         logs_key: Key for log groups.
 
     Attributes:
+        pre_token: The function that puts the tenant into tokens.
         users: The pool, its client and its hosted login.
     """
 
     def __init__(self, scope: Construct, *, stage: Stage, logs_key: kms.IKey) -> None:
         super().__init__(scope, stage=stage, part="identity", description="Signalbox: users, login, tenant claim")
-        pre_token = PreToken(self, "PreToken", logs_key=logs_key, retain=stage.retain)
-        self.users = UserPool(self, "Users", stage=stage, pre_token=pre_token.function)
+        self.pre_token = PreToken(
+            self,
+            "PreToken",
+            logs_key=logs_key,
+            retain=stage.retain,
+            tenants={provider.name: provider.tenant for provider in stage.federation},
+        )
+        self.users = UserPool(self, "Users", stage=stage, pre_token=self.pre_token.function, logs_key=logs_key)
         emit(self, "UserPoolId", self.users.pool.user_pool_id)
         emit(self, "UserPoolIssuer", self.users.pool.user_pool_provider_url)
         emit(self, "UserPoolClientId", self.users.client.user_pool_client_id)

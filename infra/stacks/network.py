@@ -31,5 +31,12 @@ class NetworkStack(StageStack):
                 f"availability-zones:account={stage.account}:region={stage.region}", list(stage.zones)
             )
         self.logs_key = LogsKey(self, "LogsKey", stage_name=stage.name, retain=stage.retain)
-        self.network = Network(self, "Network", zones=stage.zones)
+        self.network = Network(
+            self,
+            "Network",
+            zones=stage.zones,
+            options=stage.network,
+            logs_key=self.logs_key.key,
+            retain=stage.retain,
+        )
         emit(self, "VpcId", self.network.vpc.vpc_id)

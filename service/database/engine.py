@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from service.aws import Aws
+from service.database.proxy import ProxiedLoop
 from service.database.rls import APP_ROLE
 from service.errors import SECRETS_DOWN, ApiError
 from service.log import get_logger
@@ -60,13 +64,26 @@ class Connector:
         secrets: Where the login's password is, when a secret is named.
         secret_id: Which secret; None takes the login from the address.
         confined: Refuse a login that row level security does not bind. Migrations need another kind.
+        iam: Makes a token for each connection instead of a password.
     """
 
-    def __init__(self, settings: Settings, secrets: Secrets, secret_id: str | None, *, confined: bool = True) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        secrets: Secrets,
+        secret_id: str | None,
+        *,
+        confined: bool = True,
+        iam: Aws | None = None,
+    ) -> None:
         parts = urlsplit(settings.database_url.get_secret_value())
         self._secrets = secrets
         self._secret_id = secret_id
         self._confined = confined
+        self._iam = iam
+        self._proxy = settings.database_proxy
+        # What a token is signed for: the instance's own name, whatever host is dialled.
+        self._token_host = settings.database_tls_server_name or parts.hostname or ""
         self._options: dict[str, Any] = {
             "host": parts.hostname,
             "port": parts.port or 5432,
@@ -101,14 +118,35 @@ class Connector:
         return connection
 
     async def _open(self, options: dict[str, Any]) -> asyncpg.Connection:
+        if self._iam is not None:
+            return await self._dial({"password": await self._token(self._iam)}, options)
         if self._secret_id is None:
-            return await asyncpg.connect(**{**self._options, **options})
-        named = login(await self._secrets.text(self._secret_id))
+            return await self._dial({}, options)
         try:
-            return await asyncpg.connect(**{**self._options, **named, **options})
+            return await self._dial(login(await self._secrets.text(self._secret_id)), options)
         except _WRONG_LOGIN:  # rotated since we read it
-            named = login(await self._secrets.text(self._secret_id, refresh=True))
-            return await asyncpg.connect(**{**self._options, **named, **options})
+            pass
+        try:
+            return await self._dial(login(await self._secrets.text(self._secret_id, refresh=True)), options)
+        except _WRONG_LOGIN:  # being rotated: the secret is new already, and the database does not know it yet
+            before = await self._secrets.previous(self._secret_id)
+            if before is None:
+                raise
+        return await self._dial(login(before), options)
+
+    async def _dial(self, named: Mapping[str, str], options: dict[str, Any]) -> asyncpg.Connection:
+        given = {**self._options, **named, **options}
+        if self._proxy is not None:
+            given["loop"] = ProxiedLoop(self._proxy, asyncio.get_running_loop())
+        return await asyncpg.connect(**given)
+
+    async def _token(self, iam: Aws) -> str:
+        address = (self._token_host, self._options["port"], self._options["user"])
+        try:
+            return await asyncio.to_thread(iam.database_token, *address)
+        except Exception as failure:  # botocore has no common base for what can go wrong on the way
+            log.warning("database_token_failed", reason=type(failure).__name__)
+            raise ApiError(SECRETS_DOWN, "database_token") from failure
 
 
 def create_engine(settings: Settings, connector: Connector) -> AsyncEngine:

@@ -6,8 +6,13 @@ import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
+import asyncpg
+
 VERSION_SCHEMA = "migrations"
 VERSION_TABLE = "alembic_version"
+_APPLIED = f"select version_num from {VERSION_SCHEMA}.{VERSION_TABLE}"  # noqa: S608  two constants of ours
+# No such schema, no such table, or not ours to read: what a database looks like before its first migration.
+_NOTHING = (asyncpg.InvalidSchemaNameError, asyncpg.UndefinedTableError, asyncpg.InsufficientPrivilegeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,18 @@ class Expected:
             applied: Revisions in the version table.
         """
         return bool(applied) and (self.heads <= applied or not applied <= self.known)
+
+
+async def applied(connection: asyncpg.Connection) -> frozenset[str]:
+    """The revisions in the version table; none on a database that was never migrated.
+
+    Args:
+        connection: Of any login of ours.
+    """
+    try:
+        return frozenset(row[0] for row in await connection.fetch(_APPLIED))
+    except _NOTHING:
+        return frozenset()
 
 
 def folder() -> Path:

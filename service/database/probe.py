@@ -7,11 +7,10 @@ import asyncio
 import asyncpg
 
 from service.database.engine import Connector, RoamingLoginError
-from service.database.migrations import VERSION_SCHEMA, VERSION_TABLE, Expected, expected
+from service.database.migrations import Expected, applied, expected
 from service.log import get_logger
 
 BUDGET = 0.07  # seconds a caller waits; readiness promises an answer in under 0.1
-_APPLIED = f"select version_num from {VERSION_SCHEMA}.{VERSION_TABLE}"  # noqa: S608  two constants of ours
 PATIENCE = 1.0  # seconds an attempt may take behind the caller's back before it is given up
 
 log = get_logger(__name__)
@@ -65,13 +64,7 @@ class DatabaseProbe:
             async with asyncio.timeout(PATIENCE):
                 if self._connection is None or self._connection.is_closed():
                     self._connection = await self._connector.connect(timeout=PATIENCE)
-                rows = await self._connection.fetch(_APPLIED)
-        except (
-            asyncpg.InvalidSchemaNameError,
-            asyncpg.UndefinedTableError,
-            asyncpg.InsufficientPrivilegeError,
-        ):
-            return "behind"
+                found = await applied(self._connection)
         except (
             Exception
         ) as failure:  # drivers, resolvers and TLS throw what they like; readiness must answer all the same
@@ -80,5 +73,5 @@ class DatabaseProbe:
                 self._connection = None
             log.warning("database_probe_failed", exc_info=failure)
             return "login" if isinstance(failure, RoamingLoginError) else "unavailable"
-        satisfied = self._expected is not None and self._expected.satisfied_by(frozenset(row[0] for row in rows))
+        satisfied = self._expected is not None and self._expected.satisfied_by(found)
         return None if satisfied else "behind"

@@ -11,7 +11,6 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import zipfile
@@ -24,12 +23,13 @@ import boto3
 import httpx
 import psutil  # type: ignore[import-untyped]
 import pytest
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.local.postgres import LocalPostgres
 from infra.local.sign_in import Client, SignInError, sign_in
 from infra.local.tools import emulator_command
+from tests.support.emulator import Emulator as Process
+from tests.support.emulator import described
 from tests.support.server import ROOT, free_port
 
 STACK = Path(__file__).with_name("stack.template.json").read_text()
@@ -43,61 +43,8 @@ def handler(event, context):
 """
 
 
-class Emulator:
-    """The process, and clients for it.
-
-    Args:
-        environment: Variables on top of those that every process needs.
-    """
-
-    def __init__(self, **environment: str) -> None:
-        self.port = int(environment.pop("GATEWAY_PORT", "") or free_port())
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-        self.environment |= {"GATEWAY_PORT": str(self.port), **environment}
-        self.log = Path(tempfile.mkstemp(prefix="signalbox-test-")[1])
-
-    def __enter__(self) -> Emulator:
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                emulator_command(ROOT),
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        deadline = time.monotonic() + 30
-        while self.process.poll() is None and time.monotonic() < deadline:
-            try:
-                httpx.get(f"{self.url}/_ministack/health")
-                return self
-            except httpx.TransportError:
-                time.sleep(0.02)
-        self.__exit__()
-        raise RuntimeError("the emulator did not start:\n" + self.log.read_text())
-
-    def __exit__(self, *_: object) -> None:
-        self.process.terminate()
-        self.process.wait(10)
-        self.log.unlink(missing_ok=True)
-
-    def stop(self) -> float:
-        """In good order; returns the seconds it took."""
-        started = time.monotonic()
-        self.process.terminate()
-        assert self.process.wait(10) == 0
-        return time.monotonic() - started
-
-    def client(self, service: str) -> Any:
-        return boto3.client(  # type: ignore[call-overload]
-            service,
-            region_name="us-east-1",
-            endpoint_url=self.url,
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
-            config=Config(retries={"total_max_attempts": 1}),
-        )
+class Emulator(Process):
+    """The process, and a stack in it."""
 
     def deploy(self, marker: str = "one", *, update: bool = False) -> dict[str, str]:
         """Through CloudFormation; returns the outputs."""
@@ -124,12 +71,6 @@ class Emulator:
     def sign_in(self, outputs: dict[str, str], user: str = "alice") -> dict[str, str]:
         pages = Client(f"{self.url}/oauth2/authorize", f"{self.url}/oauth2/token", outputs["Client"], CALLBACK)
         return sign_in(pages, f"{user}@example.com", PASSWORD)
-
-
-def described(server: LocalPostgres) -> str:
-    return json.dumps(
-        {"host": "127.0.0.1", "port": server.port, "superuser": server.superuser, "password": server.password}
-    )
 
 
 def query(outputs: dict[str, str], login: dict[str, str], statement: str) -> Any:

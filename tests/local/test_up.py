@@ -26,7 +26,7 @@ from infra.railway.ledger import Ledger
 from infra.railway.operations import Railway
 from infra.railway.release import Clock, release
 from infra.railway.sources import local_project
-from tests.railway.given import GIVEN
+from tests.railway.given import PREFIXED
 from tests.support.railway import ACCOUNT_TOKEN, FakeRailway
 from tests.support.server import ROOT, Server, free_port
 
@@ -238,7 +238,12 @@ def test_another_stage_is_deployed_by_the_commands_that_production_uses(stack: S
     options = ("development", "--repository", "example/signalbox")
     with FakeRailway() as fake:
         before = stack.environment
-        stack.environment = {**before, **environment, **GIVEN, "SIGNALBOX_RAILWAY_URL": fake.url}
+        stack.environment = {
+            **before,
+            **environment,
+            **PREFIXED,
+            "SIGNALBOX_RAILWAY_URL": fake.url,
+        }
         try:
             for step in ("stacks", "plan", "apply"):
                 done = stack.run(step, *options)

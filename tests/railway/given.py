@@ -10,10 +10,11 @@ from pydantic import SecretStr
 
 from infra.config import stage
 from infra.outputs import OUTPUTS, stack_name
+from infra.railway import tunnel
 from infra.railway.environment import Variable
 from infra.railway.project import Project
 from infra.railway.sources import stage_project
-from infra.railway.table import EXTRA, TABLE
+from infra.railway.table import EXTRA, SEALED_PREFIX, TABLE
 from tests.support.server import ROOT
 
 ACCOUNT = "111122223333"
@@ -34,8 +35,15 @@ _KNOWN = {
 }
 # An output that another part of the project adds still has a value here.
 OUTPUT_VALUES: Mapping[str, str] = {o.key: _KNOWN.get(o.key, f"arn:aws:example:us-east-1::{o.key}") for o in OUTPUTS}
-# Likewise for what is asked for; a certificate looks like one.
-GIVEN = {row.name: f"given-{row.name.lower()}" for row in (*TABLE, *EXTRA) if row.stage.asked}
+# Likewise for what is asked for.
+_ASKED = [row.name for row in (*TABLE, *EXTRA) if row.stage.asked]
+_FORM = {
+    "ROLES_ANYWHERE_CERTIFICATE_SECRET": "-----BEGIN CERTIFICATE-----{}-----END CERTIFICATE-----",
+    "ROLES_ANYWHERE_PRIVATE_KEY_SECRET": "-----BEGIN PRIVATE KEY-----{}-----END PRIVATE KEY-----",
+}
+GIVEN = {name: _FORM.get(name, "{}").format(f"given-{name.lower()}") for name in (*_ASKED, *tunnel.SEALED)}
+API_GIVEN = {name: value for name, value in GIVEN.items() if name not in tunnel.SEALED}
+PREFIXED = {SEALED_PREFIX + name: value for name, value in GIVEN.items()}  # as a command gets them
 SEALED = "sealed-value-of-the-test"
 
 
@@ -49,12 +57,8 @@ def outputs_document(name: str, **changes: str) -> dict[str, dict[str, str]]:
 
 def a_project(name: str = "development", *, secret: str | None = SEALED, **changes: Any) -> Project:
     """A stage's project, with one sealed variable of the test's own."""
-    plain = {key: value for key, value in GIVEN.items() if not _sealed(key)}
-    made = stage_project(ROOT, stage(name), {**OUTPUT_VALUES, **changes}, plain, "example/signalbox", "main")
+    outputs, given = {**OUTPUT_VALUES, **changes}, GIVEN if secret else {}
+    made = stage_project(ROOT, stage(name), outputs, given, "example/signalbox", "main")
     own = Variable("TEST_KEY", "A key.", "asked", False, True, secret=SecretStr(secret) if secret else None)
     api = made.services[0]
     return replace(made, services=(replace(api, variables=(*api.variables, own)), *made.services[1:]))
-
-
-def _sealed(name: str) -> bool:
-    return any(row.sealed for row in (*TABLE, *EXTRA) if row.name == name)

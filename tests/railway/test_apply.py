@@ -58,10 +58,22 @@ def test_from_nothing_everything_is_there_and_nothing_was_deployed_on_the_way(
     assert {n: v.value for n, v in api.variables.items()} == {
         v.name: v.value if v.secret is None else v.secret.get_secret_value() for v in project.services[0].variables
     }
-    assert [n for n, v in api.variables.items() if v.sealed] == ["TEST_KEY"]
+    sealed = {v.name for v in project.services[0].variables if v.sealed}
+    assert {n for n, v in api.variables.items() if v.sealed} == sealed
+    assert sealed >= {"TEST_KEY", "AWS_SECRET_ACCESS_KEY"}
     assert api.config["source"] == {"repo": "example/signalbox", "branch": "main"}
     assert api.config["build"]["builder"] == "DOCKERFILE"
     assert api.deployments == []
+
+
+def test_the_tunnel_of_a_private_database_comes_with_its_sealed_key(fake: FakeRailway, railway: Railway) -> None:
+    apply(railway, a_project("production"), Ledger())
+    found = fake.service("signalbox-production", "tailscale")
+    assert found.config["source"]["image"].startswith("tailscale/tailscale:v")
+    assert [name for name, v in found.variables.items() if v.sealed] == ["TS_AUTHKEY"]
+    proxy = fake.service("signalbox-production").variables["DATABASE_PROXY"].value
+    port = found.variables["TS_SOCKS5_SERVER"].value.rpartition(":")[2]
+    assert proxy == f"socks5://tailscale.railway.internal:{port}"
 
 
 def test_a_second_run_changes_nothing(fake: FakeRailway, railway: Railway) -> None:
@@ -111,7 +123,7 @@ def test_a_sealed_value_that_is_not_given_stays(fake: FakeRailway, railway: Rail
 def test_a_sealed_value_that_nobody_has_is_asked_for_before_anything_is_created(
     fake: FakeRailway, railway: Railway
 ) -> None:
-    with pytest.raises(PlanError, match="set TEST_KEY in the environment of this command"):
+    with pytest.raises(PlanError, match="set SIGNALBOX_SEALED_AWS_ACCESS_KEY_ID in the environment of this command"):
         apply(railway, a_project(secret=None), Ledger())
     assert not fake.projects
 
@@ -187,7 +199,7 @@ def test_after_a_failure_at_any_step_the_next_run_finishes_and_nothing_is_there_
     fake.service(NAME)  # asserts that there is one project and one service
     assert len(fake.projects) == 1
     assert fake.mutations["projectCreate"] == 1
-    assert fake.mutations["serviceCreate"] == 1
+    assert fake.mutations["serviceCreate"] == len(a_project().services) == len(fake.project(NAME).services)
     assert planned(railway, a_project(), ledger).changes == ()
     assert fake.service(NAME).variables["TEST_KEY"].value == SEALED
 

@@ -1,0 +1,47 @@
+# The service and its migrations, and nothing that deploys or tests them. docs/IMAGE.md says what is checked of it.
+# No RUN --mount: Railway takes cache mounts only with the id of one service in them.
+ARG PYTHON_VERSION=3.13
+ARG UV_VERSION=0.13.9
+
+FROM ghcr.io/astral-sh/uv:${UV_VERSION} AS uv
+
+FROM python:${PYTHON_VERSION}-slim AS build
+# For strip(1), whatever its version: nothing of it is shipped.
+# hadolint ignore=DL3008
+RUN apt-get update && apt-get install -y --no-install-recommends binutils && rm -rf /var/lib/apt/lists/*
+COPY --from=uv /uv /bin/uv
+# Bytecode that is valid whatever the time of its source: builders round times when they copy between stages, and a
+# process that may not write would then compile hundreds of modules at each start.
+ENV UV_COMPILE_BYTECODE=1 PYC_INVALIDATION_MODE=UNCHECKED_HASH
+ENV UV_LINK_MODE=copy UV_NO_CACHE=1 UV_PYTHON_DOWNLOADS=never
+WORKDIR /app
+# Dependencies first: a change of the code alone does not install them again. Wheels only: what has none for this
+# platform must fail here, not start a compiler (xmlsec and lxml carry libxml2, and only their wheels carry the same).
+# Debug symbols, sources of compiled modules and tests of packages are a third of what they install.
+COPY pyproject.toml uv.lock ./
+RUN uv sync --locked --no-default-groups --no-install-project --no-build \
+    && find .venv -name '*.so' -exec strip --strip-unneeded {} + \
+    && find .venv -type d \( -name tests -o -name testing \) -prune -exec rm -r {} + \
+    && find .venv -type f -regex '.*\.\(c\|h\|pxd\|pxi\|pyx\)' -delete
+COPY README.md LICENSE ./
+COPY service ./service
+COPY migrations ./migrations
+# The console script is the command of the checkout, whose package is not here; the lock file is for all to write.
+RUN uv sync --locked --no-default-groups --no-editable && rm .venv/bin/signalbox .venv/.lock
+
+FROM python:${PYTHON_VERSION}-slim AS run
+# The base comes without compiled standard library. -f: what this command itself imports was just compiled by time.
+RUN python -m compileall -q -f -j 0 --invalidation-mode unchecked-hash \
+        -x '/(ensurepip|idlelib|lib2to3|pydoc_data|site-packages|test|tkinter|turtledemo|unittest)/' \
+        "$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')" \
+    && groupadd --system --gid 999 app \
+    && useradd --system --gid 999 --uid 999 --no-create-home --home-dir /nonexistent app
+COPY --from=build /app/.venv /app/.venv
+COPY alembic.ini /app/
+ENV PATH="/app/.venv/bin:$PATH" PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+WORKDIR /app
+# By number: a platform that refuses root can tell without looking into the image.
+USER 999:999
+EXPOSE 8000
+# Python is process 1 and gets SIGTERM itself; PORT and the rest come from the environment.
+CMD ["python", "-m", "service"]

@@ -1,0 +1,109 @@
+"""How this process proves to AWS who it is: the one place that makes sessions and clients.
+
+With IAM Roles Anywhere configured, its certificate gives credentials for an hour, renewed as they run out. Otherwise
+boto3 looks where it always does (environment, profile, instance). Never both: a certificate that AWS refuses is an
+outage to be mended, not a reason to try whatever else lies around.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any, Final
+
+from service.settings import Settings
+
+if TYPE_CHECKING:
+    from boto3.session import Session
+
+CONNECT_TIMEOUT: Final = 2  # seconds
+READ_TIMEOUT: Final = 3  # seconds
+_ATTEMPTS: Final = 2
+
+
+class Aws:
+    """Clients for AWS; safe to call from any thread, and to be kept for the life of the process.
+
+    Args:
+        settings: Region, the local AWS on a developer's machine, Roles Anywhere.
+        endpoint: Host and port of Roles Anywhere, where it is not the region's own.
+        verify: CA file for that endpoint; True takes those that botocore brings.
+    """
+
+    def __init__(self, settings: Settings, *, endpoint: str | None = None, verify: str | bool = True) -> None:
+        self._settings = settings
+        self._endpoint, self._verify = endpoint, verify
+        self._lock = threading.Lock()
+        self._session: Session | None = None
+        self._clients: dict[str, Any] = {}
+
+    def client(self, service: str) -> Any:
+        """A client, made at its first use: the import takes 160 ms that a process without AWS never pays. Blocks.
+
+        Args:
+            service: boto3's name, such as ``secretsmanager``.
+
+        Raises:
+            Exception: What boto3 and botocore raise; they have no common base.
+        """
+        with self._lock:  # sessions are not safe to share while they make clients
+            if service not in self._clients:
+                from botocore.config import Config
+
+                if self._session is None:
+                    self._session = self._open()
+                self._clients[service] = self._session.client(  # type: ignore[call-overload]
+                    service,
+                    region_name=self._settings.aws_region,
+                    endpoint_url=self._settings.aws_endpoint_url,
+                    config=Config(
+                        connect_timeout=CONNECT_TIMEOUT,
+                        read_timeout=READ_TIMEOUT,
+                        retries={"total_max_attempts": _ATTEMPTS},
+                    ),
+                )
+            return self._clients[service]
+
+    def database_token(self, host: str, port: int, user: str) -> str:
+        """A password for one database login, good for 15 minutes of logging in. Made here, by signing; blocks.
+
+        Args:
+            host: The instance's own name, which the token is bound to, whatever address is dialled.
+            port: Its port.
+            user: The login; it must be a member of ``rds_iam``.
+
+        Raises:
+            Exception: There are no credentials, or they cannot be renewed.
+        """
+        token: str = self.client("rds").generate_db_auth_token(
+            DBHostname=host, Port=port, DBUsername=user, Region=self._settings.aws_region
+        )
+        return token
+
+    def _open(self) -> Session:
+        role = self._settings.roles_anywhere_role_arn
+        if role is None:
+            import boto3
+
+            return boto3.Session(region_name=self._settings.aws_region)
+        from botocore.httpsession import URLLib3Session
+        from iam_rolesanywhere_session import IAMRolesAnywhereSession
+
+        settings = self._settings
+        certificates, key = settings.roles_anywhere_certificate_secret, settings.roles_anywhere_private_key_secret
+        assert certificates is not None
+        assert key is not None  # the settings refuse a part of the group
+        source = IAMRolesAnywhereSession(
+            trust_anchor_arn=settings.roles_anywhere_trust_anchor_arn or "",
+            profile_arn=settings.roles_anywhere_profile_arn or "",
+            role_arn=role,
+            certificate=certificates.get_secret_value().encode(),
+            private_key=key.get_secret_value().encode(),
+            region=settings.aws_region or "",
+            endpoint=self._endpoint,
+            verify=self._verify,
+        )
+        # Its own would wait a minute for a server that hangs, while requests wait for it.
+        http: Any = URLLib3Session  # its annotations know neither a CA file nor two time-outs; botocore passes both
+        source._session = http(verify=self._verify, timeout=(CONNECT_TIMEOUT, READ_TIMEOUT))
+        session: Session = source.get_session()
+        return session

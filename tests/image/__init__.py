@@ -1,0 +1,1 @@
+"""The image, and what a start of the service does."""

@@ -1,0 +1,195 @@
+"""What an operator sees of a start when the schema is behind, ahead, being migrated by others, or out of reach."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+
+import asyncpg
+import pytest
+
+from tests.support.database import (
+    MASTER,
+    MASTER_PASSWORD,
+    Database,
+    Databases,
+    migrate,
+    migration_environment,
+    start_migration,
+)
+from tests.support.issuer import Issuer
+from tests.support.server import ROOT, Server, free_port
+
+_LOCK = 0x7369676E616C6278  # migrations/env.py
+_REVISION = "0001"
+
+
+@pytest.fixture
+def empty(databases: Databases) -> Database:
+    return databases.empty()
+
+
+def replica(database: Database, issuer: Issuer, **more: str) -> Server:
+    return Server({**issuer.environment(), "DATABASE_URL": database.url(MASTER, MASTER_PASSWORD), **more})
+
+
+def checks(server: Server) -> dict[str, str]:
+    found: dict[str, str] = server.get("/api/v1/health/ready").json()["checks"]
+    return found
+
+
+def applied(database: Database) -> list[str]:
+    return [row[0] for row in database.as_superuser("select version_num from migrations.alembic_version")]
+
+
+def untouched(database: Database) -> bool:
+    (found,) = database.as_superuser("select to_regnamespace('migrations') is null and to_regnamespace('app') is null")
+    return bool(found[0])
+
+
+@contextmanager
+def started(database: Database, **more: str) -> Iterator[subprocess.Popen[str]]:
+    """A start that is not expected to come to serving."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "service"],
+        cwd=ROOT,
+        env=migration_environment(database) | {"HOST": "127.0.0.1", "PORT": str(free_port()), **more},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@contextmanager
+def turn_taken(database: Database) -> Iterator[tuple[asyncio.Runner, asyncpg.Connection]]:
+    """Somebody else is migrating: an open transaction that holds the lock."""
+    with asyncio.Runner() as runner:
+        connection = runner.run(asyncpg.connect(database.url(MASTER, MASTER_PASSWORD).partition("?")[0], ssl=False))
+        runner.run(connection.execute("begin"))
+        runner.run(connection.execute(f"select pg_advisory_xact_lock({_LOCK})"))
+        yield runner, connection
+        runner.run(connection.close())
+
+
+def wait_for_waiting(database: Database, count: int) -> None:
+    deadline = time.monotonic() + 20
+    waiting = (
+        "select count(*) from pg_locks join pg_database d on d.oid = database "
+        "where locktype = 'advisory' and not granted and d.datname = current_database()"
+    )
+    while database.as_superuser(waiting)[0][0] < count:
+        assert time.monotonic() < deadline, "they never waited for their turn"
+        time.sleep(0.02)
+
+
+def test_auto_migrates_an_empty_database_before_it_serves(empty: Database, issuer: Issuer) -> None:
+    with replica(empty, issuer) as server:
+        assert checks(server)["migrations"] == "ok"
+    messages = [event["message"] for event in server.events()]
+    assert messages.index("migrations_applied") < messages.index("started")
+    assert server.process.returncode == 0
+
+
+def test_three_replicas_and_the_pre_deploy_command_at_once_all_succeed(empty: Database, issuer: Issuer) -> None:
+    replicas = [replica(empty, issuer) for _ in range(3)]
+    with ExitStack() as stack, ThreadPoolExecutor(3) as pool:
+        with turn_taken(empty):  # so that each of them finds the schema behind, and all four stand in line
+            command = start_migration(empty)
+            serving = [pool.submit(stack.enter_context, server) for server in replicas]
+            wait_for_waiting(empty, 4)
+        out, err = command.communicate(timeout=60)
+        assert [checks(future.result())["migrations"] for future in serving] == ["ok"] * 3
+    assert command.returncode == 0, out + err
+    # The command also applies the test feature's migration, whose revision then is the one row there is.
+    assert len(applied(empty)) == 1
+    assert not empty.as_superuser("select from pg_locks where locktype = 'advisory'")
+
+
+def test_manual_refuses_a_schema_that_is_behind_and_names_the_command(empty: Database, issuer: Issuer) -> None:
+    with started(empty, RUN_MIGRATIONS="manual") as process:
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "alembic upgrade head" in err
+    assert f"needed: {_REVISION}" in err
+    assert "Traceback" not in out + err
+    assert MASTER_PASSWORD not in out + err
+    assert untouched(empty)
+
+    done = subprocess.run(
+        ["alembic", "upgrade", "head"], cwd=ROOT, env=migration_environment(empty), capture_output=True, check=False
+    )
+    assert done.returncode == 0
+    with replica(empty, issuer, RUN_MIGRATIONS="manual") as server:
+        assert checks(server)["migrations"] == "ok"
+
+
+@pytest.mark.parametrize("mode", ["auto", "manual"])
+def test_a_schema_that_newer_code_has_migrated_is_served_and_left_alone(
+    empty: Database, issuer: Issuer, mode: str
+) -> None:
+    assert migrate(empty).returncode == 0
+    empty.as_superuser("update migrations.alembic_version set version_num = 'of_newer_code'")
+    with replica(empty, issuer, RUN_MIGRATIONS=mode) as server:
+        assert checks(server)["migrations"] == "ok"
+    assert applied(empty) == ["of_newer_code"]
+
+
+def test_newer_code_that_migrates_while_a_replica_waits_does_not_fail_it(empty: Database, issuer: Issuer) -> None:
+    server = replica(empty, issuer)
+    with ExitStack() as stack, ThreadPoolExecutor(1) as pool:
+        with turn_taken(empty) as (runner, connection):
+            serving = pool.submit(stack.enter_context, server)
+            wait_for_waiting(empty, 1)
+            runner.run(connection.execute("create schema migrations"))
+            runner.run(connection.execute("create table migrations.alembic_version (version_num text primary key)"))
+            runner.run(connection.execute("insert into migrations.alembic_version values ('of_newer_code')"))
+            runner.run(connection.execute("commit"))
+        assert checks(serving.result())["migrations"] == "ok"
+    assert applied(empty) == ["of_newer_code"]
+
+
+@pytest.mark.parametrize("mode", ["auto", "manual"])
+def test_without_its_database_it_starts_and_later_says_that_the_schema_is_behind(
+    databases: Databases, issuer: Issuer, mode: str
+) -> None:
+    missing = Database(databases.server, f"later_{mode}")
+    with replica(missing, issuer, RUN_MIGRATIONS=mode) as server:
+        assert checks(server)["database"] == "unavailable"
+        assert server.get("/api/v1/auth/validate", issuer.token()).status_code == 200
+        Database(databases.server, "postgres").as_superuser(f"create database {missing.name} owner {MASTER}")
+        assert checks(server) == checks(server) | {"database": "ok", "migrations": "behind"}
+    assert "schema_unknown" in [event["message"] for event in server.events()]
+
+
+def test_sigterm_ends_a_start_that_waits_for_its_turn(empty: Database) -> None:
+    with turn_taken(empty), started(empty) as process:
+        wait_for_waiting(empty, 1)
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=10)
+    assert process.returncode == 0
+    assert err == ""
+    assert "started" not in out
+    assert untouched(empty)
+
+
+def test_migrations_that_fail_end_the_start_with_one_message_and_no_trace(empty: Database) -> None:
+    empty.as_superuser("do $$ begin create role weak login password 'weak-password'; exception when others then end $$")
+    empty.as_superuser(f"grant connect on database {empty.name} to weak")
+    with started(empty, DATABASE_URL=empty.url("weak", "weak-password")) as process:
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "DATABASE_MIGRATION_SECRET_ID" in err
+    assert "Traceback" not in out + err
+    assert "migrations_failed" in out
+    assert untouched(empty)

@@ -1,0 +1,54 @@
+"""Every stage synthesized once, offline, with the gate in place; the tests read what came out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aws_cdk as cdk
+import pytest
+
+from infra.app import build_app
+from infra.config import STAGES
+
+
+@dataclass(frozen=True)
+class Synthesized:
+    """One stage."""
+
+    name: str
+    app: cdk.App
+    folder: Path
+    templates: Mapping[str, dict[str, Any]]  # by part: network, data, ...
+    report: dict[str, Any]
+
+    def resources(self, *types: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Of some types, as ``part/logical id`` and resource."""
+        for part, template in self.templates.items():
+            for logical_id, resource in template["Resources"].items():
+                if resource["Type"] in types:
+                    yield f"{part}/{logical_id}", resource
+
+    def properties(self, *types: str) -> list[dict[str, Any]]:
+        return [resource.get("Properties", {}) for _, resource in self.resources(*types)]
+
+
+def synthesize(name: str, folder: Path, **context: Any) -> Synthesized:
+    app = build_app(name, context, outdir=str(folder))
+    assembly = app.synth()
+    templates = {stack.stack_name.rpartition("-")[2]: stack.template for stack in assembly.stacks}
+    report = json.loads((folder / "validation-report.json").read_text())
+    return Synthesized(name, app, folder, templates, report)
+
+
+@pytest.fixture(scope="session")
+def stages(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Synthesized]:
+    return {name: synthesize(name, tmp_path_factory.mktemp(name)) for name in STAGES}
+
+
+@pytest.fixture(scope="session")
+def production(stages: Mapping[str, Synthesized]) -> Synthesized:
+    return stages["production"]

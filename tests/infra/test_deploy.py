@@ -1,0 +1,124 @@
+"""The real CDK command line deploys the stacks, changes them in place, finds nothing left to do, and removes them."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from infra.local.sign_in import Client, SignInError, sign_in
+from infra.railway.environment import build
+from infra.railway.table import Inputs, Local
+from tests.support.stacks import DIFFERENCE, NO_DIFFERENCE, Deployed, local_aws
+
+PASSWORD = "a-Long-Passw0rd-of-somebody"
+
+
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+    with local_aws(tmp_path_factory.mktemp("deploy")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def outputs(deployed: Deployed) -> dict[str, str]:
+    return deployed.deploy(deployed.synthesize())
+
+
+def claims(token: str) -> dict[str, Any]:
+    payload = token.split(".")[1]
+    found: dict[str, Any] = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    return found
+
+
+def sign_in_as(deployed: Deployed, outputs: dict[str, str], name: str, tenant: str | None) -> dict[str, str]:
+    """Make a user as an administrator does, and sign in through the hosted page."""
+    cognito, pool = deployed.aws.client("cognito-idp"), outputs["UserPoolId"]
+    email = f"{name}@example.com"
+    attributes = {"email": email, "email_verified": "true"} | ({"custom:tenant_id": tenant} if tenant else {})
+    cognito.admin_create_user(
+        UserPoolId=pool,
+        Username=email,
+        TemporaryPassword=PASSWORD,
+        MessageAction="SUPPRESS",
+        UserAttributes=[{"Name": key, "Value": value} for key, value in attributes.items()],
+    )
+    cognito.admin_set_user_password(UserPoolId=pool, Username=email, Password=PASSWORD, Permanent=True)
+    urls = (f"{deployed.aws.url}/oauth2/authorize", f"{deployed.aws.url}/oauth2/token")
+    callback = "http://127.0.0.1:8000/api/v1/auth/cognito/callback"
+    return sign_in(Client(*urls, outputs["UserPoolClientId"], callback), email, PASSWORD)
+
+
+def test_every_stack_is_deployed_and_tells_all_that_the_environment_needs(
+    deployed: Deployed, outputs: dict[str, str]
+) -> None:
+    stacks = deployed.stacks()
+    assert set(stacks) == {f"signalbox-local-{part}" for part in ("network", "data", "identity", "access", "watch")}
+    assert {stack["StackStatus"] for stack in stacks.values()} == {"CREATE_COMPLETE"}
+    from infra.config import stage
+
+    inputs = Inputs(stage("local", access="roles-anywhere"), outputs, Local(deployed.aws.url, 8000))
+    environment = {v.name: v.value or "" for v in build(inputs)}
+    assert environment["ROLES_ANYWHERE_ROLE_ARN"].startswith("arn:aws:iam::")
+    assert environment["TOKEN_SIGNING_KEY_ID"].startswith("arn:aws:kms:")
+
+
+def test_a_user_without_a_tenant_gets_no_token(deployed: Deployed, outputs: dict[str, str]) -> None:
+    with pytest.raises(SignInError):
+        sign_in_as(deployed, outputs, "nobody", None)
+
+
+def test_a_user_with_a_tenant_has_it_in_both_tokens_and_cannot_change_it(
+    deployed: Deployed, outputs: dict[str, str]
+) -> None:
+    tokens = sign_in_as(deployed, outputs, "alice", "acme")
+    assert claims(tokens["access_token"])["tenant_id"] == claims(tokens["id_token"])["tenant_id"] == "acme"
+    cognito = deployed.aws.client("cognito-idp")
+    tenant = [{"Name": "custom:tenant_id", "Value": "globex"}]
+    with pytest.raises(ClientError, match="cannot be updated"):
+        cognito.update_user_attributes(AccessToken=tokens["access_token"], UserAttributes=tenant)
+    with pytest.raises(ClientError, match="cannot be updated"):
+        cognito.admin_update_user_attributes(
+            UserPoolId=outputs["UserPoolId"], Username="alice@example.com", UserAttributes=tenant
+        )
+    with pytest.raises(ClientError, match="SignUp is not permitted"):
+        cognito.sign_up(ClientId=outputs["UserPoolClientId"], Username="eve@example.com", Password=PASSWORD,
+                        UserAttributes=[*tenant, {"Name": "email", "Value": "eve@example.com"}])  # fmt: skip
+
+
+def test_the_key_of_issued_tokens_signs_es256_and_nothing_else(deployed: Deployed, outputs: dict[str, str]) -> None:
+    key = deployed.aws.client("kms").get_public_key(KeyId=outputs["TokenSigningKeyArn"])
+    assert (key["KeySpec"], key["KeyUsage"]) == ("ECC_NIST_P256", "SIGN_VERIFY")
+    assert key["SigningAlgorithms"] == ["ECDSA_SHA_256"]
+
+
+def test_a_second_run_finds_nothing_and_a_change_is_made_in_place(deployed: Deployed, outputs: dict[str, str]) -> None:
+    same = deployed.synthesize()
+    found = deployed.run("diff", "--all", "--app", str(same), "--fail")
+    assert found.returncode == NO_DIFFERENCE, found.stdout + found.stderr
+    changed = deployed.synthesize(public_url="https://moved.example.com")
+    found = deployed.run("diff", "--all", "--app", str(changed), "--fail")
+    assert found.returncode == DIFFERENCE
+    again = deployed.deploy(changed)
+    assert again == outputs, "something was replaced"
+    client = deployed.aws.client("cognito-idp").describe_user_pool_client(
+        UserPoolId=outputs["UserPoolId"], ClientId=outputs["UserPoolClientId"]
+    )["UserPoolClient"]
+    assert client["CallbackURLs"] == ["https://moved.example.com/api/v1/auth/cognito/callback"]
+    statuses = {name: stack["StackStatus"] for name, stack in deployed.stacks().items()}
+    assert statuses["signalbox-local-identity"] == "UPDATE_COMPLETE"
+    found = deployed.run("diff", "--all", "--app", str(changed), "--fail")
+    assert found.returncode == NO_DIFFERENCE, found.stdout + found.stderr
+
+
+def test_a_stage_made_to_be_thrown_away_is_thrown_away_whole(deployed: Deployed, outputs: dict[str, str]) -> None:
+    """Last: it takes away what the others look at."""
+    done = deployed.run("destroy", "--all", "--force", "--app", str(deployed.folder / "cdk.out-0"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert deployed.stacks() == {}
+    assert deployed.aws.client("s3").list_buckets()["Buckets"][0]["Name"].startswith("cdk-")
+    assert deployed.aws.client("cognito-idp").list_user_pools(MaxResults=10)["UserPools"] == []
