@@ -103,6 +103,7 @@ def _quoted(value: str) -> str:
 PARTS = (
     Part("docs/ERROR_CODES.md", None, error_codes),
     Part(".env.example", None, env_example),
+    Part("docs/DEPLOYMENT.md", "variables", variables_table),
     Part("docs/HIPAA_READINESS.md", None, page),
 )
 

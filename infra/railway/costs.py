@@ -23,6 +23,9 @@ _RDS_HOUR: Final = {  # one zone; two cost twice as much
     "r7g.large": 0.239,
 }
 _GIB: Final = 0.115  # gp3 of RDS, one zone
+_NAT_HOUR: Final = 0.045
+_ROUTER_HOUR: Final = 0.0042
+_TUNNEL: Final = 2.0  # the tailscale container on Railway, idle
 _KEY: Final = 1.0
 _SECRET: Final = 0.40
 _REPLICA: Final = 10.0  # a replica that is mostly idle: half a GB and little CPU
@@ -56,6 +59,10 @@ def monthly(stage: Stage) -> Iterator[Cost]:
     else:
         yield Cost(name, hour * _HOURS * zones)
     yield Cost(f"RDS storage, {stage.database.storage_gib} GiB", stage.database.storage_gib * _GIB * zones)
+    if stage.network.nat_gateways:
+        yield Cost("NAT gateways", stage.network.nat_gateways * _NAT_HOUR * _HOURS)
+    if stage.subnet_router:
+        yield Cost("Subnet router (t4g.nano), its Railway end", _ROUTER_HOUR * _HOURS + _TUNNEL)
     yield Cost("KMS keys", 3 * _KEY)
     yield Cost("Secrets Manager entries", 3 * _SECRET)
     count = replicas(stage.name)

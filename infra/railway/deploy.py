@@ -96,6 +96,7 @@ class Deployment:
             Failure: Something is.
         """
         found = list(self.check(self.root, self.stage, self.connect, self.workspace))
+        found += preflight.sealed(sources.sealed_needed(self.stage), self._sealed())
         for finding in found:
             self._line(f"{finding.state:<7} {finding.name}: {finding.text}")
         if missing := [finding.name for finding in found if finding.state == "missing"]:
@@ -195,8 +196,11 @@ class Deployment:
         found = sources.outputs(self._outputs, self.stage.name)
         given = sources.given_values(self.settings)
         if sealed:
-            given |= sources.sealed_values(self.environ, self.folder / "certs" / self.stage.name)
+            given |= self._sealed()
         return sources.stage_project(self.root, self.stage, found, given, self.repository, self.branch)
+
+    def _sealed(self) -> dict[str, str]:
+        return sources.sealed_values(self.environ, self.folder / "certs" / self.stage.name)
 
     def _locate(self, railway: Railway, client: Client, project: Project) -> Place:
         return locate(railway, project, project_token=client.credential.project, workspace=self.workspace)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,6 +16,7 @@ from infra.railway import stacks
 from infra.railway.api import Client
 from infra.railway.operations import Railway
 from infra.railway.plan import choose_workspace
+from infra.railway.table import SEALED_PREFIX
 
 State = Literal["ok", "note", "missing"]
 
@@ -80,6 +81,21 @@ def checks(root: Path, stage: Stage, connect: Callable[[], Client], workspace: s
     yield _addresses(stage)
     yield from _aws(stage)
     yield from _railway(stage, connect, workspace)
+
+
+def sealed(needed: Iterable[str], given: Mapping[str, str]) -> Iterator[Finding]:
+    """Which sealed values a stage needs, and which of them this command was given.
+
+    Args:
+        needed: Names of its sealed variables.
+        given: Values by name.
+    """
+    missing = [name for name in needed if name not in given]
+    if missing:
+        text = f"{', '.join(missing)} not given: fine where Railway has them already, needed for the first deployment"
+        yield Finding("note", "sealed values", f"{text} ({SEALED_PREFIX}<name>, or signalbox certs)")
+    elif given:
+        yield Finding("ok", "sealed values", ", ".join(sorted(needed)))
 
 
 def _tools(root: Path) -> Finding:

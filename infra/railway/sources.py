@@ -114,6 +114,17 @@ def sealed_values(environ: Mapping[str, str], certificates: Path) -> dict[str, s
     return found
 
 
+def sealed_needed(target: Stage) -> list[str]:
+    """Names of the sealed variables of a stage.
+
+    Args:
+        target: The stage.
+    """
+    rows = (row for row in (*TABLE, *EXTRA) if row.sealed and row.stage.asked)
+    own = [row.name for row in rows if row.stage.when is None or row.stage.when(target)]
+    return [*own, *(tunnel.SEALED if target.subnet_router else ())]
+
+
 def stage_project(
     root: Path, target: Stage, found: Mapping[str, str], given: Mapping[str, str], repository_name: str, branch: str
 ) -> Project:

@@ -94,6 +94,15 @@ def asked(text: str, when: Callable[[Stage], bool] | None = None) -> Source:
     return Source(text, asked=True, when=when)
 
 
+def generated(length: int) -> Source:
+    """Made by Railway when it deploys a template, and for good.
+
+    Args:
+        length: Letters and digits.
+    """
+    return Source("made by Railway", lambda _: f'${{{{secret({length}, "{_SECRET_ALPHABET}")}}}}')
+
+
 UNSET: Final = Source("not set: the default holds")
 UNUSED: Final = Source("not used there")
 PLATFORM: Final = Source("set by Railway")
@@ -231,7 +240,7 @@ EXTRA: Final[tuple[Row, ...]] = (
     Row(
         "DATABASE_APP_PASSWORD",
         UNUSED,
-        Source("made by Railway", lambda _: f'${{{{secret(48, "{_SECRET_ALPHABET}")}}}}'),
+        generated(48),
         description="Password of the service's database login; the first migration sets it.",
     ),
 )

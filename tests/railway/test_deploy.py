@@ -15,6 +15,7 @@ from typing import Any, Self
 import pytest
 from pydantic import SecretStr
 
+from infra.certs import issue
 from infra.config import STAGES, Stage, stage
 from infra.failure import Failure
 from infra.railway import costs, preflight
@@ -23,7 +24,7 @@ from infra.railway.deploy import TITLES, DeployError, Deployment
 from infra.railway.destroy import DestroyError, destroy
 from infra.railway.operations import Railway
 from infra.railway.release import Clock, ReleaseError, ensure_domain, smoke
-from infra.railway.sources import repository
+from infra.railway.sources import given_values, repository, sealed_needed, sealed_values
 from tests.railway.given import GIVEN, PREFIXED, outputs_document
 from tests.support.railway import ACCOUNT_TOKEN, FakeRailway
 from tests.support.server import ROOT
@@ -292,6 +293,29 @@ def test_a_checkout_that_railway_cannot_build_is_told(tmp_path: Path) -> None:
     assert repository(tmp_path) == "example/signalbox"
     with pytest.raises(Failure, match="--repository"):
         repository(tmp_path / "nowhere")
+
+
+def test_the_key_of_whoever_deploys_is_never_taken_for_the_services(tmp_path: Path) -> None:
+    deployer = {"AWS_ACCESS_KEY_ID": "deployer", "AWS_SECRET_ACCESS_KEY": "deployer", "TS_AUTHKEY": "mine"}
+    assert sealed_values(deployer, tmp_path) == {}
+    assert sealed_values({**deployer, "SIGNALBOX_SEALED_TS_AUTHKEY": "given"}, tmp_path) == {"TS_AUTHKEY": "given"}
+
+
+def test_the_certificate_that_certs_has_made_is_found(tmp_path: Path) -> None:
+    issue(stage("production"), tmp_path / "authorities", tmp_path / "certs")
+    found = sealed_values({}, tmp_path / "certs" / "production")
+    assert set(found) == {"ROLES_ANYWHERE_CERTIFICATE_SECRET", "ROLES_ANYWHERE_PRIVATE_KEY_SECRET"}
+    assert found["ROLES_ANYWHERE_CERTIFICATE_SECRET"].startswith("-----BEGIN CERTIFICATE-----")
+    assert set(found) < set(sealed_needed(stage("production")))
+    (note,) = preflight.sealed(sealed_needed(stage("production")), found)
+    assert (note.state, "TS_AUTHKEY" in note.text) == ("note", True)
+
+
+@pytest.mark.parametrize("text", ["TS_AUTHKEY=tskey-auth-secret", "no-equals"])
+def test_a_sealed_value_is_no_argument(text: str) -> None:
+    with pytest.raises(Failure) as refused:
+        given_values((text,))
+    assert "tskey" not in str(refused.value)
 
 
 # From outside.
