@@ -11,7 +11,6 @@ from pathlib import Path
 from railway_sdk import define_railway, github, image, preserve, project, service
 
 FOLDER = Path(__file__).resolve().parent
-REGION = "us-east4-eqdc4a"
 
 
 def _variables(described):
@@ -38,7 +37,7 @@ def main(ctx=None):
         preDeploy=deploy["preDeployCommand"],
         healthcheck=deploy["healthcheckPath"],
         healthcheckTimeout=deploy["healthcheckTimeout"],
-        replicas={REGION: described["replicas"]},
+        replicas=described["replicas"],
         deploy=deploy,
         env=_variables(described["variables"]),
     )

@@ -5,7 +5,7 @@ tests/railway/test_api.py validates every document against Railway's schema.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -95,8 +95,9 @@ PATCH = Operation(
 )
 PATCHES = Operation(
     "patches",
-    "query patches($environmentId:String!){environmentPatches(environmentId:$environmentId,first:20){"
-    "edges{node{appliedAt message}}}}",
+    "query patches($environmentId:String!,$first:Int,$after:String){"
+    "environmentPatches(environmentId:$environmentId,first:$first,after:$after){"
+    "edges{node{appliedAt message}}pageInfo{hasNextPage endCursor}}}",
     "list the committed patches",
 )
 INSTANCE = Operation(
@@ -209,15 +210,8 @@ class Railway:
 
     def projects(self, workspace_id: str) -> list[tuple[str, str]]:
         """Name and id of each project of a workspace that is not deleted."""
-        found: list[tuple[str, str]] = []
-        after = None
-        for _ in range(_PAGES):
-            page = self.call(PROJECTS, workspaceId=workspace_id, first=_PAGE, after=after)["projects"]
-            found += [(e["node"]["name"], e["node"]["id"]) for e in page["edges"] if not e["node"]["deletedAt"]]
-            if not page["pageInfo"]["hasNextPage"]:
-                break
-            after = page["pageInfo"]["endCursor"]
-        return found
+        pages = self._pages(PROJECTS, lambda data: data["projects"], workspaceId=workspace_id)
+        return [(node["name"], node["id"]) for page in pages for node in _nodes(page) if not node["deletedAt"]]
 
     def contents(self, project_id: str) -> tuple[dict[str, str], dict[str, str]]:
         """Environments and services of a project, name -> id."""
@@ -226,18 +220,18 @@ class Railway:
 
     def environment(self, environment_id: str) -> tuple[Mapping[str, Any], dict[str, dict[str, tuple[bool, str]]]]:
         """The configuration by service id, and for each service id its variables: sealed, and since when."""
-        config: Mapping[str, Any] = {}
         rows: dict[str, dict[str, tuple[bool, str]]] = {}
-        after = None
-        for _ in range(_PAGES):
-            found = self.call(ENVIRONMENT, id=environment_id, first=_PAGE, after=after)["environment"]
-            config = (found["config"] or {}).get("services") or {}
-            for node in (edge["node"] for edge in found["variables"]["edges"]):
+        config: Mapping[str, Any] = {}
+
+        def variables(data: Any) -> Any:
+            nonlocal config
+            config = (data["environment"]["config"] or {}).get("services") or {}
+            return data["environment"]["variables"]
+
+        for page in self._pages(ENVIRONMENT, variables, id=environment_id):
+            for node in _nodes(page):
                 if node["serviceId"]:
                     rows.setdefault(node["serviceId"], {})[node["name"]] = (node["isSealed"], node["updatedAt"])
-            if not found["variables"]["pageInfo"]["hasNextPage"]:
-                break
-            after = found["variables"]["pageInfo"]["endCursor"]
         return config, rows
 
     def values(self, project_id: str, environment_id: str, service_id: str) -> dict[str, str | None]:
@@ -247,8 +241,8 @@ class Railway:
 
     def patched_at(self, environment_id: str, prefix: str) -> str | None:
         """When the newest patch whose message begins with a text was applied."""
-        edges = self.call(PATCHES, environmentId=environment_id)["environmentPatches"]["edges"]
-        nodes = (edge["node"] for edge in edges)
+        pages = self._pages(PATCHES, lambda data: data["environmentPatches"], environmentId=environment_id)
+        nodes = (node for page in pages for node in _nodes(page))
         ours = (n["appliedAt"] for n in nodes if n["appliedAt"] and (n["message"] or "").startswith(prefix))
         return max(ours, default=None)
 
@@ -266,13 +260,26 @@ class Railway:
         found = self._instance(environment_id, service_id)["domains"]
         return [_domain(d) for d in found["customDomains"]], [d["domain"] for d in found["serviceDomains"]]
 
+    def _pages(self, operation: Operation, part: Callable[[Any], Any], **variables: str) -> Iterator[Any]:
+        """The pages of a connection."""
+        after = None
+        for _ in range(_PAGES):
+            page = part(self.call(operation, **variables, first=_PAGE, after=after))
+            yield page
+            if not page["pageInfo"]["hasNextPage"]:
+                break
+            after = page["pageInfo"]["endCursor"]
+
     def _instance(self, environment_id: str, service_id: str) -> Any:
         return self.call(INSTANCE, environmentId=environment_id, serviceId=service_id)["serviceInstance"]
 
 
+def _nodes(connection: Mapping[str, Any]) -> list[Any]:
+    return [edge["node"] for edge in connection["edges"]]
+
+
 def _by_name(connection: Mapping[str, Any]) -> dict[str, str]:
-    nodes = (edge["node"] for edge in connection["edges"])
-    return {node["name"]: node["id"] for node in nodes if not node["deletedAt"]}
+    return {node["name"]: node["id"] for node in _nodes(connection) if not node["deletedAt"]}
 
 
 def _deployment(found: Mapping[str, Any]) -> Deployment:

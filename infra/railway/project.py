@@ -19,7 +19,13 @@ from infra.failure import Failure
 from infra.railway.environment import Environment
 
 API: Final = "api"
-REGION: Final = "us-east4-eqdc4a"  # Railway's name for Virginia, where us-east-1 is
+# Railway's region that is nearest to an AWS one, by how the latter's name begins.
+_REGIONS: Final = (
+    ("us-west", "us-west2"),
+    ("eu", "europe-west4-drams3a"),
+    ("ap", "asia-southeast1-eqsg3a"),
+    ("", "us-east4-eqdc4a"),
+)
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+\Z")
 
 
@@ -83,7 +89,7 @@ def project(
         raise Failure(f"{repository!r} is no repository: give --repository owner/name")
     file = json.loads((root / "railway.json").read_text(encoding="utf-8"))
     source = {"repo": repository, "branch": branch}
-    deploy = {**file["deploy"], "multiRegionConfig": {REGION: {"numReplicas": replicas(stage.name)}}}
+    deploy = {**file["deploy"], "multiRegionConfig": {region(stage.region): {"numReplicas": replicas(stage.name)}}}
     api = Service(API, source, file["build"], deploy, variables)
     return Project(project_name(stage.name), stage.name, (api, *beside))
 
@@ -95,6 +101,15 @@ def project_name(stage: str) -> str:
         stage: Name of the stage.
     """
     return f"signalbox-{stage}"
+
+
+def region(aws: str) -> str:
+    """Where Railway runs what belongs to an AWS region.
+
+    Args:
+        aws: Such as ``us-east-1``.
+    """
+    return next(name for prefix, name in _REGIONS if aws.startswith(prefix))
 
 
 def replicas(stage: str) -> int:

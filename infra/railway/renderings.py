@@ -60,7 +60,7 @@ def sdk(project: Project) -> str:
             "service": api.name,
             "repository": api.source["repo"],
             "branch": api.source["branch"],
-            "replicas": sum(region["numReplicas"] for region in api.deploy["multiRegionConfig"].values()),
+            "replicas": {name: of["numReplicas"] for name, of in api.deploy["multiRegionConfig"].items()},
             "variables": _sdk_variables(api.variables),
             "beside": {
                 s.name: {"image": s.source["image"], "deploy": s.deploy, "variables": _sdk_variables(s.variables)}

@@ -17,7 +17,7 @@ from infra.config import Stage, stage
 from infra.failure import Failure
 from infra.railway import tunnel
 from infra.railway.environment import Variable, build
-from infra.railway.project import REGION, Project, Service, project
+from infra.railway.project import Project, Service, project, region
 from infra.railway.table import EXTRA, SEALED_PREFIX, TABLE, Inputs, Local
 
 # As infra/certs.py names them.
@@ -157,7 +157,7 @@ def _tunnel(target: Stage, given: Mapping[str, str]) -> Iterator[Service]:
         secret = SecretStr(given[name]) if name in given else None
         text = "Key that joins the tailnet: reusable, ephemeral, pre-approved, tagged."
         variables.append(Variable(name, text, "Tailscale's console", True, True, secret=secret))
-    deploy = {"restartPolicyType": "ALWAYS", "multiRegionConfig": {REGION: {"numReplicas": 1}}}
+    deploy = {"restartPolicyType": "ALWAYS", "multiRegionConfig": {region(target.region): {"numReplicas": 1}}}
     yield Service(tunnel.SERVICE, {"image": tunnel.IMAGE}, {}, deploy, tuple(variables))
 
 

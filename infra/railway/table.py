@@ -183,8 +183,9 @@ TABLE: Final[tuple[Row, ...]] = (
     Row("DATABASE_SECRET_ID", optional_output("DatabaseLoginSecretArn", lambda stage: not stage.database.iam_auth)),
     Row("DATABASE_IAM_AUTH", composed("stage record", lambda i: "true" if i.stage.database.iam_auth else "")),
     Row("DATABASE_MIGRATION_SECRET_ID", output("DatabaseMasterSecretArn")),
-    # The superuser of Railway's PostgreSQL migrates; the service itself refuses to run as one.
-    Row("DATABASE_MIGRATION_SECRET", UNUSED, reference(_TRIAL_MASTER), sealed=True),
+    # The superuser of Railway's PostgreSQL migrates; the service itself refuses to run as one. Not sealed: nobody says
+    # whether Railway fills in references there, and its PostgreSQL has the password in a plain variable anyway.
+    Row("DATABASE_MIGRATION_SECRET", UNUSED, reference(_TRIAL_MASTER)),
     Row("DATABASE_PROXY", composed("stage record", lambda i: tunnel.PROXY_URL if i.stage.subnet_router else "")),
     Row("DATABASE_TLS_SERVER_NAME", UNSET),
     # The emulator's database has no TLS to verify.

@@ -119,6 +119,7 @@ def test_the_file_says_what_railway_json_says(name: str, tmp_path: Path) -> None
     assert api["build"] == file["build"]
     assert api["deploy"].items() >= file["deploy"].items()
     assert set(api["deploy"]) - set(file["deploy"]) == {"multiRegionConfig"}, "more only where replicas run"
+    assert api["deploy"] == a_project(name).services[0].deploy, "and what the client applies"
     assert api["source"] == {"type": "github", "repo": "example/signalbox", "branch": "main"}
 
 

@@ -232,6 +232,19 @@ def test_what_is_missing_stops_everything_before_anything_is_changed(world: Worl
     assert "missing Railway BAA: sign it" in world.text
 
 
+def test_production_is_not_applied_without_the_agreement_whatever_step_is_run(world: World) -> None:
+    run = world.deployment()
+    run.stage = stage("production")
+    world.fake.baa = False
+    run.stacks()
+    with pytest.raises(DeployError, match="no business associate agreement"):
+        run.run("apply", "apply")
+    assert not world.fake.mutations
+    world.fake.baa = True
+    run.run("apply", "apply")
+    assert world.fake.service("signalbox-production").variables["ENVIRONMENT"].value == "production"
+
+
 def test_a_plan_alone_changes_nothing(world: World) -> None:
     run = world.deployment()
     run.stacks()

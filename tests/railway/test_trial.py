@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import trustme
+from jsonschema import Draft7Validator
 
 from infra.local.postgres import LocalPostgres, temporary_postgres
 from infra.railway import trial
@@ -60,6 +61,14 @@ def test_it_asks_for_issuer_client_and_origins_and_nothing_else() -> None:
     }
     assert asked == ASKED
     assert {service["name"] for service in template["services"].values()} == {"api", "Postgres"}
+
+
+def test_it_fits_railways_shape_of_an_environment() -> None:
+    """The schema of templates is not published; a template's services are an environment's, with a name each."""
+    schema = json.loads((ROOT / "infra" / "railway" / "schema" / "railway-iac-Env.schema.json").read_text())
+    template = json.loads(trial.serialized(trial.trial_project(ROOT, "example/signalbox")))
+    nameless = {i: {k: v for k, v in s.items() if k != "name"} for i, s in template["services"].items()}
+    assert [e.message for e in Draft7Validator(schema).iter_errors({"services": nameless})] == []
 
 
 def test_the_service_migrates_starts_and_answers_from_it(server: LocalPostgres, tmp_path: Path) -> None:

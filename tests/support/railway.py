@@ -369,9 +369,9 @@ class Root:
         found = project.services[serviceId].variables
         return {name: None if v.sealed else v.value for name, v in found.items()}
 
-    def environmentPatches(self, info: Any, environmentId: str, first: int) -> Any:
+    def environmentPatches(self, info: Any, environmentId: str, first: int, after: str | None = None) -> Any:
         project = self._fake.owned(self._principal, environment_id=environmentId)
-        return edges(list(reversed(project.patches)), None, first)
+        return edges(project.patches, after, first)
 
     def serviceInstance(self, info: Any, environmentId: str, serviceId: str) -> Any:
         _, service = self._find(serviceId, environmentId)
