@@ -69,7 +69,7 @@ _SECRETS: Final = (
 REGISTER: Final = (
     Acknowledged(
         "HIPAA.Security::HIPAA.Security-VPCNoUnrestrictedRouteToIGW",
-        tuple(f"SignalboxNetwork/Network/Vpc/NatSubnet{number}/DefaultRoute" for number in (1, 2)),
+        tuple(f"SignalboxNetwork/Network/Vpc/NatSubnet{number}/DefaultRoute" for number in (1, 2, 3)),
         "These subnets hold NAT gateways and nothing else; no address in them is given out at launch, and the database "
         "subnets have no route to them.",
         _PLATFORM,

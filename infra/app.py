@@ -48,8 +48,8 @@ def build_app(
     network = NetworkStack(app, stage=config)
     data = DataStack(app, stage=config, network=network.network, logs_key=network.logs_key.key)
     identity = IdentityStack(app, stage=config, logs_key=network.logs_key.key)
-    AccessStack(app, stage=config, network=network.network, data=data, authority=_authority(app, config.name))
-    WatchStack(app, stage=config, data=data, identity=identity, logs_key=network.logs_key.key)
+    access = AccessStack(app, stage=config, network=network.network, data=data, authority=_authority(app, config.name))
+    WatchStack(app, stage=config, data=data, identity=identity, access=access, logs_key=network.logs_key.key)
     checks.install(app, config)
     return app
 

@@ -205,7 +205,7 @@ RULES: Final = (
     Rule("Signalbox-Database", ("AWS::RDS::DBInstance",), _database, "See infra/constructs/database.py."),
     Rule("Signalbox-Parameters", ("AWS::RDS::DBParameterGroup",), _parameters, "See infra/constructs/database.py."),
     Rule("Signalbox-UserPool", ("AWS::Cognito::UserPool",), _pool, "See infra/constructs/user_pool.py."),
-    Rule("Signalbox-Alarm", ("AWS::CloudWatch::Alarm",), _alarm, "Add it to the tables of infra/constructs/alarms.py."),
+    Rule("Signalbox-Alarm", ("AWS::CloudWatch::Alarm",), _alarm, "Add it to the tables of infra/alarms.py."),
     Rule(
         "Signalbox-TenantNotWritable", ("AWS::Cognito::UserPoolClient",), _client, "Leave it out of write_attributes."
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -114,6 +115,36 @@ def docs(check: bool) -> None:
         raise Failure(f"Not as the code has it: {', '.join(drifted)}. Run: uv run signalbox docs")
 
 
+@main.group()
+def auth() -> None:
+    """Identity providers and their tokens."""
+
+
+@auth.command("check")
+@click.argument("provider", required=False)
+@click.option(
+    "--env-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Settings to check with."
+)
+def auth_check(provider: str | None, env_file: Path | None) -> None:
+    """Say step by step what is checked of a PROVIDER, or of a token on standard input, and which rule fails.
+
+    The settings are those of the environment, or of the local stack where one runs.
+    """
+    import asyncio
+
+    from infra import auth_check as checks
+
+    if env_file is None and (FOLDER / "railway.env").exists() and "ENVIRONMENT" not in os.environ:
+        env_file = FOLDER / "railway.env"
+    settings = checks.read_settings(os.environ, env_file)
+    with checks.without_log():
+        if provider is not None:
+            asyncio.run(checks.check_provider(settings, provider.lower(), click.echo))
+        else:
+            text = sys.stdin.read(65_536).strip()
+            asyncio.run(checks.check_token(settings, text.removeprefix("Bearer ").strip(), click.echo))
+
+
 def access_token(running: Running, name: str) -> str:
     """Sign a demo user in through the hosted page.
 
@@ -141,7 +172,8 @@ def _print_ready(running: Running) -> None:
     click.echo(f"\nReady. The API is at {running.api_url} (Ctrl-C stops everything).\n")
     for user in running.users:
         click.echo(f"  {user.name:<6} tenant {user.tenant:<8} {user.email}   password {user.password}")
-    click.echo(f"\nSign in:  {running.login_url}\n\nAs {running.users[0].name}, for an hour:\n")
+    click.echo(f"\nSign in:  {running.login_url}\nTry it:   {running.api_url}/docs")
+    click.echo(f"\nAs {running.users[0].name}, for an hour:\n")
     authorization = f"Authorization: Bearer {access_token(running, running.users[0].name)}"
     click.echo(f'  curl -H "{authorization}" {running.api_url}/api/v1/auth/validate\n')
     click.echo("A fresh token:  uv run signalbox token alice")

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from infra.failure import Failure
+from infra.parts import Database, Federated, Network, Watch
 
 _LOOPBACK = ("localhost", "127.0.0.1")
 # Opened before 2019, thus on by default in every account, with every service the stacks use, and with their RDS
@@ -24,108 +25,10 @@ REGIONS: Final = (
 )
 
 Origin = Annotated[str, Field(pattern=r"^https?://[a-z0-9.-]+(:[0-9]{1,5})?$")]
-Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 
 
 class ConfigurationError(Failure):
     """A stage that does not exist, or must not; the text is one line for the person at the keyboard."""
-
-
-class Database(BaseModel):
-    """The RDS instance of a stage.
-
-    Attributes:
-        instance_type: Class and size, without RDS's ``db.`` prefix.
-        storage_gib: GiB to begin with; gp3 starts at 20.
-        max_storage_gib: GiB up to which RDS grows the volume by itself.
-        multi_az: Whether a standby runs in a second zone.
-        backup_days: Days that automated backups are kept, 1 to 35.
-        deletion_protection: Whether RDS refuses to delete the instance.
-        port: TCP port. Not 5432: whoever scans for databases asks there first.
-        name: Database that the instance begins with.
-        master_user: Login that runs migrations. RDS keeps its password.
-        app_user: Login of the service, made by the first migration.
-        iam_auth: Whether the service logs in with IAM tokens of fifteen minutes instead of a password.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    instance_type: str = Field(pattern=r"^[a-z][a-z0-9]*\.[a-z0-9]+$")
-    storage_gib: int = Field(default=20, ge=20, le=65_536)
-    max_storage_gib: int = Field(default=100, ge=20, le=65_536)
-    multi_az: bool = False
-    backup_days: int = Field(default=7, ge=1, le=35)
-    deletion_protection: bool = False
-    port: int = Field(default=5433, ge=1150, le=65_535)
-    name: Identifier = "signalbox"
-    master_user: Identifier = "signalbox_master"
-    app_user: Identifier = "signalbox_app"
-    iam_auth: bool = False
-
-
-class Network(BaseModel):
-    """The VPC of a stage, and its way out; nothing ever comes in. docs/INFRASTRUCTURE.md has what each choice costs.
-
-    Attributes:
-        cidr: Addresses of the VPC, a /16. Two stages that one tailnet reaches need different ones.
-        nat_gateways: Ways out for the subnet router; 0 makes no public subnet and no internet gateway at all.
-        interface_endpoints: Private addresses of Secrets Manager, KMS, Logs and SSM in the VPC, so that the router's
-            calls to AWS do not leave it.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    cidr: str = Field(default="10.42.0.0/16", pattern=r"^10\.[0-9]{1,3}\.0\.0/16$")
-    nat_gateways: int = Field(default=0, ge=0, le=3)
-    interface_endpoints: bool = False
-
-
-class Federated(BaseModel):
-    """An organization's own identity provider, behind the hosted login.
-
-    Attributes:
-        name: Its name in Cognito. The tenant hangs on it, so it is never given to another organization.
-        kind: How Cognito talks to it.
-        tenant: Whose people it vouches for. What the provider itself says about tenants does not count.
-        metadata_url: SAML metadata.
-        issuer: OpenID issuer.
-        client_id: Ours at that issuer; its secret is in Secrets Manager as ``signalbox/<stage>/idp-<name>``.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9]{2,31}$")
-    kind: Literal["saml", "oidc"]
-    tenant: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
-    metadata_url: str | None = Field(default=None, pattern=r"^https://[^\s\"<>]+$")
-    issuer: str | None = Field(default=None, pattern=r"^https://[^\s\"<>]+$")
-    client_id: str | None = Field(default=None, min_length=1)
-
-    @model_validator(mode="after")
-    def _complete(self) -> Self:
-        if self.kind == "saml" and not (self.metadata_url and not self.issuer and not self.client_id):
-            raise ValueError("a saml provider has metadata_url, and neither issuer nor client_id")
-        if self.kind == "oidc" and not (self.issuer and self.client_id and not self.metadata_url):
-            raise ValueError("an oidc provider has issuer and client_id, and no metadata_url")
-        return self
-
-
-class Watch(BaseModel):
-    """Who is told, and of what.
-
-    Attributes:
-        email: Where alarms and the budget go; None leaves the topic without a reader.
-        trail: Whether the stage keeps an audit trail of its own. Without one, somebody else's must cover the account:
-            alarms on root, policies and keys read it.
-        budget_usd: Monthly spending, in US dollars, of which 80 % and a forecast of 100 % are told; None sets no
-            budget.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    email: str | None = Field(default=None, pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")
-    trail: bool = False
-    budget_usd: int | None = Field(default=None, ge=1)
 
 
 class Stage(BaseModel):

@@ -13,9 +13,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from infra.acknowledged import REGISTER
+from infra.alarms import LOG_ALARMS, METRIC_ALARMS
+from infra.config import STAGES, Stage
 from infra.failure import Failure
 from infra.hipaa.page import page
+from infra.outputs import OUTPUTS
 from service import settings
+from service.auth.providers import PRESETS, Preset
 from service.errors import ERRORS
 
 
@@ -100,11 +105,90 @@ def _quoted(value: str) -> str:
     return f"'{value}'" if set(value) & set('"{}# ') else value
 
 
+def outputs_table() -> str:
+    """What the stacks tell the outside."""
+    rows = ([f"`{o.stack}`", f"`{o.key}`", o.description + (" (if the stage has it)" * o.optional)] for o in OUTPUTS)
+    return table(("stack", "output", "what it is"), rows)
+
+
+def alarms_table() -> str:
+    """What somebody is woken for."""
+    metrics = ([f"`{a.name}`", f"{a.namespace} {a.metric}, {a.compare} {a.threshold:g}", a.why] for a in METRIC_ALARMS)
+    logs = ([f"`{a.name}`", f"{a.threshold} lines in 5 minutes of the log `{a.log}`", a.why] for a in LOG_ALARMS)
+    return table(("alarm", "when", "what it means"), [*metrics, *logs])
+
+
+def register_table() -> str:
+    """Every finding of a rule pack that is acknowledged."""
+    rows = (
+        [f"`{r.rule.partition('::')[2]}`", ", ".join(f"`{p}`" for p in r.paths), ", ".join(r.stages), r.reason, r.owner,
+         f"{r.review:%Y-%m-%d}"]
+        for r in REGISTER
+    )  # fmt: skip
+    return table(("rule", "where", "stages", "why it stands", "owner", "review by"), rows)
+
+
+def stages_table() -> str:
+    """What differs between the stages."""
+    rows: list[tuple[str, Callable[[Stage], str]]] = [
+        ("how strict the service is", lambda s: s.environment),
+        ("proof to AWS", lambda s: "certificate (Roles Anywhere)" if s.access == "roles-anywhere" else "IAM user"),
+        ("way to the database", lambda s: "subnet router" if s.subnet_router else "this machine"),
+        ("addresses, NAT gateways", lambda s: f"{s.network.cidr}, {s.network.nat_gateways}"),
+        ("database", lambda s: f"{s.database.instance_type}, {'two zones' if s.database.multi_az else 'one zone'}"),
+        ("automated backups", lambda s: f"{s.database.backup_days} days"),
+        ("Cognito plan, second factor", lambda s: f"{s.cognito_plan}, {'required' if s.mfa_required else 'off'}"),
+        ("audit trail", lambda s: "own" if s.watch.trail else "none of its own"),
+        ("budget, US dollars a month", lambda s: str(s.watch.budget_usd or "none")),
+        ("outlives its stacks", lambda s: "yes" if s.retain else "no"),
+    ]
+    return table(("", *STAGES), ([name, *(tell(record) for record in STAGES.values())] for name, tell in rows))
+
+
+def presets_table() -> str:
+    """What each kind of provider implies, out of the presets."""
+    header = (
+        "kind",
+        "accepted token",
+        "algorithms",
+        "`typ`",
+        "must have",
+        "client",
+        "user",
+        "scopes",
+        "tenant",
+        "sign-out",
+    )
+    return table(header, (_preset_row(kind, preset) for kind, preset in PRESETS.items()))
+
+
+def _preset_row(kind: str, preset: Preset) -> list[str]:
+    required = ", ".join(f"`{name}` = `{value}`" for name, value in preset.required.items())
+    refused = f"no {', '.join(f'`{name}`' for name in sorted(preset.refused))}" if preset.refused else ""
+    return [
+        f"`{kind}`",
+        "access" if preset.accepted == "access" else "ID",
+        ", ".join(sorted(preset.algorithms)),
+        ", ".join(sorted(name or "none" for name in preset.types)),
+        "; ".join(part for part in (required, refused) if part) or "-",
+        f"`{preset.client_id_claim}`",
+        f"`{preset.subject_claim}`",
+        f"`{preset.scope_claim}`",
+        " or ".join(f"`{' > '.join(path)}`" for path in preset.tenant_paths),
+        preset.logout,
+    ]
+
+
 PARTS = (
     Part("docs/ERROR_CODES.md", None, error_codes),
     Part(".env.example", None, env_example),
     Part("docs/DEPLOYMENT.md", "variables", variables_table),
+    Part("docs/AUTH_CONFIGURATION.md", "presets", presets_table),
     Part("docs/HIPAA_READINESS.md", None, page),
+    Part("docs/INFRASTRUCTURE.md", "stages", stages_table),
+    Part("docs/INFRASTRUCTURE.md", "outputs", outputs_table),
+    Part("docs/INFRASTRUCTURE.md", "alarms", alarms_table),
+    Part("docs/INFRASTRUCTURE.md", "register", register_table),
 )
 
 

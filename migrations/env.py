@@ -15,7 +15,7 @@ from sqlalchemy.pool import NullPool
 from migrations.roles import set_iam_login, set_password
 from service import log
 from service.aws import Aws
-from service.database.engine import Connector, login_in_address
+from service.database.engine import Connector
 from service.database.migrations import VERSION_SCHEMA, VERSION_TABLE
 from service.database.rls import APP_ROLE
 from service.secrets import Secrets, login
@@ -63,8 +63,6 @@ async def _online() -> None:
         if named["user"] != APP_ROLE:
             raise SystemExit(f"The secret that DATABASE_SECRET_ID names must be the login of {APP_ROLE}.")
         app_login = (named["user"], named["password"])
-    elif own:
-        app_login = login_in_address(settings)
     engine = create_async_engine("postgresql+asyncpg://", async_creator=connector.connect, poolclass=NullPool)
     async with engine.connect() as connection:
         await connection.run_sync(_upgrade, app_login, settings.database_iam_auth)

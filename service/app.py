@@ -9,18 +9,14 @@ import pkgutil
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 
-import httpx
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service import __version__, errors, openapi
-from service.auth import providers
-from service.auth.keys import IssuerKeys
-from service.auth.principal import Principal, principal_of
-from service.auth.tokens import Authenticator, ExternalIssuers
+from service import __version__, errors, openapi, swagger
+from service.auth.assembly import assemble
 from service.aws import Aws
 from service.database.engine import Connector, create_engine
 from service.database.probe import DatabaseProbe
@@ -61,18 +57,11 @@ def create_app(settings: Settings, *, features: Sequence[str] = ("service",)) ->
     )
     engine = create_engine(settings, connector)
     probe = DatabaseProbe(connector)
-    # No redirects, no cookies: every address it asks is in the settings or in a document that was checked.
-    client = httpx.AsyncClient(timeout=5.0, follow_redirects=False, limits=httpx.Limits(max_connections=20))
-    keys = [IssuerKeys(provider, client) for provider in providers.configured(settings)]
-    authenticator = Authenticator([ExternalIssuers(keys)])
-
-    async def authenticate(token: str) -> Principal:
-        return principal_of(await authenticator.verify(token))
+    auth = assemble(settings, secrets, engine)
 
     async def readiness() -> dict[str, str]:
         database, migrations = await probe.check()
-        checks = {"database": database, "migrations": migrations}
-        checks |= {f"signing_keys_{e.provider.name}": _key_state(e) for e in keys}
+        checks = {"database": database, "migrations": migrations} | auth.readiness()
         return checks | {"secrets": "ok" if secrets.failure is None else "unavailable"}
 
     @asynccontextmanager
@@ -80,16 +69,12 @@ def create_app(settings: Settings, *, features: Sequence[str] = ("service",)) ->
         refuse_ungated(app)
         await probe.prepare()
         quiet_loop(asyncio.get_running_loop())
-        refreshers = [asyncio.create_task(entry.keep_fresh()) for entry in keys]
-        log.info("started", version=__version__, environment=settings.environment)
         try:
-            yield
+            async with auth.running():
+                log.info("started", version=__version__, environment=settings.environment)
+                yield
         finally:
-            for task in refreshers:
-                task.cancel()
-            await asyncio.gather(*refreshers, return_exceptions=True)
             await probe.close()
-            await client.aclose()
             await engine.dispose()
             log.info("stopped")
 
@@ -103,9 +88,12 @@ def create_app(settings: Settings, *, features: Sequence[str] = ("service",)) ->
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,
+        # Off: it would hand the messages of exceptions, which may quote a row, to whatever exporter is configured.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.settings = settings
-    app.state.authenticate = authenticate
+    app.state.auth = auth
+    app.state.authenticate = auth.authenticate
     app.state.readiness = readiness
     app.state.sessions = sessions(engine)
     app.add_middleware(
@@ -117,7 +105,9 @@ def create_app(settings: Settings, *, features: Sequence[str] = ("service",)) ->
     app.add_exception_handler(ApiError, _on_api_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http_error)
-    openapi.install(app, public=settings.environment != "production")
+    openapi.install(app, public=settings.docs_open)
+    if settings.docs_open:
+        swagger.install(app)
     return app
 
 
@@ -128,12 +118,6 @@ def _routers(features: Sequence[str]) -> Iterator[Router]:
             if module.ispkg and importlib.util.find_spec(f"{module.name}.routes"):
                 router: Router = importlib.import_module(f"{module.name}.routes").router
                 yield router
-
-
-def _key_state(keys: IssuerKeys) -> str:
-    if not keys.ready:
-        return "unavailable"
-    return "ok" if keys.failure is None else "stale"
 
 
 async def _on_api_error(_: Request, failure: Exception) -> Response:

@@ -94,6 +94,25 @@ TENANT_MALFORMED = _tenant("AUTH_031", "Tenant claim is malformed", "Check what 
 TENANT_AMBIGUOUS = _tenant("AUTH_032", "Token names more than one tenant", "Have the provider send one tenant claim.")
 TENANT_FORBIDDEN = _tenant("AUTH_033", "Issuer may not speak for this tenant", "See IDP__<NAME>__TENANTS.")
 
+
+def _login(code: str, status: int, detail: str, action: str) -> Error:
+    return Error(code, status, "Sign-in failed", detail, action)
+
+
+_AGAIN = "Begin the sign-in again."
+LOGIN_UNKNOWN = _login("AUTH_040", 400, "This browser began no such sign-in, or it is over", _AGAIN)
+LOGIN_TARGET = _login("AUTH_041", 400, "return_to is not allowed", "Use an address below one of ALLOWED_ORIGINS.")
+LOGIN_ANSWER = _login("AUTH_042", 400, "The provider's answer is incomplete or malformed", _AGAIN)
+LOGIN_MIXED = _login("AUTH_043", 400, "The answer is from another provider than was asked", _AGAIN)
+LOGIN_REFUSED = _login(
+    "AUTH_044", 401, "The provider did not sign the user in", "See the log for the provider's reason."
+)
+LOGIN_CODE = _login("AUTH_045", 400, "Login code is unknown, used, expired or another browser's", _AGAIN)
+LOGIN_IDENTITY = _login("AUTH_046", 401, "The provider's statement of identity is not acceptable", _PROVIDER)
+LOGIN_GRANT = _login("AUTH_047", 400, "The provider does not accept its authorization code", _AGAIN)
+LOGIN_USERINFO = _login("AUTH_048", 401, "The provider's userinfo is about somebody else", _PROVIDER)
+LOGOUT_UNKNOWN = Error("AUTH_049", 400, "Sign-out", "This browser began no such sign-out", "Begin the sign-out again.")
+
 NOT_FOUND = Error("REQ_001", 404, "Not found", "There is nothing here", "Check the address.")
 METHOD_NOT_ALLOWED = Error("REQ_002", 405, "Method not allowed", "See the Allow header", "Use an allowed method.")
 INVALID_REQUEST = Error("REQ_003", 422, "Invalid request", "The request does not fit the schema", "See /openapi.json.")
@@ -111,6 +130,8 @@ DATABASE_DOWN = _down("SYS_002", "The database cannot be reached", "Retry after 
 KEYS_DOWN = _down("SYS_003", "The issuer's signing keys cannot be fetched", "Retry after the given time.")
 SECRETS_DOWN = _down("SYS_004", "The secrets store cannot be reached", "Retry after the given time.")
 NOT_READY = _down("SYS_005", "A dependency is not ready", "See the checks beside the error.")
+PROVIDER_DOWN = _down("SYS_006", "The identity provider cannot be reached", "Retry after the given time.")
+PROVIDER_WRONG = _down("SYS_007", "The identity provider and our settings do not fit", "See the log for the reason.")
 
 ERRORS: Mapping[str, Error] = {row.code: row for row in list(globals().values()) if isinstance(row, Error)}
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
+import secrets
 import time
-import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
@@ -28,13 +28,13 @@ _MAX_HEAD_BYTES = 32_768  # target and header fields, as at Railway's edge; the 
 _LOCAL_ORIGIN = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?"
 
 # OWASP REST Security Cheat Sheet, "Security Headers": for an API that answers data, never pages.
-_SECURITY_HEADERS: Sequence[tuple[str, str]] = (
-    ("Cache-Control", "no-store"),
-    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
-    ("Referrer-Policy", "no-referrer"),
-    ("Strict-Transport-Security", "max-age=31536000; includeSubDomains"),
-    ("X-Content-Type-Options", "nosniff"),
-    ("X-Frame-Options", "DENY"),
+_SECURITY_HEADERS: Sequence[tuple[bytes, bytes]] = (
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"strict-transport-security", b"max-age=31536000; includeSubDomains"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
 )
 
 
@@ -89,10 +89,10 @@ class RequestMiddleware:
             if message["type"] == "http.response.start":
                 final["status"] = message["status"]
                 final["context"] = log_context.get()
-                headers = MutableHeaders(scope=message)
-                for name, value in _SECURITY_HEADERS:
-                    headers.setdefault(name, value)
-                headers["X-Request-ID"] = context["request_id"]
+                own = message.get("headers", ())
+                named = {name for name, _ in own}
+                missing = [header for header in _SECURITY_HEADERS if header[0] not in named]
+                message["headers"] = [*own, *missing, (b"x-request-id", context["request_id"].encode())]
             await send(message)
 
         try:
@@ -168,5 +168,5 @@ def _context(scope: Scope) -> Mapping[str, str]:
             found["trace_id"] = match[1]
         elif name == b"x-railway-request-id" and len(value) <= 64 and value.isalnum():
             found["railway_request_id"] = value.decode("latin-1")
-    found.setdefault("request_id", uuid.uuid4().hex)
+    found.setdefault("request_id", secrets.token_hex(16))
     return found

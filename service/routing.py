@@ -25,8 +25,8 @@ Authenticate = Callable[[str], Awaitable[Principal]]
 
 SECURITY_SCHEME = "bearer"
 _PREFIX = "bearer "
-# What the gate itself can answer; every protected route documents it.
-GATE_ERRORS = (*(row for row in errors.ERRORS.values() if row.code.startswith("AUTH_")), errors.KEYS_DOWN)
+# What the gate itself can answer; every protected route documents it. From AUTH_040 on they are the sign-in's.
+GATE_ERRORS = (*(row for row in errors.ERRORS.values() if "AUTH_" <= row.code < "AUTH_040"), errors.KEYS_DOWN)
 
 
 class ProtectedRoute(APIRoute):

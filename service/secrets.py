@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 MAX_AGE = 300.0  # seconds; a rotated secret is picked up after this, or at once when the old one is refused
 RETRY_AFTER = 5.0  # seconds between attempts while the store is down
 
+# Secrets Manager's own labels of a secret's versions.
+_CURRENT = "AWSCURRENT"
+_PREVIOUS = "AWSPREVIOUS"
+_Entry = tuple[str, str]
+
 log = get_logger(__name__)
 
 
@@ -30,47 +35,49 @@ class Secrets:
 
     Args:
         aws: Makes the client.
-        given: Secrets that the environment holds itself, by id: ``Settings.given_secrets``.
+        given: Secrets that the environment holds itself, by id (``Settings.given_secrets``).
     """
 
-    def __init__(self, aws: Aws, given: Mapping[str, SecretStr]) -> None:
+    def __init__(self, aws: Aws, given: Mapping[str, SecretStr] | None = None) -> None:
         self._aws = aws
-        self._given = given
-        self._values: dict[str, tuple[str, float]] = {}
-        self._failed_at: dict[str, float] = {}
-        self._locks: dict[str, asyncio.Lock] = {}
+        self._given = dict(given or {})
+        self._values: dict[_Entry, tuple[str, float]] = {}
+        self._failed_at: dict[_Entry, float] = {}
+        self._locks: dict[_Entry, asyncio.Lock] = {}
         self.failure: str | None = None
 
-    async def text(self, secret_id: str, *, refresh: bool = False) -> str:
-        """The current value of a secret.
+    async def text(self, secret_id: str, *, refresh: bool = False, previous: bool = False) -> str:
+        """The value of a secret.
 
         Args:
             secret_id: Name or ARN, from the settings.
             refresh: Read again even though the cached value is young: it was just refused.
+            previous: The value before the last rotation; "" where there is none.
 
         Raises:
             ApiError: SYS_004 when the store cannot be read and no value is known.
         """
         if secret_id in self._given:
-            return self._given[secret_id].get_secret_value()
+            return "" if previous else self._given[secret_id].get_secret_value()
         asked = time.monotonic()
-        async with self._locks.setdefault(secret_id, asyncio.Lock()):
-            value, read_at = self._values.get(secret_id, ("", float("-inf")))
+        entry = (secret_id, _PREVIOUS if previous else _CURRENT)
+        async with self._locks.setdefault(entry, asyncio.Lock()):
+            value, read_at = self._values.get(entry, ("", float("-inf")))
             # A value read after this call began is fresh enough for it: many callers cause one read.
             if read_at >= asked or (not refresh and asked - read_at < MAX_AGE):
                 return value
-            if asked - self._failed_at.get(secret_id, float("-inf")) >= RETRY_AFTER:
+            if asked - self._failed_at.get(entry, float("-inf")) >= RETRY_AFTER:
                 try:
-                    value = await asyncio.to_thread(self._read, secret_id)
+                    value = await asyncio.to_thread(self._read, *entry)
                 except Exception as failure:  # botocore has no common base for what can go wrong on the way
                     self.failure = type(failure).__name__
-                    self._failed_at[secret_id] = time.monotonic()
+                    self._failed_at[entry] = time.monotonic()
                     log.warning("secret_read_failed", reason=self.failure)
                 else:
                     self.failure = None
-                    self._values[secret_id] = (value, time.monotonic())
+                    self._values[entry] = (value, time.monotonic())
                     return value
-            if secret_id not in self._values:
+            if entry not in self._values:
                 raise ApiError(SECRETS_DOWN, self.failure)
             return value
 
@@ -80,15 +87,22 @@ class Secrets:
         Args:
             secret_id: Name or ARN, from the settings.
         """
+        if secret_id in self._given:
+            return None
         try:
-            return await asyncio.to_thread(self._read, secret_id, "AWSPREVIOUS")
+            return await asyncio.to_thread(self._read, secret_id, _PREVIOUS) or None
         except Exception as failure:
             log.warning("previous_secret_read_failed", reason=type(failure).__name__)
             return None
 
-    def _read(self, secret_id: str, version_stage: str = "AWSCURRENT") -> str:
+    def _read(self, secret_id: str, label: str) -> str:
         client: SecretsManagerClient = self._aws.client("secretsmanager")
-        return client.get_secret_value(SecretId=secret_id, VersionStage=version_stage)["SecretString"]
+        try:
+            return client.get_secret_value(SecretId=secret_id, VersionStage=label)["SecretString"]
+        except client.exceptions.ResourceNotFoundException:
+            if label == _PREVIOUS:  # never rotated
+                return ""
+            raise
 
 
 def login(text: str) -> Mapping[str, str]:

@@ -7,6 +7,7 @@ values themselves are never repeated, because some of them are secret.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -58,6 +59,30 @@ def _database_url(value: SecretStr) -> SecretStr:
     return value
 
 
+def _tenants(value: tuple[str, ...]) -> tuple[str, ...]:
+    """``*``, or tenants, or ``value=tenant`` pairs: never a mixture, in which nobody could tell what is allowed."""
+    if value == ("*",):
+        return value
+    for item in value:
+        TenantId.parse(item.rpartition("=")[2])
+    mapped = [item.rpartition("=")[0] for item in value]
+    if any("=" in item for item in value) and (not all(mapped) or len(set(mapped)) != len(mapped)):
+        raise ValueError("takes tenants, or value=tenant pairs with each value once, or * alone")
+    return value
+
+
+def _claim_path(value: str) -> str:
+    if not value.startswith("["):
+        return value
+    try:
+        path = json.loads(value)
+    except (ValueError, RecursionError):
+        path = None
+    if not isinstance(path, list) or not 0 < len(path) <= 8 or not all(isinstance(s, str) and s for s in path):
+        raise ValueError('must be a claim name, or a JSON list of names that lead to it, such as ["realm","tenant"]')
+    return value
+
+
 def _proxy(value: str) -> str:
     parts = urlsplit(value)
     if parts.scheme != "socks5" or not parts.hostname or not parts.port or parts.path or parts.query or "@" in value:
@@ -77,10 +102,6 @@ def _pem(value: SecretStr) -> SecretStr:
     return SecretStr(text)
 
 
-def _tenant_ids(value: tuple[str, ...]) -> tuple[TenantId, ...]:
-    return tuple(TenantId.parse(item) for item in value)
-
-
 Url = Annotated[str, AfterValidator(_url)]
 Origin = Annotated[str, AfterValidator(_origin)]
 Listed = BeforeValidator(_split)
@@ -93,15 +114,35 @@ class ProviderSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["cognito", "oidc"] = Field(description="Which preset describes it.", examples=["cognito"])
+    kind: Literal["cognito", "okta", "auth0", "entra", "keycloak", "google", "oidc"] = Field(
+        description="Which preset describes it.", examples=["cognito"]
+    )
     issuer: Url = Field(
         description="Its `iss`, compared to the letter.",
         examples=["https://cognito-idp.us-east-1.amazonaws.com/us-east-1_EXAMPLE"],
     )
     client_id: Annotated[tuple[str, ...], Listed] = Field(
         default=(),
-        description="Client ids whose tokens are accepted, separated by commas.",
+        description="Client ids whose tokens are accepted, separated by commas; the first is the one we sign in with.",
         examples=["1h57kf5cpq17m0"],
+    )
+    client_secret_id: str | None = Field(
+        default=None,
+        description="Secrets Manager entry with the client's secret; a public client has none.",
+        examples=["signalbox/production/idp-okta"],
+    )
+    client_secret: SecretStr | None = Field(
+        default=None, description="That secret itself; outside production only.", examples=["a-client-secret"]
+    )
+    scopes: Annotated[tuple[str, ...], Listed] = Field(
+        default=(),
+        description="Scopes to ask for at sign-in, separated by commas (default: the preset's).",
+        examples=["openid,email"],
+    )
+    userinfo: bool = Field(
+        default=False,
+        description="Ask its userinfo endpoint at sign-in, and refuse when subject or tenant differ from the token's.",
+        examples=["false"],
     )
     audience: str | None = Field(
         default=None,
@@ -119,15 +160,17 @@ class ProviderSettings(BaseModel):
         description="Its OpenID configuration, only where that differs from what the issuer implies.",
         examples=["https://idp.example.com/.well-known/openid-configuration"],
     )
-    tenant_claim: str | None = Field(
+    tenant_claim: Annotated[str, AfterValidator(_claim_path)] | None = Field(
         default=None,
-        description="The one claim that holds the tenant (default: tenant_id or organization_id, which must agree).",
+        description="The one claim that holds the tenant, or the JSON list of names that leads to it "
+        "(default: the preset's; for most tenant_id or organization_id, which must agree).",
         examples=["tenant_id"],
         min_length=1,
     )
-    tenants: Annotated[tuple[str, ...], Listed, AfterValidator(_tenant_ids)] = Field(
+    tenants: Annotated[tuple[str, ...], Listed, AfterValidator(_tenants)] = Field(
         default=(),
-        description="The tenants it may speak for, separated by commas (empty: all).",
+        description="The tenants it may speak for, separated by commas; or pairs of a claim's value and its tenant, "
+        "as in example.com=acme; or * for all (which is what leaving it out means, where that is allowed).",
         examples=["acme,globex"],
     )
 
@@ -208,6 +251,27 @@ class Settings(BaseModel):
     database_max_overflow: int = Field(
         default=10, ge=0, le=20, description="Connections opened beyond the pool under load.", examples=["10"]
     )
+    database_secret: SecretStr | None = Field(
+        default=None,
+        description="The login itself, as JSON with username and password; outside production only.",
+        examples=['{"username": "signalbox_app", "password": "example"}'],
+    )
+    session_secret_id: str | None = Field(
+        default=None,
+        description="Secrets Manager entry that login cookies are encrypted with.",
+        examples=["signalbox/production/session-key"],
+    )
+    session_secret: SecretStr | None = Field(
+        default=None,
+        min_length=32,
+        description="That secret itself, 32 characters or more; outside production only.",
+        examples=["an-example-of-32-or-more-characters"],
+    )
+    docs: Literal["auto", "on", "off"] = Field(
+        default="auto",
+        description="Whether /docs and /openapi.json are open to everybody; auto: everywhere but in production.",
+        examples=["auto"],
+    )
     aws_region: str | None = Field(default=None, description="AWS region.", examples=["us-east-1"])
     aws_endpoint_url: Url | None = Field(
         default=None, description="A local AWS; development only.", examples=["http://127.0.0.1:4566"]
@@ -264,9 +328,19 @@ class Settings(BaseModel):
         return self.environment == "development"
 
     @property
+    def docs_open(self) -> bool:
+        """Whether anybody may read the API's documentation."""
+        return self.docs == "on" or (self.docs == "auto" and self.environment != "production")
+
+    @property
     def given_secrets(self) -> Mapping[str, SecretStr]:
         """Secrets that the environment holds itself, by the id under which the rest of the code asks for them."""
-        found = {"DATABASE_MIGRATION_SECRET": self.database_migration_secret}
+        found = {
+            "DATABASE_SECRET": self.database_secret,
+            "DATABASE_MIGRATION_SECRET": self.database_migration_secret,
+            "SESSION_SECRET": self.session_secret,
+        }
+        found |= {f"IDP__{name}__CLIENT_SECRET".upper(): group.client_secret for name, group in self.idp.items()}
         return {_GIVEN + variable: value for variable, value in found.items() if value is not None}
 
 
@@ -343,9 +417,13 @@ def _name_given_secrets(raw: dict[str, Any]) -> None:
 
     An id that is there too wins: ``_unsafe`` reports the pair.
     """
-    for name in ("database_migration_secret",):
-        if name in raw:
-            raw.setdefault(f"{name}_id", _GIVEN + name.upper())
+    for prefix, group, names in (
+        ("", raw, ("database_secret", "database_migration_secret", "session_secret")),
+        *((f"IDP__{name}__", group, ("client_secret",)) for name, group in raw["idp"].items()),
+    ):
+        for name in names:
+            if name in group:
+                group.setdefault(f"{name}_id", _GIVEN + f"{prefix}{name}".upper())
 
 
 def _name(location: tuple[int | str, ...]) -> tuple[str, FieldInfo | None]:
@@ -395,9 +473,14 @@ def _unsafe(settings: Settings) -> Iterator[str]:
         issuers.add(provider.issuer)
         if not provider.client_id and not provider.audience:
             yield f"{prefix}CLIENT_ID or {prefix}AUDIENCE is required: without either, tokens for others would pass"
-    migration_id = settings.database_migration_secret_id or ""
-    if settings.database_migration_secret and not migration_id.startswith(_GIVEN):
-        yield "DATABASE_MIGRATION_SECRET and DATABASE_MIGRATION_SECRET_ID exclude each other: unset one"
+        if provider.kind == "auth0" and not provider.issuer.endswith("/"):
+            yield f"{prefix}ISSUER must end with / (example: https://example.eu.auth0.com/): Auth0's iss does"
+        if provider.kind == "google" and not provider.client_id:
+            yield f"{prefix}CLIENT_ID is required for google: its ID tokens are for a client"
+    yield from _tenant_rules(settings)
+    for variable, secret_id in _secret_ids(settings):
+        if f"{_GIVEN}{variable}" in settings.given_secrets and not secret_id.startswith(_GIVEN):
+            yield f"{variable} and {variable}_ID exclude each other: unset one"
     group = {name: getattr(settings, name) for name in Settings.model_fields if name.startswith("roles_anywhere_")}
     if any(group.values()) and not (all(group.values()) and settings.aws_region):
         missing = ", ".join(name.upper() for name, value in group.items() if not value) or "AWS_REGION"
@@ -421,6 +504,8 @@ def _unsafe(settings: Settings) -> Iterator[str]:
             yield f"{variable} must be https outside development (example: https://idp.example.com)"
     if any(urlsplit(origin).hostname in _LOOPBACK for origin in settings.allowed_origins):
         yield "ALLOWED_ORIGINS must not name this machine outside development (example: https://app.example.com)"
+    if not settings.session_secret_id:
+        yield "SESSION_SECRET_ID is required outside development (example: signalbox/production/session-key)"
     if settings.aws_endpoint_url:
         yield "AWS_ENDPOINT_URL is for development only: unset it"
     if settings.environment != "production":
@@ -437,3 +522,26 @@ def _unsafe(settings: Settings) -> Iterator[str]:
         yield "DATABASE_URL must not hold a password in production: name it with DATABASE_SECRET_ID"
     if not (settings.database_secret_id or settings.database_iam_auth):
         yield "DATABASE_SECRET_ID or DATABASE_IAM_AUTH is required in production"
+
+
+def _secret_ids(settings: Settings) -> Iterator[tuple[str, str]]:
+    yield "DATABASE_SECRET", settings.database_secret_id or ""
+    yield "DATABASE_MIGRATION_SECRET", settings.database_migration_secret_id or ""
+    yield "SESSION_SECRET", settings.session_secret_id or ""
+    for name, group in settings.idp.items():
+        yield f"IDP__{name}__CLIENT_SECRET".upper(), group.client_secret_id or ""
+
+
+def _tenant_rules(settings: Settings) -> Iterator[str]:
+    """Who may speak for whom: what would let one organisation's provider name another's tenant is refused."""
+    for name, provider in settings.idp.items():
+        variable = f"IDP__{name}__TENANTS".upper()
+        open_to_all = provider.kind == "google" or (
+            provider.kind == "entra"
+            and urlsplit(provider.issuer).path.split("/")[1:2] in (["organizations"], ["common"])
+        )
+        example = "(example: 72f988bf-86f1-41af-91ab-2d7cd011db47=acme)"
+        if open_to_all and provider.tenants in ((), ("*",)):
+            yield f"{variable} is required: organisations of all the world sign in there {example}"
+        elif settings.environment == "production" and len(settings.idp) > 1 and not provider.tenants:
+            yield f"{variable} is required in production beside other providers: list its tenants, or * for all"

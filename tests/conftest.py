@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from infra.local.postgres import LocalPostgres, temporary_postgres
 from tests.support.database import Database, Databases
 from tests.support.issuer import Issuer
+from tests.support.peers import install
 
 
 @pytest.fixture(scope="session")
@@ -39,6 +41,12 @@ def databases(postgres: LocalPostgres) -> Databases:
 def database(databases: Databases) -> Database:
     """A database of this test's own, migrated, with the tables of the test's feature."""
     return databases.migrated()
+
+
+@pytest.fixture(scope="session")
+def peers() -> Path:
+    """Providers from npm, installed once."""
+    return install()
 
 
 # --- the tests that docs/HIPAA_READINESS.md names must have run, and passed ------------------------------------------

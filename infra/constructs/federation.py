@@ -8,7 +8,7 @@ from aws_cdk import SecretValue
 from aws_cdk import aws_cognito as cognito
 from constructs import Construct
 
-from infra.config import Federated
+from infra.parts import Federated
 
 _SAML_EMAIL = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/emailaddress"
 

@@ -9,7 +9,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
-from infra import config
+from infra import parts
 from infra.constructs.log_group import AuditLogGroup
 
 _Endpoint = ec2.InterfaceVpcEndpointAwsService
@@ -40,7 +40,7 @@ class Network(Construct):
         construct_id: str,
         *,
         zones: Sequence[str],
-        options: config.Network,
+        options: parts.Network,
         logs_key: kms.IKey,
         retain: bool,
     ) -> None:
@@ -103,7 +103,7 @@ class Network(Construct):
             destination=ec2.FlowLogDestination.to_cloud_watch_logs(group, role.without_policy_updates()),
         )
 
-    def _add_endpoints(self, options: config.Network) -> None:
+    def _add_endpoints(self, options: parts.Network) -> None:
         group = ec2.SecurityGroup(
             self, "EndpointGroup", vpc=self.vpc, description="AWS services, from within", allow_all_outbound=False
         )

@@ -22,13 +22,13 @@ _REPOSITORY: Final = "https://pkgs.tailscale.com/stable/amazon-linux/2023/tailsc
 
 # The key goes from Secrets Manager into a file of root's in memory, never into a command line, which `ps` shows.
 _SET_UP: Final = """set -euo pipefail
-umask 077
 dnf -y install dnf-plugins-core
 dnf config-manager --add-repo {repository}
 dnf -y install tailscale-{version}
 echo 'net.ipv4.ip_forward = 1' > /etc/sysctl.d/99-signalbox.conf
 sysctl -p /etc/sysctl.d/99-signalbox.conf
 systemctl enable --now tailscaled
+umask 077
 aws secretsmanager get-secret-value --region {region} --secret-id {secret} --query SecretString --output text \
   > /run/tailscale-key
 tailscale up --auth-key=file:/run/tailscale-key --hostname=signalbox-{stage}-router --advertise-routes={routes} \

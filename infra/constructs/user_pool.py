@@ -135,7 +135,7 @@ class UserPool(Construct):
                 flows=cognito.OAuthFlows(authorization_code_grant=True),
                 scopes=[cognito.OAuthScope.OPENID, cognito.OAuthScope.EMAIL, cognito.OAuthScope.PROFILE, scope],
                 callback_urls=[f"{stage.public_url}{CALLBACK_PATH}"],
-                logout_urls=[f"{stage.public_url}/"],
+                logout_urls=[f"{stage.public_url}/", *(f"{origin}/" for origin in stage.allowed_origins)],
             ),
             supported_identity_providers=[
                 cognito.UserPoolClientIdentityProvider.COGNITO,

@@ -13,7 +13,8 @@ otherwise decide versions of the service. It imports nothing of the project. Its
 - ``SIGNALBOX_EMULATOR_STATE``: folder that keeps everything from an orderly stop to the next start. What an emulator
   that was killed leaves there is thrown away: half a state is worse than none.
 
-SIGTERM and SIGINT stop it. SIGUSR1 turns IAM on, which from the start would keep the CDK from its own asset bucket.
+SIGTERM and SIGINT stop it. SIGUSR1 turns IAM on, which from the start would keep the CDK from its own asset bucket;
+SIGUSR2 turns it off again.
 """
 
 from __future__ import annotations
@@ -51,8 +52,9 @@ NEEDED = {
     "core.persistence": "save_all",
     "services.cloudformation.provisioners": "_RESOURCE_HANDLERS _ec2_sg_permissions _physical_name "
     "_rds_db_instance_attrs _sm_secret_string get_account_id get_region",
-    "services.cognito": "_admin_update_user_attributes _attr_list_to_dict _ensure_schema_attributes _fake_token "
-    "_sign_up _update_user_attributes _user_pool_for_access_token _user_pools error_response_json",
+    "services.cognito": "_admin_update_user_attributes _attr_list_to_dict _create_identity_provider "
+    "_delete_identity_provider _ensure_schema_attributes _fake_token _sign_up _update_identity_provider "
+    "_update_user_attributes _user_pool_for_access_token _user_pools error_response_json",
     "services.ec2": "_security_groups _vpcs",
     "services.iam": "_attach_group_policy _create_group _groups",
     "services.rds": "_instances",
@@ -324,11 +326,11 @@ def create_iam_group(logical_id: str, props: Properties, stack_name: str) -> Mad
     return name, {"Arn": iam._groups[name]["Arn"]}
 
 
-def enforce_iam(*_: object) -> None:
-    """From now on, policies count. Several modules have read the switch already."""
+def enforce_iam(number: int, _: object) -> None:
+    """From now on, policies count, or no longer do. Several modules have read the switch already."""
     for name, module in list(sys.modules.items()):
         if name.startswith("ministack") and hasattr(module, "AUTH"):
-            module.AUTH = True  # type: ignore[attr-defined]
+            module.AUTH = number == signal.SIGUSR1  # type: ignore[attr-defined]
 
 
 # --- S3 and Secrets Manager --------------------------------------------------------------------------------------
@@ -429,6 +431,30 @@ def refuse_immutable(original: Callable[[Properties], Any], pool_of: Callable[[P
         return original(data)
 
     return call
+
+
+def answered(answer: Any) -> None:
+    """Turn an error of the API into one of the deployment."""
+    status, _, body = answer
+    if status != 200:
+        raise ValueError(f"Cognito refused: {body!r}")
+
+
+def identity_provider() -> dict[str, Any]:
+    """A federated provider; ministack has the API, and no type for it."""
+
+    def create(logical_id: str | None, props: Properties, stack_name: str) -> Made:
+        answered(cognito._create_identity_provider(props))
+        return props["ProviderName"], {}
+
+    def update(physical_id: str, old: Properties, new: Properties, stack_name: str) -> Made:
+        answered(cognito._update_identity_provider(new))
+        return physical_id, {}
+
+    def delete(physical_id: str, props: Properties) -> None:
+        cognito._delete_identity_provider(props)
+
+    return {"create": create, "update": update, "delete": delete}
 
 
 def refuse_sign_up() -> None:
@@ -551,6 +577,7 @@ def amend_ministack() -> None:
     keep_attributes_on_refresh()
     enforce_schema()
     refuse_sign_up()
+    HANDLERS.setdefault("AWS::Cognito::UserPoolIdentityProvider", identity_provider())
     after("AWS::RDS::DBInstance", attach_postgres)
     delete_master_secret_too()
 
@@ -588,6 +615,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGUSR1, enforce_iam)
+    signal.signal(signal.SIGUSR2, enforce_iam)
     config = hypercorn.config.Config()
     config.bind = [f"{HOST}:{PORT}"]
     config.keep_alive_timeout = 75  # seconds; clients that pool connections should close them, not the server

@@ -40,10 +40,13 @@ from infra.railway.table import Inputs, Local
 _READY_TIMEOUT = 60.0  # seconds until the emulator or the API must answer
 _SYNTH_INPUTS = (
     "acknowledged.py",
+    "alarms.py",
     "app.py",
+    "certs.py",
     "checks.py",
     "config.py",
     "outputs.py",
+    "parts.py",
     "stacks",
     "constructs",
     "functions",

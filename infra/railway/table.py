@@ -152,9 +152,9 @@ def _local(make: Callable[[Inputs, Local], str]) -> Source:
 
 
 _TRIAL_DATABASE_URL: Final = (
-    "postgresql://signalbox_app:${{DATABASE_APP_PASSWORD}}"
-    "@${{Postgres.RAILWAY_PRIVATE_DOMAIN}}:5432/${{Postgres.PGDATABASE}}?sslmode=disable"
+    "postgresql://signalbox_app@${{Postgres.RAILWAY_PRIVATE_DOMAIN}}:5432/${{Postgres.PGDATABASE}}?sslmode=disable"
 )
+_TRIAL_LOGIN: Final = '{"username": "signalbox_app", "password": "${{DATABASE_APP_PASSWORD}}"}'
 _TRIAL_MASTER: Final = '{"username": "${{Postgres.POSTGRES_USER}}", "password": "${{Postgres.POSTGRES_PASSWORD}}"}'
 
 # A setting without a row fails tests/railway/test_environment.py: decide here where its value comes from.
@@ -181,6 +181,7 @@ TABLE: Final[tuple[Row, ...]] = (
         reference(_TRIAL_DATABASE_URL),
     ),
     Row("DATABASE_SECRET_ID", optional_output("DatabaseLoginSecretArn", lambda stage: not stage.database.iam_auth)),
+    Row("DATABASE_SECRET", UNUSED, reference(_TRIAL_LOGIN)),
     Row("DATABASE_IAM_AUTH", composed("stage record", lambda i: "true" if i.stage.database.iam_auth else "")),
     Row("DATABASE_MIGRATION_SECRET_ID", output("DatabaseMasterSecretArn")),
     # The superuser of Railway's PostgreSQL migrates; the service itself refuses to run as one. Not sealed: nobody says
@@ -192,6 +193,9 @@ TABLE: Final[tuple[Row, ...]] = (
     Row("DATABASE_CA_FILE", constant("rds"), local=UNSET),
     Row("DATABASE_POOL_SIZE", UNSET, UNSET),
     Row("DATABASE_MAX_OVERFLOW", UNSET, UNSET),
+    Row("SESSION_SECRET_ID", output("SessionKeySecretArn")),
+    Row("SESSION_SECRET", UNUSED, generated(64), sealed=True),
+    Row("DOCS", UNSET, UNSET),
     Row("RUN_MIGRATIONS", UNSET, UNSET),
     Row("AWS_REGION", output("Region")),
     Row("ROLES_ANYWHERE_TRUST_ANCHOR_ARN", optional_output("TrustAnchorArn", _by_certificate)),
@@ -208,6 +212,10 @@ TABLE: Final[tuple[Row, ...]] = (
     Row("IDP__<NAME>__KIND", constant("cognito"), constant("oidc")),
     Row("IDP__<NAME>__ISSUER", output("UserPoolIssuer"), asked("your provider's issuer")),
     Row("IDP__<NAME>__CLIENT_ID", output("UserPoolClientId"), asked("the client's id at your provider")),
+    Row("IDP__<NAME>__CLIENT_SECRET_ID", UNSET),
+    Row("IDP__<NAME>__CLIENT_SECRET", UNUSED, UNSET, sealed=True),
+    Row("IDP__<NAME>__SCOPES", UNSET, UNSET),
+    Row("IDP__<NAME>__USERINFO", UNSET, UNSET),
     Row("IDP__<NAME>__AUDIENCE", UNSET, UNSET),
     # The issuer keeps its AWS name on a laptop; only the place of its keys differs.
     Row(
@@ -216,7 +224,12 @@ TABLE: Final[tuple[Row, ...]] = (
         UNSET,
         local=_local(lambda i, local: f"{local.aws_url}/{i.outputs['UserPoolId']}/.well-known/jwks.json"),
     ),
-    Row("IDP__<NAME>__DISCOVERY_URL", UNSET, UNSET),
+    Row(
+        "IDP__<NAME>__DISCOVERY_URL",
+        UNSET,
+        UNSET,
+        local=_local(lambda i, local: f"{local.aws_url}/{i.outputs['UserPoolId']}/.well-known/openid-configuration"),
+    ),
     Row("IDP__<NAME>__TENANT_CLAIM", UNSET, UNSET),
     Row("IDP__<NAME>__TENANTS", UNSET, UNSET),
 )

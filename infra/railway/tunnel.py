@@ -3,7 +3,8 @@
 Railway gives a container no network device, so Tailscale runs in userspace: it opens no route, and whoever wants
 through asks its SOCKS5 server, which only the project's private network reaches. Its end in AWS is
 ``infra/constructs/subnet_router.py``. The name of an RDS instance that is not public resolves, everywhere, to its
-private address, which the router's route leads to. The variables are those of the image
+private address, which the router's route leads to. Nothing is kept: without TS_STATE_DIR the image holds its state in
+memory, and an ephemeral node leaves the tailnet when it is gone. The variables are those of the image
 (https://tailscale.com/kb/1282/docker).
 """
 
@@ -35,10 +36,9 @@ def variables(stage: Stage) -> dict[str, str]:
         # Every address, IPv6 too: on the private network of an older environment there is no other.
         "TS_SOCKS5_SERVER": f"[::]:{SOCKS_PORT}",
         "TS_HOSTNAME": f"signalbox-{stage.name}-api",
-        # Memory: a container keeps nothing, and an ephemeral node leaves the tailnet when it is gone.
-        "TS_STATE_DIR": "mem:",
         "TS_ACCEPT_DNS": "true",
-        "TS_EXTRA_ARGS": f"--accept-routes --advertise-tags={_TAG.format(stage=stage.name)}",
+        # The image hands these to `tailscale set`, which knows no tags: the node has those of its key.
+        "TS_EXTRA_ARGS": "--accept-routes",
         "TS_ENABLE_HEALTH_CHECK": "true",
         "TS_LOCAL_ADDR_PORT": "[::]:9002",
     }

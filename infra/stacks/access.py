@@ -22,6 +22,9 @@ class AccessStack(StageStack):
         network: Where the subnet router stands.
         data: The stack whose resources the service uses.
         authority: Certificate of the authority that vouches for the service, PEM; see ``CertificateRole``.
+
+    Attributes:
+        router: The subnet router; None in a stage without.
     """
 
     def __init__(
@@ -29,6 +32,7 @@ class AccessStack(StageStack):
     ) -> None:
         super().__init__(scope, stage=stage, part="access", description="Signalbox: who the service is, and its way in")
         policy = data.service.policy
+        self.router: SubnetRouter | None = None
         emit(self, "ServicePolicyArn", policy.managed_policy_arn)
         if stage.access == "user":
             user = KeyUser(self, "Service", stage_name=stage.name, policy=policy).user
@@ -42,7 +46,7 @@ class AccessStack(StageStack):
             assert network.router_subnets is not None  # a stage without a way out has no router
             assert data.secrets.router_key is not None
             routed = network.vpc.select_subnets(subnet_group_name="Database").subnets
-            SubnetRouter(
+            self.router = SubnetRouter(
                 self,
                 "Router",
                 stage_name=stage.name,

@@ -14,6 +14,7 @@ from infra.config import Stage
 from infra.constructs.alarms import Alarms
 from infra.constructs.trail import Trail
 from infra.outputs import emit
+from infra.stacks.access import AccessStack
 from infra.stacks.base import StageStack
 from infra.stacks.data import DataStack
 from infra.stacks.identity import IdentityStack
@@ -27,11 +28,19 @@ class WatchStack(StageStack):
         stage: Its configuration.
         data: What is watched.
         identity: What is watched, too.
+        access: And this.
         logs_key: Encrypts the topic, the trail and its log group.
     """
 
     def __init__(
-        self, scope: Construct, *, stage: Stage, data: DataStack, identity: IdentityStack, logs_key: kms.IKey
+        self,
+        scope: Construct,
+        *,
+        stage: Stage,
+        data: DataStack,
+        identity: IdentityStack,
+        access: AccessStack,
+        logs_key: kms.IKey,
     ) -> None:
         super().__init__(scope, stage=stage, part="watch", description="Signalbox: alarms, audit trail, budget")
         self.topic = self._build_topic(stage, logs_key)
@@ -50,15 +59,18 @@ class WatchStack(StageStack):
             )
             log_groups["trail"] = trail.log_group
             emit(self, "TrailLogGroupName", trail.log_group.log_group_name)
+        dimensions = {
+            "database": {"DBInstanceIdentifier": data.database.instance.instance_identifier},
+            "token-function": {"FunctionName": identity.pre_token.function.function_name},
+        }
+        if access.router is not None:
+            dimensions["router"] = {"AutoScalingGroupName": access.router.group.auto_scaling_group_name}
         Alarms(
             self,
             "Alarms",
             stage_name=stage.name,
             topic=self.topic,
-            dimensions={
-                "database": {"DBInstanceIdentifier": data.database.instance.instance_identifier},
-                "token-function": {"FunctionName": identity.pre_token.function.function_name},
-            },
+            dimensions=dimensions,
             log_groups=log_groups,
         )
         if stage.watch.budget_usd is not None:

@@ -16,30 +16,25 @@ import httpx
 from jose import jwk
 from jose.backends.base import Key
 
+from service.auth.discovery import Discovery
+from service.auth.fetch import FetchError, get_json
 from service.auth.providers import Provider
-from service.auth.strict import json_object, unbase64url
+from service.auth.strict import unbase64url
 from service.errors import KEYS_DOWN, TOKEN_KEY, ApiError
 from service.log import get_logger
 
 SOFT_AGE = 600.0  # seconds; a removed key dies after this while the provider answers
 HARD_AGE = 86_400.0  # seconds; and after this when it does not
 COOLDOWN = 30.0  # seconds between fetches that unknown key ids cause
-FETCH_TIMEOUT = 5.0  # seconds for a whole fetch, connection included
-MAX_BYTES = 512 * 1024
 MAX_KEYS = 100
 _NEGATIVE_AGE = 300.0
 _NEGATIVE_SIZE = 128
-_MIN_RSA_BITS = 2048  # NIST SP 800-131A: 112 bits of strength
-_HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}  # a key set needs no compression
+_RSA_BITS = range(2048, 8193)  # NIST SP 800-131A: 112 bits of strength; a huge key would make every check slow
 _CURVES = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}
 
 log = get_logger(__name__)
 
 KeyTable = Mapping[tuple[str, str], Key]
-
-
-class _FetchError(Exception):
-    """A fetch failed; the text is a reason code."""
 
 
 def usable_keys(document: Mapping[str, object], algorithms: frozenset[str]) -> KeyTable:
@@ -84,9 +79,8 @@ def _fits(entry: dict[str, object], algorithm: str) -> bool:
         return False
     if algorithm.startswith("RS"):
         try:
-            return (
-                entry.get("kty") == "RSA" and int.from_bytes(unbase64url(entry.get("n"))).bit_length() >= _MIN_RSA_BITS
-            )
+            bits = int.from_bytes(unbase64url(entry.get("n"))).bit_length()
+            return entry.get("kty") == "RSA" and bits in _RSA_BITS and len(unbase64url(entry.get("e"))) <= 8
         except ValueError:
             return False
     return entry.get("kty") == "EC" and entry.get("crv") == _CURVES[algorithm]
@@ -99,13 +93,20 @@ class IssuerKeys:
         provider: Whose keys.
         client: For the fetches; shared, follows no redirect.
         clock: Monotonic seconds.
+        discovery: Where the set is, unless the settings say so; the sign-in shares it.
     """
 
     def __init__(
-        self, provider: Provider, client: httpx.AsyncClient, clock: Callable[[], float] = time.monotonic
+        self,
+        provider: Provider,
+        client: httpx.AsyncClient,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        discovery: Discovery | None = None,
     ) -> None:
         self.provider = provider
         self._client = client
+        self._discovery = discovery or Discovery(provider, client, clock)
         self._clock = clock
         self._keys: KeyTable = {}
         self._fetched_at: float | None = None
@@ -136,15 +137,19 @@ class IssuerKeys:
         """
         if key := self._lookup(kid, algorithm):
             return key
-        if not self.ready or not self._known_unknown(kid):
-            if self._tried_at is None or self._clock() - self._tried_at >= COOLDOWN or self._flight:
-                await self._refresh()
+        if (not self.ready or not self._known_unknown(kid)) and self._may_ask():
+            await self._refresh()
             if key := self._lookup(kid, algorithm):
                 return key
+            if self.failure is None:  # asked and told; within the cooldown, nobody has asked about this one yet
+                self._remember_unknown(kid)
         if not self.ready:
             raise ApiError(KEYS_DOWN, self.failure)
-        self._remember_unknown(kid)
         raise ApiError(TOKEN_KEY)
+
+    def holds(self, key: Key, kid: str | None, algorithm: str) -> bool:
+        """Whether a key that ``find`` gave would still be given: a rotation or the hard age takes it away."""
+        return self._lookup(kid, algorithm) is key
 
     async def keep_fresh(self) -> None:
         """Fetch now and again before the soft age is reached; runs until cancelled."""
@@ -171,6 +176,9 @@ class IssuerKeys:
         fitting = [key for (_, name), key in self._keys.items() if name == algorithm]
         return fitting[0] if len(fitting) == 1 else None
 
+    def _may_ask(self) -> bool:
+        return self._tried_at is None or self._clock() - self._tried_at >= COOLDOWN or self._flight is not None
+
     def _known_unknown(self, kid: str | None) -> bool:
         return self._unknown.get(kid or "", 0.0) > self._clock()
 
@@ -192,44 +200,15 @@ class IssuerKeys:
     async def _fetch_and_store(self) -> None:
         self._tried_at = self._clock()
         try:
-            async with asyncio.timeout(FETCH_TIMEOUT):
-                url = self.provider.jwks_url or await self._discover()
-                keys = usable_keys(await self._get(url), self.provider.preset.algorithms)
+            url = self.provider.jwks_url or await self._discovery.endpoint("jwks_uri")
+            keys = usable_keys(await get_json(self._client, url), self.provider.preset.algorithms)
             if not keys:
-                raise _FetchError("no_usable_key")
-        except (
-            _FetchError,
-            TimeoutError,
-            httpx.HTTPError,
-            httpx.InvalidURL,
-            ValueError,
-            RecursionError,
-        ) as failure:
-            self.failure = str(failure) if isinstance(failure, _FetchError) else type(failure).__name__
+                raise FetchError("no_usable_key")
+        except FetchError as failure:
+            self.failure = str(failure)
             log.warning("signing_keys_fetch_failed", provider=self.provider.name, reason=self.failure, age=self.age)
             return
         if keys.keys() != self._keys.keys():
             log.info("signing_keys_changed", provider=self.provider.name, keys=len(keys))
         self._keys, self._fetched_at, self.failure = keys, self._clock(), None
         self._unknown.clear()
-
-    async def _discover(self) -> str:
-        document = await self._get(self.provider.discovery_url)
-        if document.get("issuer") != self.provider.issuer:  # OpenID Connect Discovery 1.0, section 4.3
-            raise _FetchError("discovery_issuer_differs")
-        url = document.get("jwks_uri")
-        plain = self.provider.discovery_url.startswith("http:")  # only settings for a local machine allow that
-        if not isinstance(url, str) or not url.startswith(("https://", "http://") if plain else "https://"):
-            raise _FetchError("discovery_jwks_uri_unfit")
-        return url
-
-    async def _get(self, url: str) -> dict[str, object]:
-        async with self._client.stream("GET", url, headers=_HEADERS) as reply:
-            if reply.status_code != 200:
-                raise _FetchError(f"status_{reply.status_code}")
-            content = bytearray()
-            async for chunk in reply.aiter_bytes(65_536):  # decompressed: a small bomb must not become a large body
-                content += chunk
-                if len(content) > MAX_BYTES:
-                    raise _FetchError("too_large")
-        return json_object(bytes(content))

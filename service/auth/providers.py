@@ -2,88 +2,213 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from urllib.parse import urlsplit
 
-from service.settings import Settings
+from service.settings import ProviderSettings, Settings
 from service.tenancy import TenantId
 
 # Asymmetric only: with an HMAC in the list, a public key could be used as a shared secret (RFC 8725, section 3.1).
 _RS256 = frozenset({"RS256"})
 _ASYMMETRIC = frozenset({"RS256", "RS384", "RS512", "ES256", "ES384", "ES512"})
+_JWT = frozenset({"", "jwt"})
+# RFC 9068, section 2.1; "JWT" or nothing is what most providers still send.
+_ACCESS = _JWT | {"at+jwt", "application/at+jwt"}
+_GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")
+_ENTRA = "https://login.microsoftonline.com/{tenantid}/v2.0"
+
+ClaimPath = tuple[str, ...]
+LogoutStyle = Literal["rp_initiated", "cognito", "auth0", "none"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Preset:
     """What a kind of provider implies.
 
     Attributes:
-        algorithms: Signature algorithms its access tokens may use.
+        accepted: Which of its tokens is a bearer token here.
+        algorithms: Signature algorithms its tokens may use.
         types: Accepted ``typ`` header values in lower case; ``""`` stands for none.
-        required: Claims that tell an access token from the provider's other tokens, with the value they must have.
+        refused_headers: Header members that only its tokens for others have.
+        required: Claims that tell the accepted token from the provider's other tokens, with the value they must have.
+        refused: Claims that only its other tokens have.
+        id_required: Like ``required``, for its ID token at sign-in.
         client_id_claim: Claim that names the client the token was issued to.
+        subject_claim: Claim that names the user for good.
+        scope_claim: Claim that holds the scopes: a text with blanks, or a list.
+        tenant_paths: Claims that may hold the tenant; those that are present must agree.
+        scopes: What to ask for at sign-in.
         jwks_path: Path of the key set below the issuer; None means OpenID discovery tells.
+        sends_audience: Whether the authorization request names the audience.
+        logout: How its session is ended.
     """
 
-    algorithms: frozenset[str]
-    types: frozenset[str]
-    required: Mapping[str, str]
-    client_id_claim: str
-    jwks_path: str | None
+    accepted: Literal["access", "id"] = "access"
+    algorithms: frozenset[str] = _RS256
+    types: frozenset[str] = _ACCESS
+    refused_headers: frozenset[str] = frozenset()
+    required: Mapping[str, str] = field(default_factory=dict)
+    refused: frozenset[str] = frozenset()
+    id_required: Mapping[str, str] = field(default_factory=dict)
+    client_id_claim: str = "client_id"
+    subject_claim: str = "sub"
+    scope_claim: str = "scope"
+    tenant_paths: tuple[ClaimPath, ...] = (("tenant_id",), ("organization_id",))
+    scopes: tuple[str, ...] = ("openid",)
+    jwks_path: str | None = None
+    sends_audience: bool = False
+    logout: LogoutStyle = "rp_initiated"
 
+
+# `nonce` and `at_hash` are an ID token's alone (OpenID Connect Core 1.0, sections 2 and 3.1.3.6).
+_ID_TOKEN_MARKS = frozenset({"nonce", "at_hash", "c_hash"})
 
 PRESETS: Mapping[str, Preset] = {
     # docs.aws.amazon.com/cognito/latest/developerguide/amazon-cognito-user-pools-using-tokens-verifying-a-jwt.html
-    "cognito": Preset(_RS256, frozenset({"", "jwt"}), {"token_use": "access"}, "client_id", "/.well-known/jwks.json"),
-    # RFC 9068: JWT profile for access tokens; "JWT" or nothing is what most providers still send.
-    "oidc": Preset(_ASYMMETRIC, frozenset({"", "jwt", "at+jwt", "application/at+jwt"}), {}, "client_id", None),
+    "cognito": Preset(
+        types=_JWT,
+        required={"token_use": "access"},
+        id_required={"token_use": "id"},
+        jwks_path="/.well-known/jwks.json",
+        logout="cognito",
+    ),
+    # Custom authorization servers only: tokens of the org server are opaque to others. `sub` is the login name, which
+    # can be given to another person; `uid` cannot.
+    "okta": Preset(
+        types=_ACCESS | {"application/okta-internal-at+jwt"},
+        refused=_ID_TOKEN_MARKS,
+        client_id_claim="cid",
+        subject_claim="uid",
+        scope_claim="scp",
+    ),
+    # `audience` in the authorization request is what makes the access token a JWT.
+    "auth0": Preset(refused=_ID_TOKEN_MARKS, client_id_claim="azp", sends_audience=True, logout="auth0"),
+    # v2.0 tokens; `sub` differs per application, so users are known by `oid`. A header with `nonce` is a token for
+    # Microsoft Graph, which nobody else can verify.
+    "entra": Preset(
+        types=_JWT,
+        refused_headers=frozenset({"nonce"}),
+        required={"ver": "2.0"},
+        refused=_ID_TOKEN_MARKS,
+        id_required={"ver": "2.0"},
+        client_id_claim="azp",
+        subject_claim="oid",
+        scope_claim="scp",
+        tenant_paths=(("tid",),),
+    ),
+    # Every token of a realm has the same issuer, header and keys: only the payload's `typ` tells them apart.
+    "keycloak": Preset(
+        algorithms=_ASYMMETRIC,
+        types=_ACCESS,
+        required={"typ": "Bearer"},
+        id_required={"typ": "ID"},
+        client_id_claim="azp",
+    ),
+    # Its access tokens are opaque. `hd` in the token decides, the parameter of that name in the request is a hint.
+    "google": Preset(
+        accepted="id",
+        types=_JWT,
+        client_id_claim="aud",
+        tenant_paths=(("hd",),),
+        scopes=("openid", "email"),
+        logout="none",
+    ),
+    "oidc": Preset(algorithms=_ASYMMETRIC, refused=_ID_TOKEN_MARKS),
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
     """One configured identity provider.
 
     Attributes:
         name: As in ``IDP__<NAME>__...``, lower case.
+        kind: As in ``IDP__<NAME>__KIND``.
         preset: What its kind implies.
-        issuer: Its ``iss``, to the letter.
+        issuer: Its ``iss``, to the letter; for all organisations of Entra ID with ``{tenantid}`` in it.
         client_ids: Clients whose tokens are accepted; empty when the audience alone decides.
+        client_id: The client we sign people in with; None where no sign-in is possible.
+        client_secret_id: Where its secret is; None for a public client.
         audience: Our identifier in ``aud``; None when the client id alone decides.
+        scopes: What to ask for at sign-in.
+        userinfo: Whether to compare the token with the userinfo endpoint at sign-in.
         jwks_url: Where its keys are; None when discovery tells.
         discovery_url: Its OpenID configuration.
-        tenant_claims: Claims that may hold the tenant; those that are present must agree.
+        tenant_paths: Claims that may hold the tenant; those that are present must agree.
         tenants: Tenants it may speak for; empty means all.
+        tenant_map: Tenant by value of the claim; empty means that the claim holds the tenant itself.
     """
 
     name: str
+    kind: str
     preset: Preset
     issuer: str
-    client_ids: frozenset[str]
-    audience: str | None
-    jwks_url: str | None
-    discovery_url: str
-    tenant_claims: tuple[str, ...]
-    tenants: frozenset[TenantId]
+    client_ids: frozenset[str] = frozenset()
+    client_id: str | None = None
+    client_secret_id: str | None = None
+    audience: str | None = None
+    scopes: tuple[str, ...] = ("openid",)
+    userinfo: bool = False
+    jwks_url: str | None = None
+    discovery_url: str = ""
+    tenant_paths: tuple[ClaimPath, ...] = (("tenant_id",), ("organization_id",))
+    tenants: frozenset[TenantId] = frozenset()
+    tenant_map: Mapping[str, TenantId] = field(default_factory=dict)
+
+    def issuer_of(self, claims: Mapping[str, Any]) -> str | None:
+        """The ``iss`` that a token with these claims must have.
+
+        Args:
+            claims: Not verified yet: they choose among this provider's issuers only, and the map of tenants decides.
+
+        Returns:
+            None when they fit no issuer of this provider.
+        """
+        if "{tenantid}" not in self.issuer:
+            return self.issuer
+        tenant = claims.get("tid")
+        if not isinstance(tenant, str) or not _GUID.match(tenant):
+            return None
+        return self.issuer.replace("{tenantid}", tenant)
 
 
 def configured(settings: Settings) -> tuple[Provider, ...]:
-    """The providers the settings describe, in their order."""
-    found = []
-    for name, group in settings.idp.items():
-        preset = PRESETS[group.kind]
-        base = group.issuer.rstrip("/")
-        found.append(
-            Provider(
-                name=name,
-                preset=preset,
-                issuer=group.issuer,
-                client_ids=frozenset(group.client_id),
-                audience=group.audience,
-                jwks_url=group.jwks_url or (base + preset.jwks_path if preset.jwks_path else None),
-                discovery_url=group.discovery_url or f"{base}/.well-known/openid-configuration",
-                tenant_claims=((group.tenant_claim,) if group.tenant_claim else ("tenant_id", "organization_id")),
-                tenants=frozenset(TenantId.parse(tenant) for tenant in group.tenants),
-            )
-        )
-    return tuple(found)
+    """The providers the settings describe whose tokens are JWTs, in their order."""
+    return tuple(_provider(name, group) for name, group in settings.idp.items() if group.kind in PRESETS)
+
+
+def _provider(name: str, group: ProviderSettings) -> Provider:
+    preset = PRESETS[group.kind]
+    base = group.issuer.rstrip("/")
+    pairs = [item.rpartition("=") for item in group.tenants if "=" in item]
+    return Provider(
+        name=name,
+        kind=group.kind,
+        preset=preset,
+        # The document of all organisations names its issuer with this placeholder; a token has the GUID in its place.
+        issuer=_ENTRA if group.kind == "entra" and _of_all_organisations(group.issuer) else group.issuer,
+        client_ids=frozenset(group.client_id),
+        client_id=group.client_id[0] if group.client_id else None,
+        client_secret_id=group.client_secret_id,
+        audience=group.audience,
+        scopes=group.scopes or preset.scopes,
+        userinfo=group.userinfo,
+        jwks_url=group.jwks_url or (base + preset.jwks_path if preset.jwks_path else None),
+        discovery_url=group.discovery_url or f"{base}/.well-known/openid-configuration",
+        tenant_paths=(_path(group.tenant_claim),) if group.tenant_claim else preset.tenant_paths,
+        tenants=frozenset(TenantId.parse(item) for item in group.tenants if item != "*" and "=" not in item),
+        tenant_map={value: TenantId.parse(tenant) for value, _, tenant in pairs},
+    )
+
+
+def _of_all_organisations(issuer: str) -> bool:
+    return urlsplit(issuer).path.split("/")[1:2] in (["organizations"], ["common"])
+
+
+def _path(text: str) -> ClaimPath:
+    """A claim's name, dots and all; or the names that lead to it, as a JSON list."""
+    return tuple(json.loads(text)) if text.startswith("[") else (text,)

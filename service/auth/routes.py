@@ -1,15 +1,41 @@
-"""Authentication routes."""
+"""Authentication routes. They know no kind of provider: what differs between kinds is behind ``sign_in.SignIn``."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from typing import Annotated, Any
 
-from pydantic import BaseModel
+from fastapi import Path, Query
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
 
+from service import errors
+from service.auth.login import Logins
 from service.auth.principal import CurrentPrincipal
+from service.auth.sign_in import SignIn, Transaction
+from service.errors import ApiError, openapi_responses
+from service.log import get_logger
 from service.routing import Router
 
+log = get_logger(__name__)
 router = Router(prefix="/api/v1/auth", tags=["auth"])
+public = Router(public=True)
+
+_MAX_FIELDS = 20
+_FORM = "application/x-www-form-urlencoded"
+_OUTAGES = (errors.PROVIDER_DOWN, errors.PROVIDER_WRONG, errors.SECRETS_DOWN, errors.DATABASE_DOWN)
+_LOGIN_ERRORS = openapi_responses([errors.NOT_FOUND, errors.LOGIN_TARGET, *_OUTAGES])
+_ON: dict[int | str, dict[str, Any]] = {303: {"description": "On to `return_to`."}}
+_CALLBACK_ERRORS = _ON | openapi_responses(
+    [
+        errors.NOT_FOUND,
+        *(row for row in errors.ERRORS.values() if "AUTH_040" <= row.code < "AUTH_049" and row.code != "AUTH_045"),
+        errors.KEYS_DOWN,
+        *_OUTAGES,
+    ]
+)
 
 
 class Caller(BaseModel):
@@ -20,6 +46,51 @@ class Caller(BaseModel):
     issuer: str
     provider: str
     expires_at: datetime
+    scopes: list[str]
+
+
+class SignInOption(BaseModel):
+    """A button of a sign-in page."""
+
+    name: str
+    kind: str
+    login_url: str
+
+
+class LoginCode(BaseModel):
+    """What the front end found in its address."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    login_code: str = Field(min_length=1, max_length=200)
+
+
+class Token(BaseModel):
+    """A bearer token for this API (RFC 6749, section 5.1)."""
+
+    access_token: str
+    token_type: str
+    expires_in: int
+    id_token: str | None = None
+
+
+class SignOut(BaseModel):
+    """Where to go after a sign-out, and the ID token of the sign-in, which spares the person a question."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    return_to: str | None = Field(default=None, max_length=1024)
+    id_token_hint: str | None = Field(default=None, max_length=16_384)
+
+
+class SignedOut(BaseModel):
+    """``logout_url`` ends the provider's session when the browser goes there; null where there is no such thing."""
+
+    logout_url: str | None
+
+
+ProviderName = Annotated[str, Path(max_length=64, description="As in GET /api/v1/auth/providers.")]
+ReturnTo = Annotated[str | None, Query(max_length=1024, description="An address below one of ALLOWED_ORIGINS.")]
 
 
 @router.get("/validate")
@@ -31,4 +102,132 @@ async def validate(principal: CurrentPrincipal) -> Caller:
         issuer=principal.issuer,
         provider=principal.provider,
         expires_at=datetime.fromtimestamp(principal.expires_at, UTC),
+        scopes=sorted(principal.scopes),
     )
+
+
+@public.get("/providers")
+async def providers(request: Request) -> list[SignInOption]:
+    """Where a person can sign in."""
+    sign_ins: Mapping[str, SignIn] = request.app.state.auth.sign_ins
+    base = request.app.state.settings.public_url
+    return [
+        SignInOption(name=name, kind=sign_in.kind, login_url=f"{base}/api/v1/auth/{name}/login")
+        for name, sign_in in sign_ins.items()
+    ]
+
+
+@public.get("/{provider}/login", status_code=303, response_class=RedirectResponse, responses=_LOGIN_ERRORS)
+async def login(request: Request, provider: ProviderName, return_to: ReturnTo = None) -> Response:
+    """Send the browser to the provider. Afterwards it comes back to `return_to` with a one-time `login_code`."""
+    sign_in, logins = _parts(request, provider)
+    destination, transaction = await sign_in.start(logins.begin(sign_in.name, return_to))
+    response = RedirectResponse(destination, 303)
+    await logins.remember(request, response, transaction, cross_site=sign_in.cross_site_post)
+    return response
+
+
+@public.get("/{provider}/callback", response_model=Token, responses=_CALLBACK_ERRORS)
+async def callback(request: Request, provider: ProviderName) -> Response:
+    """Where the provider sends the browser back to: a token as JSON, or on to `return_to`."""
+    return await _conclude(request, provider, _once_each(request.query_params.multi_items()))
+
+
+@public.post("/{provider}/callback", response_model=Token, responses=_CALLBACK_ERRORS)
+async def callback_form(request: Request, provider: ProviderName) -> Response:
+    """The same for a provider that answers with a form (`form_post`, SAML)."""
+    return await _conclude(request, provider, await _form(request))
+
+
+@public.post("/token", responses=openapi_responses([errors.LOGIN_CODE, errors.SECRETS_DOWN, errors.DATABASE_DOWN]))
+async def token(request: Request, code: LoginCode, response: Response) -> Token:
+    """Exchange a `login_code` for the token: once, within a minute, from the browser that signed in."""
+    logins: Logins = request.app.state.auth.logins
+    grant, ended = await logins.redeem(request, code.login_code)
+    response.headers.append("Set-Cookie", ended)
+    return Token.model_validate(logins.token_body(grant))
+
+
+@public.post("/{provider}/logout", response_model=SignedOut, responses=_LOGIN_ERRORS)
+async def logout(request: Request, provider: ProviderName, options: SignOut | None = None) -> Response:
+    """Forget every sign-in that is under way here, and say where the browser ends the provider's session."""
+    sign_in, logins = _parts(request, provider)
+    options = options or SignOut()
+    transaction = logins.begin(sign_in.name, options.return_to, "logout")
+    try:
+        destination, transaction = await sign_in.sign_out(transaction, options.id_token_hint)
+        response = JSONResponse({"logout_url": destination})
+    except ApiError as failure:  # our half ends, whether or not the provider can be reached
+        log.warning("refused", code=failure.error.code, reason=failure.reason)
+        destination, response = None, errors.response(failure.error, failure.headers)
+    logins.forget_all(request, response)
+    if destination is not None:
+        await logins.remember(request, response, transaction, cross_site=sign_in.cross_site_post)
+    return response
+
+
+@public.get(
+    "/{provider}/logout",
+    responses=_ON | openapi_responses([errors.NOT_FOUND, errors.LOGOUT_UNKNOWN, *_OUTAGES]),
+)
+async def signed_out(request: Request, provider: ProviderName) -> Response:
+    """Where the provider sends the browser back to after a sign-out."""
+    sign_in, logins = _parts(request, provider)
+    answer = _once_each(request.query_params.multi_items())
+    try:
+        transaction = await logins.take(request, sign_in.name, answer.get(sign_in.state_field), "logout")
+    except ApiError as failure:
+        known = failure.error in (errors.LOGIN_UNKNOWN, errors.LOGIN_MIXED)
+        raise ApiError(errors.LOGOUT_UNKNOWN, failure.reason) if known else failure from None
+    try:
+        await sign_in.signed_out(transaction, answer)
+    except ApiError as failure:
+        raise _ended(failure, logins, transaction) from None
+    response = RedirectResponse(transaction.return_to, 303) if transaction.return_to else JSONResponse({"status": "ok"})
+    logins.forget(response, transaction.id)
+    return response
+
+
+async def _conclude(request: Request, provider: str, answer: Mapping[str, str]) -> Response:
+    sign_in, logins = _parts(request, provider)
+    transaction = await logins.take(request, sign_in.name, answer.get(sign_in.state_field))
+    try:
+        response = await logins.conclude(transaction, await sign_in.finish(transaction, answer))
+        log.info("signed_in", provider=sign_in.name)
+        return response
+    except ApiError as failure:
+        raise _ended(failure, logins, transaction) from None
+
+
+def _parts(request: Request, provider: str) -> tuple[SignIn, Logins]:
+    auth = request.app.state.auth
+    sign_in: SignIn | None = auth.sign_ins.get(provider)
+    if sign_in is None:
+        raise ApiError(errors.NOT_FOUND)
+    return sign_in, auth.logins
+
+
+def _ended(failure: ApiError, logins: Logins, transaction: Transaction) -> ApiError:
+    """A transaction that failed is over: its cookie goes with the answer."""
+    failure.headers["Set-Cookie"] = logins.ended(transaction.id)
+    return failure
+
+
+def _once_each(pairs: Iterable[tuple[str, Any]]) -> Mapping[str, str]:
+    """The fields of an answer: a field that comes twice has two meanings (RFC 6749, section 3.1)."""
+    found: dict[str, str] = {}
+    for name, value in pairs:
+        if name in found or not isinstance(value, str) or len(found) >= _MAX_FIELDS:
+            raise ApiError(errors.LOGIN_ANSWER, "fields")
+        found[name] = value
+    return found
+
+
+async def _form(request: Request) -> Mapping[str, str]:
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
+        raise ApiError(errors.UNSUPPORTED_MEDIA)
+    async with request.form(max_files=0, max_fields=_MAX_FIELDS) as form:
+        return _once_each(form.multi_items())
+
+
+router.include_router(public)

@@ -36,14 +36,7 @@ def json_object(raw: bytes) -> dict[str, Any]:
         ValueError: Anything else, excessive nesting included.
     """
     # Bounded before parsing: the parser recurses, and its limit is the interpreter's.
-    depth = deepest = 0
-    for byte in raw:
-        if byte in b"[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif byte in b"]}":
-            depth -= 1
-    if deepest > _MAX_DEPTH:
+    if raw.count(b"[") + raw.count(b"{") > _MAX_DEPTH and _depth(raw) > _MAX_DEPTH:
         raise ValueError("nested too deeply")
     value = json.loads(
         raw.decode("utf-8"),
@@ -55,6 +48,17 @@ def json_object(raw: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError("not an object")
     return value
+
+
+def _depth(raw: bytes) -> int:
+    depth = deepest = 0
+    for byte in raw:
+        if byte in b"[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif byte in b"]}":
+            depth -= 1
+    return deepest
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

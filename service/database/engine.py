@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -12,8 +14,6 @@ import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from service.aws import Aws
-from service.database.proxy import ProxiedLoop
-from service.database.rls import APP_ROLE
 from service.errors import SECRETS_DOWN, ApiError
 from service.log import get_logger
 from service.secrets import Secrets, login
@@ -81,7 +81,11 @@ class Connector:
         self._secret_id = secret_id
         self._confined = confined
         self._iam = iam
-        self._proxy = settings.database_proxy
+        self._loop: Callable[[], Any] = asyncio.get_running_loop
+        if settings.database_proxy is not None:
+            from service.database.proxy import ProxiedLoop  # 24 ms of imports that most processes never pay
+
+            self._loop = partial(ProxiedLoop, settings.database_proxy)
         # What a token is signed for: the instance's own name, whatever host is dialled.
         self._token_host = settings.database_tls_server_name or parts.hostname or ""
         self._options: dict[str, Any] = {
@@ -122,23 +126,30 @@ class Connector:
             return await self._dial({"password": await self._token(self._iam)}, options)
         if self._secret_id is None:
             return await self._dial({}, options)
-        try:
-            return await self._dial(login(await self._secrets.text(self._secret_id)), options)
-        except _WRONG_LOGIN:  # rotated since we read it
-            pass
-        try:
-            return await self._dial(login(await self._secrets.text(self._secret_id, refresh=True)), options)
-        except _WRONG_LOGIN:  # being rotated: the secret is new already, and the database does not know it yet
-            before = await self._secrets.previous(self._secret_id)
-            if before is None:
-                raise
-        return await self._dial(login(before), options)
+        refused: Exception | None = None
+        async with aclosing(self._logins(self._secret_id)) as logins:
+            async for named in logins:
+                try:
+                    return await self._dial(named, options)
+                except _WRONG_LOGIN as failure:
+                    refused = failure
+        assert refused is not None
+        raise refused
+
+    async def _logins(self, secret_id: str) -> AsyncGenerator[Mapping[str, str], None]:
+        """What to try, in order: a rotation changes two places, one after the other, and we may come in between."""
+        known = await self._secrets.text(secret_id)
+        yield login(known)
+        current = await self._secrets.text(secret_id, refresh=True)
+        if current != known:  # rotated since we read it
+            yield login(current)
+        before = await self._secrets.previous(secret_id)
+        if before is not None:  # the secret is new already, and the database does not know it yet
+            yield login(before)
+        yield login(current)  # it was told while we tried the one before
 
     async def _dial(self, named: Mapping[str, str], options: dict[str, Any]) -> asyncpg.Connection:
-        given = {**self._options, **named, **options}
-        if self._proxy is not None:
-            given["loop"] = ProxiedLoop(self._proxy, asyncio.get_running_loop())
-        return await asyncpg.connect(**given)
+        return await asyncpg.connect(**{**self._options, **named, **options, "loop": self._loop()})
 
     async def _token(self, iam: Aws) -> str:
         address = (self._token_host, self._options["port"], self._options["user"])
@@ -170,13 +181,6 @@ def create_engine(settings: Settings, connector: Connector) -> AsyncEngine:
         pool_recycle=1800,
         pool_reset_on_return="rollback",
     )
-
-
-def login_in_address(settings: Settings) -> tuple[str, str] | None:
-    """The service's own login where the address holds its password, as it may outside production."""
-    parts = urlsplit(settings.database_url.get_secret_value())
-    user, password = unquote(parts.username or ""), unquote(parts.password or "")
-    return (user, password) if user == APP_ROLE and password else None
 
 
 def _tls(settings: Settings) -> ssl.SSLContext:

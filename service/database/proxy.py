@@ -26,12 +26,11 @@ class ProxiedLoop:
     Args:
         url: ``socks5://host:port``. Its host is resolved for every connection: a private name moves with each
             deployment of the proxy.
-        loop: The running loop.
     """
 
-    def __init__(self, url: str, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, url: str) -> None:
         self._url = url
-        self._loop = loop
+        self._loop = asyncio.get_running_loop()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._loop, name)

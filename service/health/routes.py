@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import asdict
 from typing import Any, Literal
 
 from pydantic import BaseModel
@@ -24,11 +25,19 @@ class Live(BaseModel):
     status: Literal["ok"] = "ok"
 
 
+class KeySet(BaseModel):
+    """How old an issuer's signing keys are, and a reason code when the last fetch of them failed."""
+
+    age_seconds: float | None
+    failure: str | None
+
+
 class Ready(BaseModel):
     """What this replica depends on: ``ok`` or one word that says why not."""
 
     status: Literal["ok"] = "ok"
     checks: dict[str, str]
+    signing_keys: dict[str, KeySet]
 
 
 class NotReady(BaseModel):
@@ -36,6 +45,7 @@ class NotReady(BaseModel):
 
     error: ErrorBody
     checks: dict[str, str]
+    signing_keys: dict[str, KeySet]
 
 
 class Status(BaseModel):
@@ -61,10 +71,11 @@ async def live() -> Live:
 async def ready(request: Request) -> Any:
     """Whether to send requests here."""
     checks: dict[str, str] = await request.app.state.readiness()
+    ages = {name: asdict(age) for name, age in request.app.state.auth.key_ages().items()}
     if all(word in ("ok", "stale") for word in checks.values()):
-        return Ready(checks=checks)
+        return {"status": "ok", "checks": checks, "signing_keys": ages}
     headers = {"Retry-After": str(errors.RETRY_AFTER_SECONDS)}
-    return JSONResponse({**body(errors.NOT_READY), "checks": checks}, 503, headers=headers)
+    return JSONResponse({**body(errors.NOT_READY), "checks": checks, "signing_keys": ages}, 503, headers=headers)
 
 
 @router.get("/status")

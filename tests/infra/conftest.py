@@ -12,7 +12,8 @@ import aws_cdk as cdk
 import pytest
 
 from infra.app import build_app
-from infra.config import STAGES
+from infra.config import STAGES, stage
+from tests.support.stacks import Deployed, local_aws
 
 
 @dataclass(frozen=True)
@@ -52,3 +53,26 @@ def stages(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Synthesized
 @pytest.fixture(scope="session")
 def production(stages: Mapping[str, Synthesized]) -> Synthesized:
     return stages["production"]
+
+
+OKTA = {"name": "AcmeOkta", "kind": "saml", "tenant": "acme", "metadata_url": "https://acme.okta.example/metadata"}
+ENTRA = {"name": "GlobexEntra", "kind": "oidc", "tenant": "globex", "issuer": "https://e.example", "client_id": "c"}
+
+
+@pytest.fixture(scope="session")
+def federated(tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
+    """Production with every option: organizations with providers of their own, three zones, endpoints, an authority."""
+    options = {"nat_gateways": 3, "interface_endpoints": True}
+    changed = stage("production", federation=(OKTA, ENTRA), availability_zones=3, network=options)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("infra.app.stage", lambda *_, **__: changed)
+        return synthesize(
+            "production", tmp_path_factory.mktemp("federated"), authority="-----BEGIN CERTIFICATE-----\nx"
+        )
+
+
+@pytest.fixture(scope="session")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+    """A local AWS for every test that deploys: its start and its bootstrap are most of what they cost."""
+    with local_aws(tmp_path_factory.mktemp("deployed")) as found:
+        yield found

@@ -9,7 +9,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from pydantic import ValidationError
 
-from infra.config import REGIONS, STAGES, ConfigurationError, Federated, stage
+from infra.config import REGIONS, STAGES, ConfigurationError, stage
+from infra.parts import Federated
 from tests.support.server import ROOT
 
 SAML = {"name": "AcmeOkta", "kind": "saml", "tenant": "acme", "metadata_url": "https://acme.okta.example/metadata"}

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
 from infra.local.sign_in import Client, SignInError, sign_in
+from infra.outputs import OUTPUTS, read
 from infra.railway.environment import build
 from infra.railway.table import Inputs, Local
-from tests.support.stacks import DIFFERENCE, NO_DIFFERENCE, Deployed, local_aws
+from tests.infra.conftest import Synthesized
+from tests.support.stacks import DIFFERENCE, NO_DIFFERENCE, Deployed
 
 PASSWORD = "a-Long-Passw0rd-of-somebody"
-
-
-@pytest.fixture(scope="module")
-def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
-    with local_aws(tmp_path_factory.mktemp("deploy")) as found:
-        yield found
 
 
 @pytest.fixture(scope="module")
@@ -35,12 +30,19 @@ def claims(token: str) -> dict[str, Any]:
     return found
 
 
-def sign_in_as(deployed: Deployed, outputs: dict[str, str], name: str, tenant: str | None) -> dict[str, str]:
-    """Make a user as an administrator does, and sign in through the hosted page."""
+def sign_in_as(
+    deployed: Deployed,
+    outputs: dict[str, str],
+    name: str,
+    tenant: str | None,
+    *providers: str,
+    origin: str = "http://127.0.0.1:8000",
+) -> dict[str, str]:
+    """Make a user as an administrator does, linked to federated providers, and sign in through the hosted page."""
     cognito, pool = deployed.aws.client("cognito-idp"), outputs["UserPoolId"]
     email = f"{name}@example.com"
     attributes = {"email": email, "email_verified": "true"} | ({"custom:tenant_id": tenant} if tenant else {})
-    cognito.admin_create_user(
+    made = cognito.admin_create_user(
         UserPoolId=pool,
         Username=email,
         TemporaryPassword=PASSWORD,
@@ -48,8 +50,18 @@ def sign_in_as(deployed: Deployed, outputs: dict[str, str], name: str, tenant: s
         UserAttributes=[{"Name": key, "Value": value} for key, value in attributes.items()],
     )
     cognito.admin_set_user_password(UserPoolId=pool, Username=email, Password=PASSWORD, Permanent=True)
+    for provider in providers:
+        cognito.admin_link_provider_for_user(
+            UserPoolId=pool,
+            DestinationUser={"ProviderName": "Cognito", "ProviderAttributeValue": made["User"]["Username"]},
+            SourceUser={
+                "ProviderName": provider,
+                "ProviderAttributeName": "Cognito_Subject",
+                "ProviderAttributeValue": f"{name}@{provider}",
+            },
+        )
     urls = (f"{deployed.aws.url}/oauth2/authorize", f"{deployed.aws.url}/oauth2/token")
-    callback = "http://127.0.0.1:8000/api/v1/auth/cognito/callback"
+    callback = f"{origin}/api/v1/auth/cognito/callback"
     return sign_in(Client(*urls, outputs["UserPoolClientId"], callback), email, PASSWORD)
 
 
@@ -115,10 +127,55 @@ def test_a_second_run_finds_nothing_and_a_change_is_made_in_place(deployed: Depl
     assert found.returncode == NO_DIFFERENCE, found.stdout + found.stderr
 
 
+def test_production_without_an_authority_is_refused_before_anything_is_made(
+    deployed: Deployed, production: Synthesized
+) -> None:
+    command = ["deploy", "SignalboxAccess", "--exclusively", "--require-approval", "never"]
+    done = deployed.run(*command, "--app", str(production.folder))
+    assert done.returncode != 0
+    assert "missing a value: ServiceAuthority" in done.stdout + done.stderr
+    assert "signalbox-production-access" not in deployed.stacks()
+
+
+@pytest.fixture(scope="module")
+def everything(deployed: Deployed, federated: Synthesized) -> dict[str, str]:
+    """Outputs of production with all its options. The emulator makes of it what it can, and resolves all of it."""
+    deployed.aws.client("secretsmanager").create_secret(Name="signalbox/production/idp-GlobexEntra", SecretString="s")
+    outputs = deployed.folder / "production.json"
+    deployed.cdk.deploy(federated.folder, outputs)
+    return read(json.loads(outputs.read_text()), "production")
+
+
+def test_production_with_all_its_options_is_deployed(deployed: Deployed, everything: dict[str, str]) -> None:
+    assert set(everything) == {output.key for output in OUTPUTS} - {"ServiceUserName"}
+    provider = deployed.aws.client("cognito-idp").describe_identity_provider(
+        UserPoolId=everything["UserPoolId"], ProviderName="GlobexEntra"
+    )["IdentityProvider"]
+    assert set(provider["AttributeMapping"]) == {"email"}
+
+
+@pytest.mark.parametrize(("tenant", "providers"), [(None, ("AcmeOkta",)), ("acme", ("AcmeOkta",))])
+def test_a_federated_user_has_the_tenant_that_the_stage_gives_the_provider(
+    tenant: str | None, providers: tuple[str, ...], deployed: Deployed, everything: dict[str, str]
+) -> None:
+    name, origin = f"federated-{tenant}", "https://api.example.com"
+    tokens = sign_in_as(deployed, everything, name, tenant, *providers, origin=origin)
+    assert claims(tokens["access_token"])["tenant_id"] == claims(tokens["id_token"])["tenant_id"] == "acme"
+
+
+@pytest.mark.parametrize(("tenant", "providers"), [("globex", ("AcmeOkta",)), (None, ("AcmeOkta", "GlobexEntra"))])
+def test_a_federated_user_of_two_tenants_gets_no_token(
+    tenant: str | None, providers: tuple[str, ...], deployed: Deployed, everything: dict[str, str]
+) -> None:
+    with pytest.raises(SignInError):
+        sign_in_as(deployed, everything, f"torn-{tenant}", tenant, *providers, origin="https://api.example.com")
+
+
 def test_a_stage_made_to_be_thrown_away_is_thrown_away_whole(deployed: Deployed, outputs: dict[str, str]) -> None:
     """Last: it takes away what the others look at."""
     done = deployed.run("destroy", "--all", "--force", "--app", str(deployed.folder / "cdk.out-0"))
     assert done.returncode == 0, done.stdout + done.stderr
-    assert deployed.stacks() == {}
-    assert deployed.aws.client("s3").list_buckets()["Buckets"][0]["Name"].startswith("cdk-")
-    assert deployed.aws.client("cognito-idp").list_user_pools(MaxResults=10)["UserPools"] == []
+    assert not [name for name in deployed.stacks() if name.startswith("signalbox-local-")]
+    assert not [b for b in deployed.aws.client("s3").list_buckets()["Buckets"] if "signalbox-local" in b["Name"]]
+    pools = deployed.aws.client("cognito-idp").list_user_pools(MaxResults=10)["UserPools"]
+    assert "signalbox-local" not in {pool["Name"] for pool in pools}

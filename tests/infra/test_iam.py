@@ -14,7 +14,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from tests.support.stacks import Deployed, local_aws
+from tests.support.stacks import Deployed
 
 
 @dataclass
@@ -38,19 +38,19 @@ class Service:
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with local_aws(tmp_path_factory.mktemp("iam")) as deployed:
-        outputs = deployed.deploy(deployed.synthesize())
-        admin = deployed.aws.client
-        admin("s3").put_object(Bucket=outputs["BucketName"], Key="tenants/acme/a.txt", Body=b"x")
-        admin("s3").put_object(Bucket=outputs["BucketName"], Key="other/a.txt", Body=b"x")
-        # It refuses plain HTTP, as it should; the emulator speaks nothing else.
-        admin("s3").delete_bucket_policy(Bucket=outputs["BucketName"])
-        admin("secretsmanager").create_secret(Name="signalbox/local/of-somebody-else", SecretString="x")
-        given = admin("sts").assume_role(RoleArn=outputs["ServiceRoleArn"], RoleSessionName="test")["Credentials"]
-        deployed.aws.process.send_signal(signal.SIGUSR1)
-        time.sleep(0.2)
-        yield Service(deployed, outputs, given)
+def service(deployed: Deployed) -> Iterator[Service]:
+    outputs = deployed.deploy(deployed.synthesize())
+    admin = deployed.aws.client
+    admin("s3").put_object(Bucket=outputs["BucketName"], Key="tenants/acme/a.txt", Body=b"x")
+    admin("s3").put_object(Bucket=outputs["BucketName"], Key="other/a.txt", Body=b"x")
+    # It refuses plain HTTP, as it should; the emulator speaks nothing else.
+    admin("s3").delete_bucket_policy(Bucket=outputs["BucketName"])
+    admin("secretsmanager").create_secret(Name="signalbox/local/of-somebody-else", SecretString="x")
+    given = admin("sts").assume_role(RoleArn=outputs["ServiceRoleArn"], RoleSessionName="test")["Credentials"]
+    deployed.aws.process.send_signal(signal.SIGUSR1)
+    time.sleep(0.2)
+    yield Service(deployed, outputs, given)
+    deployed.aws.process.send_signal(signal.SIGUSR2)
 
 
 Call = Callable[[Service], Any]

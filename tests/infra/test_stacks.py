@@ -10,25 +10,12 @@ from typing import Any
 import pytest
 
 from infra.checks import STATEFUL
-from infra.config import STAGES, stage
+from infra.config import STAGES
 from infra.outputs import OUTPUTS
-from tests.infra.conftest import Synthesized, synthesize
+from tests.infra.conftest import Synthesized
 from tests.support.server import ROOT
 
 SNAPSHOT = Path(__file__).with_name("stateful_ids.json")
-OKTA = {"name": "AcmeOkta", "kind": "saml", "tenant": "acme", "metadata_url": "https://acme.okta.example/metadata"}
-ENTRA = {"name": "GlobexEntra", "kind": "oidc", "tenant": "globex", "issuer": "https://e.example", "client_id": "c"}
-
-
-@pytest.fixture(scope="module")
-def federated(tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
-    """Production for two organizations with providers of their own, with endpoints, and with an authority."""
-    changed = stage("production", federation=(OKTA, ENTRA), network={"interface_endpoints": True})
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("infra.app.stage", lambda *_, **__: changed)
-        return synthesize(
-            "production", tmp_path_factory.mktemp("federated"), authority="-----BEGIN CERTIFICATE-----\nx"
-        )
 
 
 def test_what_is_stateful_keeps_its_logical_id(production: Synthesized) -> None:
@@ -196,7 +183,15 @@ def test_two_stages_of_one_tailnet_have_different_addresses() -> None:
 def test_alarms_reach_somebody(production: Synthesized) -> None:
     alarms = production.properties("AWS::CloudWatch::Alarm")
     names = {str(alarm["AlarmName"]).rpartition("-")[2] for alarm in alarms}
-    assert names >= {"DatabaseCpu", "FailedSignIns", "RootUse", "PolicyChange", "KeyEndangered", "KeyRefused"}
+    assert names >= {
+        "DatabaseCpu",
+        "RouterGone",
+        "FailedSignIns",
+        "RootUse",
+        "PolicyChange",
+        "KeyEndangered",
+        "KeyRefused",
+    }
     (topic,) = production.properties("AWS::SNS::Topic")
     assert topic["KmsMasterKeyId"]
     (reader,) = production.properties("AWS::SNS::Subscription")

@@ -13,7 +13,7 @@ import pytest
 import trustme
 
 from service.settings import SettingsError, load
-from tests.support.database import APP, APP_PASSWORD, Database
+from tests.support.database import APP, APP_PASSWORD, MASTER, MASTER_PASSWORD, Database, Databases, migrate
 from tests.support.issuer import Issuer
 from tests.support.server import Server, free_port
 from tests.support.socks import SocksProxy
@@ -50,6 +50,18 @@ def test_the_name_is_resolved_on_the_far_side_and_verified_on_this(
             assert server.get("/api/v1/notes", issuer.token()).json()[0]["body"] == "through the tunnel"
             assert _ready(server) == {"database": "ok", "migrations": "ok"}
         assert front.connections >= 2
+
+
+def test_migrations_take_the_same_way(
+    databases: Databases, authority: trustme.CA, proxy: SocksProxy, tmp_path: Path
+) -> None:
+    database = databases.empty()
+    with TlsFront(database.server.port, NAME, authority) as front:
+        address = f"postgresql://{MASTER}:{MASTER_PASSWORD}@{NAME}:{front.port}/{database.name}?sslmode=verify-full"
+        ca_file = write_authority(authority, tmp_path)
+        done = migrate(database, DATABASE_URL=address, DATABASE_CA_FILE=ca_file, DATABASE_PROXY=proxy.url)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert front.connections >= 1
 
 
 @pytest.mark.parametrize("wrong", ["name", "authority", "resolution", "proxy"])

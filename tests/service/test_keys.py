@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -70,6 +71,58 @@ async def test_a_rotation_is_picked_up_within_one_cooldown(
     clock.now += keys.COOLDOWN
     assert await issuer_keys.find("k2", "RS256")
     assert await refused(issuer_keys, "k1") == errors.TOKEN_KEY
+
+
+async def test_a_key_that_was_met_before_it_was_published_is_found_after_the_cooldown(
+    issuer: Issuer, issuer_keys: IssuerKeys, clock: Clock
+) -> None:
+    await issuer_keys.find("k1", "RS256")
+    clock.now += 5
+    issuer.keys = [SigningKey("k2").jwk()]
+    assert await refused(issuer_keys, "k2") == errors.TOKEN_KEY  # within the cooldown nobody is asked
+    clock.now += keys.COOLDOWN
+    assert await issuer_keys.find("k2", "RS256")
+
+
+async def test_a_key_that_was_met_while_the_provider_was_down_is_found_when_it_is_back(
+    issuer: Issuer, issuer_keys: IssuerKeys, clock: Clock
+) -> None:
+    await issuer_keys.find("k1", "RS256")
+    clock.now += keys.COOLDOWN
+    issuer.keys, issuer.answer = [SigningKey("k2").jwk()], lambda: (500, b"")
+    assert await refused(issuer_keys, "k2") == errors.TOKEN_KEY
+    clock.now += keys.COOLDOWN
+    issuer.answer = None
+    assert await issuer_keys.find("k2", "RS256")
+
+
+async def test_a_good_set_that_is_too_large_is_refused(issuer: Issuer, issuer_keys: IssuerKeys) -> None:
+    body = json.dumps({"keys": issuer.keys}).encode()
+    issuer.answer = lambda: (200, body + b" " * 600_000)
+    assert await refused(issuer_keys, "k1") == errors.KEYS_DOWN
+    assert issuer_keys.failure == "too_large"
+
+
+async def test_known_keys_are_not_held_up_by_a_fetch(issuer: Issuer, issuer_keys: IssuerKeys, clock: Clock) -> None:
+    await issuer_keys.find("k1", "RS256")
+    clock.now += keys.COOLDOWN
+    issuer.delay = 1.0
+    unknown = asyncio.create_task(refused(issuer_keys, "other"))
+    await asyncio.sleep(0.1)
+    async with asyncio.timeout(0.5):
+        for _ in range(100):
+            assert await issuer_keys.find("k1", "RS256")
+    assert not unknown.done()
+    assert await unknown == errors.TOKEN_KEY
+
+
+async def test_a_compressed_answer_is_refused_before_it_grows(
+    issuer: Issuer, issuer_keys: IssuerKeys, clock: Clock
+) -> None:
+    issuer.headers = {"Content-Encoding": "gzip"}
+    issuer.answer = lambda: (200, gzip.compress(b" " * 50_000_000))
+    assert await refused(issuer_keys, "k1") == errors.KEYS_DOWN
+    assert issuer_keys.failure == "compressed"
 
 
 async def test_known_keys_serve_through_an_outage_until_the_hard_age(
@@ -145,6 +198,8 @@ async def test_discovery_must_name_the_issuer_it_was_asked_for(issuer: Issuer, c
         {"kty": "oct"},
         {"d": "AAAA"},
         {"n": "AQAB"},
+        {"n": "A" * 1600},
+        {"e": "A" * 40},
         {"n": 5},
         {"e": None},
         {"kid": 7},
@@ -155,6 +210,12 @@ def test_an_unfit_key_loses_itself_and_no_other(changes: dict[str, Any]) -> None
     good, unfit = SigningKey("good"), SigningKey("unfit")
     table = usable_keys({"keys": [unfit.jwk(**changes), good.jwk()]}, frozenset({"RS256"}))
     assert set(table) == {("good", "RS256")}
+
+
+def test_a_point_that_is_not_on_its_curve_is_no_key() -> None:
+    curve = SigningKey("curve", curve=True)
+    off = curve.jwk(y=curve.jwk()["x"], kid="off")
+    assert set(usable_keys({"keys": [off, curve.jwk()]}, frozenset({"ES256"}))) == {("curve", "ES256")}
 
 
 def test_weak_and_ambiguous_keys_are_left_out() -> None:

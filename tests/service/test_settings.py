@@ -7,8 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import anyio
 import pytest
 
+from service.aws import Aws
+from service.secrets import Secrets
 from service.settings import SettingsError, load, variables
 
 GOOD = {
@@ -17,11 +20,11 @@ GOOD = {
     "ALLOWED_ORIGINS": "https://app.example.com,https://admin.example.com:8443",
     "DATABASE_URL": "postgresql://signalbox_app@db.example.com:5432/signalbox?sslmode=verify-full",
     "DATABASE_SECRET_ID": "signalbox/production/database-app",
+    "SESSION_SECRET_ID": "signalbox/production/session-key",
     "IDP__COGNITO__KIND": "cognito",
     "IDP__COGNITO__ISSUER": "https://cognito-idp.us-east-1.amazonaws.com/us-east-1_abc",
     "IDP__COGNITO__CLIENT_ID": "web,mobile",
 }
-NOT_THERE = ("AWS_ENDPOINT_URL", "DATABASE_MIGRATION_SECRET")  # outside production only
 LOCAL_DATABASE = "postgresql://a:b@127.0.0.1/d?sslmode=disable"
 WITHOUT_TLS = "postgresql://a@db.example.com/d?sslmode=disable"
 
@@ -59,6 +62,12 @@ def test_a_good_production_environment_is_read() -> None:
         ("DATABASE_URL", "postgresql://a:secret@db.example.com/d?sslmode=verify-full"),
         ("DATABASE_URL", "mysql://a@db.example.com/d?sslmode=verify-full"),
         ("DATABASE_SECRET_ID", ""),
+        ("DATABASE_SECRET", '{"username": "a", "password": "b"}'),
+        ("SESSION_SECRET_ID", ""),
+        ("SESSION_SECRET", "x" * 40),
+        ("SESSION_SECRET", "short"),
+        ("IDP__COGNITO__CLIENT_SECRET", "hunter2"),
+        ("DOCS", "perhaps"),
         ("DATABASE_POOL_SIZE", "0"),
         ("DATABASE_POOL_SIZE", "50"),
         ("PORT", "eighty"),
@@ -93,6 +102,44 @@ def test_development_allows_what_a_laptop_needs() -> None:
     assert settings.database_secret_id is None
 
 
+def test_a_secret_given_by_value_is_read_like_one_that_is_named() -> None:
+    settings = load(
+        {
+            **GOOD,
+            "ENVIRONMENT": "staging",
+            "DATABASE_SECRET_ID": "",
+            "DATABASE_SECRET": '{"username": "u", "password": "p"}',
+            "SESSION_SECRET_ID": "",
+            "SESSION_SECRET": "x" * 40,
+            "IDP__COGNITO__CLIENT_SECRET": "hunter2",
+        }
+    )
+    secrets = Secrets(Aws(settings), settings.given_secrets)
+
+    async def read(secret_id: str | None) -> str:
+        assert secret_id is not None
+        return await secrets.text(secret_id)
+
+    assert anyio.run(read, settings.database_secret_id) == '{"username": "u", "password": "p"}'
+    assert anyio.run(read, settings.session_secret_id) == "x" * 40
+    assert anyio.run(read, settings.idp["cognito"].client_secret_id) == "hunter2"
+    assert "hunter2" not in repr(settings)
+
+
+def test_a_secret_is_named_or_given_but_not_both() -> None:
+    with pytest.raises(SettingsError, match="SESSION_SECRET and SESSION_SECRET_ID exclude each other"):
+        load({**GOOD, "ENVIRONMENT": "staging", "SESSION_SECRET": "x" * 40})
+
+
+def test_beside_another_provider_each_must_say_for_whom_it_speaks() -> None:
+    second = {"IDP__OKTA__KIND": "okta", "IDP__OKTA__ISSUER": "https://o.okta.com/oauth2/default"}
+    second |= {"IDP__OKTA__AUDIENCE": "api://default", "IDP__OKTA__TENANTS": "acme"}
+    with pytest.raises(SettingsError, match="IDP__COGNITO__TENANTS is required in production beside other providers"):
+        load({**GOOD, **second})
+    assert load({**GOOD, **second, "IDP__COGNITO__TENANTS": "*"})
+    assert load({**GOOD, **second, "ENVIRONMENT": "staging"})
+
+
 def test_two_providers_may_not_share_an_issuer() -> None:
     twin = {name.replace("COGNITO", "TWIN"): value for name, value in GOOD.items() if name.startswith("IDP__")}
     with pytest.raises(SettingsError, match="IDP__TWIN__ISSUER"):
@@ -100,8 +147,14 @@ def test_two_providers_may_not_share_an_issuer() -> None:
 
 
 def test_every_example_is_a_value_that_passes() -> None:
-    environment = {v.name: v.example for v in variables() if "<NAME>" not in v.name and v.name not in NOT_THERE}
-    environment |= {v.name.replace("<NAME>", "X"): v.example for v in variables() if "<NAME>" in v.name}
+    development_only = (
+        "AWS_ENDPOINT_URL",
+        "DATABASE_SECRET",
+        "DATABASE_MIGRATION_SECRET",
+        "SESSION_SECRET",
+        "IDP__<NAME>__CLIENT_SECRET",
+    )
+    environment = {v.name.replace("<NAME>", "X"): v.example for v in variables() if v.name not in development_only}
     assert load(environment).environment == "production"
 
 

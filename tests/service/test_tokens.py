@@ -233,4 +233,43 @@ async def test_malformed_tokens_cost_no_fetch(issuer: Issuer, authenticator: Aut
 
 def test_verified_claims_cannot_be_made_elsewhere(issuer: Issuer) -> None:
     with pytest.raises(TypeError):
-        VerifiedClaims(provider_of(issuer), "alice", 0, {}, object())
+        VerifiedClaims(provider_of(issuer), issuer.url, "alice", 0, frozenset(), {}, lambda: True, object())
+
+
+async def test_a_remembered_token_ends_with_its_time_and_with_its_key(
+    issuer: Issuer, client: httpx.AsyncClient
+) -> None:
+    now = [time.time()]
+    source = IssuerKeys(provider_of(issuer), client)
+    gate = Authenticator([ExternalIssuers([source], now=lambda: now[0])], now=lambda: now[0])
+    token = issuer.token()
+    first = await gate.verify(token)
+    assert await gate.verify(token) is first
+    now[0] += 3631  # an hour, and the leeway
+    assert await refusal(gate, token) == errors.TOKEN_EXPIRED
+    now[0] -= 3631
+    again = await gate.verify(token)
+    assert again is not first
+    # The provider takes the key away.
+    issuer.keys = [SigningKey("k2").jwk()]
+    await source._refresh()
+    assert await refusal(gate, token) == errors.TOKEN_KEY
+    # Another key under the same name is another key.
+    issuer.keys = [SigningKey("k1").jwk()]
+    await source._refresh()
+    assert await refusal(gate, token) == errors.TOKEN_SIGNATURE
+
+
+async def test_refusals_are_not_remembered_and_the_table_is_bounded(issuer: Issuer, client: httpx.AsyncClient) -> None:
+    gate = Authenticator([ExternalIssuers([IssuerKeys(provider_of(issuer), client)])], remembered=3)
+    assert await refusal(gate, issuer.token(token_use="id")) == errors.TOKEN_KIND
+    assert not gate._good
+    tokens = [issuer.token(subject=f"user-{n}") for n in range(5)]
+    found = [await gate.verify(token) for token in tokens]
+    assert len(gate._good) == 3
+    assert await gate.verify(tokens[-1]) is found[-1]
+    assert await gate.verify(tokens[0]) is not found[0]
+    assert not any(token.encode() in bytes(digest) for digest in gate._good for token in tokens)
+    large = issuer.token(filler="x" * 8000)
+    await gate.verify(large)
+    assert len(gate._good) == 3

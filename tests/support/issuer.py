@@ -8,6 +8,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
@@ -64,12 +65,13 @@ def _first_key() -> SigningKey:
 class Issuer:
     """A provider on this machine. Looks like Cognito: access tokens carry ``client_id`` and ``token_use``."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
         self.key = _first_key()
         self.keys: list[dict[str, Any]] = [self.key.jwk()]
         self.fetches = 0
         self.answer: Callable[[], tuple[int, bytes]] | None = None
         self.delay = 0.0
+        self.headers: dict[str, str] = {}
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -82,14 +84,17 @@ class Issuer:
                 self.send_response(status)
                 if status in (301, 302, 307):
                     self.send_header("Location", body.decode())
+                for name, value in outer.headers.items():
+                    self.send_header(name, value)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                self.wfile.write(body)
+                with suppress(ConnectionError):  # whoever is told too much hangs up
+                    self.wfile.write(body)
 
             def log_message(self, *_: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"

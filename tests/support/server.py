@@ -29,8 +29,8 @@ def free_port() -> int:
 class Server:
     """``python -m service`` (or the test's variant of it) on a free port."""
 
-    def __init__(self, environment: Mapping[str, str], module: str = "service") -> None:
-        self.port = free_port()
+    def __init__(self, environment: Mapping[str, str], module: str = "service", port: int | None = None) -> None:
+        self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.lines: list[str] = []
         base = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}

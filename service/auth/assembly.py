@@ -1,0 +1,145 @@
+"""The parts of this domain, put together once per process."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import httpx
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from service import swagger
+from service.auth import providers
+from service.auth.discovery import Discovery
+from service.auth.keys import IssuerKeys
+from service.auth.login import Logins
+from service.auth.oidc import OidcSignIn
+from service.auth.onetime import OneTime
+from service.auth.principal import Principal, principal_of
+from service.auth.sealing import Sealer
+from service.auth.sign_in import SignIn
+from service.auth.tokens import Authenticator, ExternalIssuers
+from service.secrets import Secrets
+from service.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class KeyAge:
+    """State of a key set.
+
+    Attributes:
+        age_seconds: Since the last good fetch; None before the first.
+        failure: Reason code of the last fetch; None when it was good.
+    """
+
+    age_seconds: float | None
+    failure: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Auth:
+    """What the application needs of this domain.
+
+    Attributes:
+        keys: Key set per issuer.
+        authenticator: Judges bearer tokens.
+        logins: Logins under way.
+        sign_ins: How to sign in, by provider name, in the order of the settings.
+        clients: For requests to providers; closed at the end.
+    """
+
+    keys: tuple[IssuerKeys, ...]
+    authenticator: Authenticator
+    logins: Logins
+    sign_ins: Mapping[str, SignIn]
+    clients: tuple[httpx.AsyncClient, ...]
+
+    async def authenticate(self, token: str) -> Principal:
+        """From the text of a bearer token to the principal.
+
+        Raises:
+            ApiError: 401, 403, or 503 while the issuer's keys cannot be had.
+        """
+        return principal_of(await self.authenticator.verify(token))
+
+    def key_ages(self) -> dict[str, KeyAge]:
+        """How old each issuer's keys are, and why the last fetch failed."""
+        return {entry.provider.name: KeyAge(entry.age, entry.failure) for entry in self.keys}
+
+    def readiness(self) -> dict[str, str]:
+        """A check per issuer: ``ok``, ``stale`` (the provider is down, its last keys still serve), ``unavailable``."""
+        return {f"signing_keys_{entry.provider.name}": _state(entry) for entry in self.keys}
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Keep the key sets fresh for the duration of the block."""
+        refreshers = [asyncio.create_task(entry.keep_fresh()) for entry in self.keys]
+        try:
+            yield
+        finally:
+            for task in refreshers:
+                task.cancel()
+            await asyncio.gather(*refreshers, return_exceptions=True)
+            for client in self.clients:
+                await client.aclose()
+
+
+def assemble(settings: Settings, secrets: Secrets, engine: AsyncEngine) -> Auth:
+    """Put the parts together; nothing is connected to yet.
+
+    Args:
+        settings: The providers.
+        secrets: Where client secrets and the key of the cookies are.
+        engine: For login codes.
+    """
+    tls = httpx.create_ssl_context()
+    for_keys = _client(tls)
+    clients = [for_keys]
+    keys = []
+    for provider in providers.configured(settings):
+        keys.append(IssuerKeys(provider, for_keys, discovery=Discovery(provider, for_keys)))
+    authenticator = Authenticator([ExternalIssuers(keys)])
+    logins = Logins(
+        Sealer(secrets, settings.session_secret_id),
+        OneTime(engine),
+        public_url=settings.public_url,
+        targets=settings.allowed_origins,
+        own_page=settings.public_url + swagger.PATH if settings.docs_open else None,
+    )
+    sign_ins: dict[str, SignIn] = {}
+
+    async def admit(token: str) -> Principal:
+        return principal_of(await authenticator.verify(token))
+
+    for entry in keys:
+        if entry.provider.client_id is not None:
+            clients.append(_client(tls))
+            sign_ins[entry.provider.name] = OidcSignIn(
+                entry.provider,
+                client=clients[-1],
+                discovery=Discovery(entry.provider, clients[-1]),
+                keys=entry,
+                secrets=secrets,
+                admit=admit,
+                public_url=settings.public_url,
+            )
+    return Auth(tuple(keys), authenticator, logins, sign_ins, tuple(clients))
+
+
+def _client(tls: ssl.SSLContext) -> httpx.AsyncClient:
+    """One for all key sets, of which each has one fetch in flight, and one for each provider's sign-in.
+
+    Sign-ins at a provider that hangs then take no connection from anything else. No redirects, no cookies: every
+    address that is asked is in the settings or in a document that was checked.
+    """
+    limits = httpx.Limits(max_connections=50, max_keepalive_connections=5)
+    return httpx.AsyncClient(verify=tls, timeout=5.0, follow_redirects=False, limits=limits)
+
+
+def _state(keys: IssuerKeys) -> str:
+    if not keys.ready:
+        return "unavailable"
+    return "ok" if keys.failure is None else "stale"

@@ -1,0 +1,111 @@
+"""A person with a real browser: Swagger UI, the provider's page, and back with a token."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from selenium.common.exceptions import ElementClickInterceptedException, StaleElementReferenceException
+from selenium.webdriver.chrome.webdriver import WebDriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
+
+from tests.support.chromium import chromium, complaints
+from tests.support.database import Databases
+from tests.support.peers import CLIENT_SECRET, OpenIdProvider
+from tests.support.server import Server, free_port
+
+
+@pytest.fixture(scope="module")
+def server(peers: Path, databases: Databases) -> Iterator[Server]:
+    with OpenIdProvider.running(free_port()) as provider:
+        environment = {
+            **provider.settings("basic", secret=CLIENT_SECRET),
+            "DATABASE_URL": databases.migrated().url(),
+        }
+        with Server(environment, port=provider.api_port) as running:
+            yield running
+
+
+@pytest.fixture(scope="module")
+def window() -> Iterator[WebDriver]:
+    with chromium() as opened:
+        yield opened
+
+
+def test_swagger_ui_signs_in_and_calls_a_protected_route(server: Server, window: WebDriver) -> None:
+    window.get(f"{server.url}/docs")
+    press(window, "#sign-in-op")
+    window.find_element(By.NAME, "login").send_keys("alice")
+    window.find_element(By.NAME, "password").send_keys("x")
+    press(window, "button[type=submit]")
+    press(window, "button[type=submit]")  # consent
+    wait(window, lambda: "Signed in" in window.find_element(By.ID, "state").text)
+    assert window.current_url == f"{server.url}/docs"
+    press(window, "[id$=validate_get] .opblock-summary")
+    press(window, "[id$=validate_get] .execute")
+    shown = wait(window, lambda: text_of(window, "[id$=validate_get] .live-responses-table .response"))
+    assert "200" in shown
+    assert '"tenant": "acme"' in shown
+    assert '"subject": "alice"' in shown
+    assert complaints(window, server.url) == []
+
+
+def test_a_second_tab_does_not_disturb_the_first(server: Server, window: WebDriver) -> None:
+    first = window.current_window_handle
+    window.delete_all_cookies()
+    window.get(f"{server.url}/docs")
+    press(window, "#sign-in-op")
+    window.find_element(By.NAME, "login").send_keys("bob")
+    window.switch_to.new_window("tab")
+    window.get(f"{server.url}/docs")
+    press(window, "#sign-in-op")
+    window.find_element(By.NAME, "login").send_keys("alice")
+    window.find_element(By.NAME, "password").send_keys("x")
+    press(window, "button[type=submit]")
+    press(window, "button[type=submit]")
+    wait(window, lambda: "Signed in" in window.find_element(By.ID, "state").text)
+    window.close()
+    window.switch_to.window(first)
+    window.find_element(By.NAME, "password").send_keys("x")
+    press(window, "button[type=submit]")
+    press(window, "button[type=submit]")
+    wait(window, lambda: "Signed in" in window.find_element(By.ID, "state").text)
+
+
+def test_the_policy_of_the_page_is_enforced_by_the_browser(server: Server, window: WebDriver) -> None:
+    """That no complaint was seen above means something only if there would have been one."""
+    window.get(f"{server.url}/docs")
+    complaints(window, server.url)
+    ran = window.execute_async_script(
+        "const tag = document.createElement('script'); tag.textContent = 'window.ran = true';"
+        "document.body.append(tag); setTimeout(arguments[0], 200, Boolean(window.ran));"
+    )
+    assert ran is False
+    assert any("Content Security Policy" in line for line in complaints(window, server.url))
+
+
+def test_a_refused_sign_in_is_told_on_the_page(server: Server, window: WebDriver) -> None:
+    window.get(f"{server.url}/docs?login_code=used-or-stolen")
+    wait(window, lambda: "AUTH_045" in window.find_element(By.ID, "state").text)
+    assert "login_code" not in window.current_url
+
+
+def wait(window: WebDriver, condition: Callable[[], Any]) -> Any:
+    """Until it holds; React replaces elements while it renders."""
+    passing = (StaleElementReferenceException, ElementClickInterceptedException)
+    return WebDriverWait(window, 15, ignored_exceptions=passing).until(lambda _: condition())
+
+
+def press(window: WebDriver, selector: str) -> None:
+    def click() -> bool:
+        window.find_element(By.CSS_SELECTOR, selector).click()
+        return True
+
+    wait(window, click)
+
+
+def text_of(window: WebDriver, selector: str) -> str:
+    return window.find_element(By.CSS_SELECTOR, selector).text

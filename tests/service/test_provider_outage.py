@@ -1,0 +1,139 @@
+"""Drills: the provider goes away under load, and a flood of tokens with made-up key ids."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import secrets
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from service import errors
+from service.auth.keys import IssuerKeys
+from service.auth.tokens import Authenticator, ExternalIssuers
+from service.errors import ApiError
+from tests.service.test_request import NO_DATABASE
+from tests.service.test_tokens import provider_of
+from tests.support.issuer import Issuer
+from tests.support.server import Server, free_port
+
+pytestmark = pytest.mark.anyio
+HARD_AGE = 6.0  # seconds: no key that was ever fetched is older before that much has passed since the start
+
+
+def test_an_outage_of_the_provider_under_load() -> None:
+    """Longer than the soft age: nobody notices. Past the hard age: 503. Back: recovers by itself, asked by nobody."""
+    port = free_port()
+    seen: list[tuple[float, int, float]] = []
+    done = threading.Event()
+    with Issuer(port) as issuer:
+        ages = {"TEST_SOFT_AGE": "0.3", "TEST_HARD_AGE": str(HARD_AGE), "TEST_COOLDOWN": "0.2"}
+        environment = {**issuer.environment(), "DATABASE_URL": NO_DATABASE, **ages}
+        server = Server(environment, "tests.support.serve_impatient")
+        born = time.monotonic()
+        server.__enter__()
+        token = issuer.token()
+
+    def load() -> None:
+        with httpx.Client(base_url=server.url, headers={"Authorization": f"Bearer {token}"}) as client:
+            while not done.is_set():
+                started = time.monotonic()
+                status = client.get("/api/v1/auth/validate").status_code
+                seen.append((started, status, time.monotonic() - started))
+
+    try:
+        # The block above has ended, and the provider with it.
+        runner = threading.Thread(target=load)
+        runner.start()
+        until(lambda: ready(server)["checks"]["signing_keys_test"] == "stale", HARD_AGE)
+        told = ready(server)["signing_keys"]["test"]
+        assert told["failure"] == "ConnectError"
+        assert 0 < told["age_seconds"] < HARD_AGE
+        until(lambda: ready(server)["checks"]["signing_keys_test"] == "unavailable", 15)
+        answer = server.get("/api/v1/auth/validate", token)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "SYS_003")
+        assert answer.headers["Retry-After"].isdigit()
+        with Issuer(port):
+            until(lambda: server.get("/api/v1/auth/validate", token).status_code == 200, 20)
+            time.sleep(0.3)
+            done.set()
+            runner.join()
+    finally:
+        done.set()
+        server.__exit__()
+    during = Counter(status for at, status, _ in seen if at < born + HARD_AGE - 0.5)
+    assert set(during) == {200}
+    assert during[200] > 50
+    assert {status for _, status, _ in seen} == {200, 503}
+    assert seen[-1][1] == 200
+    failures = [event for event in server.events() if event["message"] == "signing_keys_fetch_failed"]
+    assert failures
+    assert {event["provider"] for event in failures} == {"test"}
+    assert all(event["reason"] == "ConnectError" and "age" in event for event in failures)
+
+
+async def test_ten_thousand_made_up_key_ids_cost_two_fetches_and_hold_nobody_up(issuer: Issuer) -> None:
+    async with httpx.AsyncClient() as client:
+        source = IssuerKeys(provider_of(issuer), client)
+        gate = Authenticator([ExternalIssuers([source])], remembered=0)
+        good = issuer.token()
+        _, payload, signature = good.split(".")
+        await gate.verify(good)
+        source._tried_at = None  # the cooldown is over: the flood may cause one fetch
+        issuer.delay = 0.5
+        alone = await rate(gate, good, 0.5)
+
+        async def flood() -> Counter[str]:
+            told: Counter[str] = Counter()
+            for n in range(10_000):
+                head = json.dumps({"alg": "RS256", "kid": secrets.token_hex(8)}).encode()
+                made_up = f"{base64.urlsafe_b64encode(head).rstrip(b'=').decode()}.{payload}.{signature}"
+                try:
+                    await gate.verify(made_up)
+                except ApiError as refused:
+                    told[refused.error.code] += 1
+                if n % 10 == 0:
+                    await asyncio.sleep(0)  # as between requests
+            return told
+
+        flooding = asyncio.create_task(flood())
+        slowest = 0.0
+        served = 0
+        while not flooding.done():
+            started = time.perf_counter()
+            await gate.verify(good)
+            slowest = max(slowest, time.perf_counter() - started)
+            served += 1
+            await asyncio.sleep(0)
+        assert await flooding == {errors.TOKEN_KEY.code: 10_000}
+        assert issuer.fetches <= 2
+        assert slowest < issuer.delay / 2
+        assert served > 500
+        assert await rate(gate, good, 0.5) > alone / 3
+        assert len(source._unknown) <= 128
+
+
+def ready(server: Server) -> Any:
+    return server.get("/api/v1/health/ready").json()
+
+
+def until(condition: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it never came to that"
+        time.sleep(0.05)
+
+
+async def rate(gate: Authenticator, token: str, seconds: float) -> float:
+    started, count = time.perf_counter(), 0
+    while time.perf_counter() - started < seconds:
+        await gate.verify(token)
+        count += 1
+    return count / seconds
