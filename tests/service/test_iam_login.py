@@ -117,7 +117,10 @@ def test_a_half_configured_login_is_refused_at_the_start(changes: dict[str, str]
 
 def test_production_takes_tokens_instead_of_a_secret() -> None:
     found = settings(
-        ENVIRONMENT="production", PUBLIC_URL="https://api.example.com", ALLOWED_ORIGINS="https://a.example"
+        ENVIRONMENT="production",
+        PUBLIC_URL="https://api.example.com",
+        ALLOWED_ORIGINS="https://a.example",
+        SESSION_SECRET_ID="signalbox/production/session-key",
     )
     assert found.database_iam_auth
     assert found.database_secret_id is None
