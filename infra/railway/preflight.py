@@ -79,6 +79,7 @@ def checks(root: Path, stage: Stage, connect: Callable[[], Client], workspace: s
     yield _tools(root)
     yield _checkout(root)
     yield _addresses(stage)
+    yield _proof(root, stage)
     yield from _aws(stage)
     yield from _railway(stage, connect, workspace)
 
@@ -121,6 +122,18 @@ def _addresses(stage: Stage) -> Finding:
     if ".example.com" in stage.public_url:
         return Finding("missing", "addresses", f"stage {stage.name} still has {stage.public_url}: edit infra/config.py")
     return Finding("ok", "addresses", stage.public_url)
+
+
+def _proof(root: Path, stage: Stage) -> Finding:
+    """The certificate without which CloudFormation would refuse the stack, at the end of a long way."""
+    if stage.access != "roles-anywhere":
+        return Finding("ok", "proof to AWS", "an IAM user")
+    public = Path("infra", "authorities", f"{stage.name}.pem")
+    if not (root / public).exists():
+        return Finding(
+            "missing", "proof to AWS", f"{public} is missing: uv run signalbox certs {stage.name}; commit it"
+        )
+    return Finding("ok", "proof to AWS", f"by certificate; the authority is {public}")
 
 
 def _aws(stage: Stage) -> Iterator[Finding]:

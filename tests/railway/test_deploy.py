@@ -277,7 +277,14 @@ def test_doctor_lists_everything_that_is_missing_at_once(fake: FakeRailway, tmp_
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
-    for told in ("missing AWS: ", "aws sso login", "missing Railway: ", "RAILWAY_API_TOKEN", "edit infra/config.py"):
+    for told in (
+        "signalbox certs production",
+        "missing AWS: ",
+        "aws sso login",
+        "missing Railway: ",
+        "RAILWAY_API_TOKEN",
+        "edit infra/config.py",
+    ):
         assert told in done.stdout
     environment |= {"RAILWAY_API_TOKEN": ACCOUNT_TOKEN, "SIGNALBOX_RAILWAY_URL": fake.url}
     fake.baa = False
