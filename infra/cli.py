@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from infra.failure import Failure
+from infra.railway import commands
 
 if TYPE_CHECKING:
     from infra.local.state import Running
@@ -38,6 +39,10 @@ class _Group(click.Group):
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Signalbox: a multi-tenant health API on Railway with its AWS side."""
+
+
+for command in commands.COMMANDS:
+    main.add_command(command)
 
 
 @main.command()

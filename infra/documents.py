@@ -63,17 +63,46 @@ def error_codes() -> str:
 
 
 def variables_table() -> str:
-    """The reference of environment variables, out of the settings."""
-    rows = (
-        [
-            f"`{v.name}`",
-            v.description,
-            "yes" if v.required else f"`{v.default}`" if v.default else "no",
-            f"`{v.example}`",
-        ]
-        for v in settings.variables()
+    """The reference of environment variables, out of the settings and the environment's table."""
+    from infra.railway.table import EXTRA, TABLE
+
+    known = {v.name: v for v in settings.variables()}
+    rows = []
+    for row in (*TABLE, *EXTRA):
+        v = known.get(row.name)
+        needed = "no" if v is None else "yes" if v.required else f"`{v.default}`" if v.default else "no"
+        text = row.description or (v.description if v else "")
+        example = f"`{v.example}`" if v else ""
+        sealed = "sealed" if row.sealed else ""
+        rows.append([f"`{row.name}`", text, needed, row.stage.text, row.trial.text, sealed, example])
+    head = ("variable", "meaning", "required, or default", "in a stage", "in the trial", "sealed", "example")
+    return table(head, rows)
+
+
+def env_example() -> str:
+    """.env.example: Railway offers what it finds in it, so that it holds every variable and placeholders only."""
+    from infra.railway.table import TABLE
+
+    sealed = {row.name for row in TABLE if row.sealed}
+    text = (
+        "# Every variable the service reads. `signalbox up` and `signalbox deploy` write them; this is for reading,\n"
+        "# and for setting one by hand. What is commented out has a default or is optional.\n"
+        "# Generated from service/settings.py and infra/railway/table.py: uv run signalbox docs\n"
     )
-    return table(("variable", "meaning", "required, or default", "example"), rows)
+    for v in settings.variables():
+        name, mark = v.name.replace("<NAME>", "EXAMPLE"), "" if v.required else "# "
+        notes = [
+            "required" if v.required else f"default: {v.default}" if v.default else "",
+            "keep sealed" if v.name in sealed else "",
+        ]
+        note = ", ".join(filter(None, notes))
+        text += f"\n# {v.description}{f' ({note})' if note else ''}\n{mark}{name}={_quoted(v.example)}\n"
+    return text
+
+
+def _quoted(value: str) -> str:
+    """As a dotenv file takes it."""
+    return f"'{value}'" if set(value) & set('"{}# ') else value
 
 
 def outputs_table() -> str:
@@ -152,6 +181,8 @@ def _preset_row(kind: str, preset: Preset) -> list[str]:
 
 PARTS = (
     Part("docs/ERROR_CODES.md", None, error_codes),
+    Part(".env.example", None, env_example),
+    Part("docs/DEPLOYMENT.md", "variables", variables_table),
     Part("docs/AUTH_CONFIGURATION.md", "presets", presets_table),
     Part("docs/HIPAA_READINESS.md", None, page),
     Part("docs/INFRASTRUCTURE.md", "stages", stages_table),

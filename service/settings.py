@@ -220,6 +220,11 @@ class Settings(BaseModel):
         description="Secrets Manager entry of the login that migrates (default: the application's own).",
         examples=["signalbox/production/database-master"],
     )
+    database_migration_secret: SecretStr | None = Field(
+        default=None,
+        description="That login itself, as JSON with username and password; outside production only.",
+        examples=['{"username": "postgres", "password": "example"}'],
+    )
     database_iam_auth: bool = Field(
         default=False,
         description="Log in with IAM tokens instead of a password; the login must be a member of rds_iam.",
@@ -330,7 +335,11 @@ class Settings(BaseModel):
     @property
     def given_secrets(self) -> Mapping[str, SecretStr]:
         """Secrets that the environment holds itself, by the id under which the rest of the code asks for them."""
-        found = {"DATABASE_SECRET": self.database_secret, "SESSION_SECRET": self.session_secret}
+        found = {
+            "DATABASE_SECRET": self.database_secret,
+            "DATABASE_MIGRATION_SECRET": self.database_migration_secret,
+            "SESSION_SECRET": self.session_secret,
+        }
         found |= {f"IDP__{name}__CLIENT_SECRET".upper(): group.client_secret for name, group in self.idp.items()}
         return {_GIVEN + variable: value for variable, value in found.items() if value is not None}
 
@@ -409,7 +418,7 @@ def _name_given_secrets(raw: dict[str, Any]) -> None:
     An id that is there too wins: ``_unsafe`` reports the pair.
     """
     for prefix, group, names in (
-        ("", raw, ("database_secret", "session_secret")),
+        ("", raw, ("database_secret", "database_migration_secret", "session_secret")),
         *((f"IDP__{name}__", group, ("client_secret",)) for name, group in raw["idp"].items()),
     ):
         for name in names:
@@ -517,6 +526,7 @@ def _unsafe(settings: Settings) -> Iterator[str]:
 
 def _secret_ids(settings: Settings) -> Iterator[tuple[str, str]]:
     yield "DATABASE_SECRET", settings.database_secret_id or ""
+    yield "DATABASE_MIGRATION_SECRET", settings.database_migration_secret_id or ""
     yield "SESSION_SECRET", settings.session_secret_id or ""
     for name, group in settings.idp.items():
         yield f"IDP__{name}__CLIENT_SECRET".upper(), group.client_secret_id or ""

@@ -86,9 +86,8 @@ async def _ask(settings: Settings) -> frozenset[str] | None:
     try:
         aws = Aws(settings)
         iam = aws if settings.database_iam_auth and not settings.database_migration_secret_id else None
-        connection = await Connector(
-            settings, Secrets(aws, settings.given_secrets), secret_id, confined=False, iam=iam
-        ).connect()
+        secrets = Secrets(aws, settings.given_secrets)
+        connection = await Connector(settings, secrets, secret_id, confined=False, iam=iam).connect()
         try:
             async with asyncio.timeout(ASK_TIMEOUT):
                 return await applied(connection)

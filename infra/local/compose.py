@@ -15,7 +15,7 @@ from pathlib import Path
 from infra.cli import FOLDER, ROOT
 from infra.failure import Failure
 from infra.local.up import Up
-from infra.railway.environment import dotenv
+from infra.railway.renderings import dotenv_lines
 
 ENV_FILE = "api.env"
 REQUIRED = ("POSTGRES_HOST", "POSTGRES_PASSWORD", "API_ENV_FOLDER")
@@ -44,7 +44,7 @@ class ComposeUp(Up):
 
     def _start_api(self, environment: Mapping[str, str]) -> None:
         # Its container publishes the port, and nothing else can reach it.
-        text = dotenv({**environment, "HOST": "0.0.0.0"})  # noqa: S104
+        text = dotenv_lines({**environment, "HOST": "0.0.0.0"})  # noqa: S104
         target = Path(self.environ["API_ENV_FOLDER"]) / ENV_FILE
         partial = target.with_suffix(".partial")  # whoever finds the file finds all of it
         partial.write_text(text)

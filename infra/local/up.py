@@ -33,7 +33,9 @@ from infra.local.postgres import LocalPostgres
 from infra.local.processes import Process
 from infra.local.progress import Steps
 from infra.local.users import create_users
-from infra.railway.environment import Inputs, Local, dotenv, flat_json, render
+from infra.railway.environment import build, values
+from infra.railway.renderings import dotenv, flat_json
+from infra.railway.table import Inputs, Local
 
 _READY_TIMEOUT = 60.0  # seconds until the emulator or the API must answer
 _SYNTH_INPUTS = (
@@ -179,10 +181,10 @@ class Up:
         }
 
     def _render(self, target: Stage, outputs: Mapping[str, str]) -> dict[str, str]:
-        environment = render(Inputs(target, outputs, Local(self.aws_url, self.port)))
+        environment = build(Inputs(target, outputs, Local(self.aws_url, self.port)))
         for name, text in (("railway.env", dotenv(environment)), ("railway.json", flat_json(environment))):
             (self.folder / name).write_text(text)
-        return environment
+        return values(environment)
 
     def _migrate(self, environment: Mapping[str, str]) -> None:
         command = [sys.executable, "-m", "alembic", "upgrade", "head"]

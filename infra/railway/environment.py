@@ -1,18 +1,21 @@
 """The environment of the service, made from stack outputs: one table, one way, for a laptop and for production.
 
-A row says where a variable's value comes from. What comes out is checked with the service's own settings before anyone
-sees it: an environment that the service would refuse is not rendered.
+A row says, for each of the three kinds of deployment, where a variable's value comes from: a stage whose AWS side the
+CDK made, a trial on Railway without any AWS account, and this machine. What comes out is checked with the service's own
+settings before anyone sees it: an environment that the service would refuse is not rendered.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+
+from pydantic import SecretStr
 
 from infra.config import Stage
 from infra.failure import Failure
-from infra.railway import tunnel
+from infra.railway.guard import refuse_printed_secrets
+from infra.railway.table import EXTRA, PROVIDER, TABLE, Inputs, Kind, Row, Source
 from service import settings
 
 
@@ -21,150 +24,131 @@ class EnvironmentRefused(Failure):
 
 
 @dataclass(frozen=True, slots=True)
-class Local:
-    """What differs where AWS and the API run on this machine.
+class Variable:
+    """One variable of a rendered environment.
 
     Attributes:
-        aws_url: Where the local AWS listens.
-        port: Where the API is to listen.
+        name: Its name.
+        description: What it means.
+        source: Where its value comes from.
+        required: Whether the service refuses to start without it.
+        sealed: Whether Railway hides it.
+        value: Plain text, in which Railway fills in ``${{...}}``; None when it is sealed, or still to be asked for.
+        secret: Value of a sealed variable; None keeps the one that Railway has.
     """
 
-    aws_url: str
-    port: int
+    name: str
+    description: str
+    source: str
+    required: bool
+    sealed: bool = False
+    value: str | None = None
+    secret: SecretStr | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Inputs:
-    """What a row can draw from.
-
-    Attributes:
-        stage: The deployment target.
-        outputs: Stack outputs by key, checked by ``infra.outputs.read``.
-        local: None for a stage that runs on Railway.
-    """
-
-    stage: Stage
-    outputs: Mapping[str, str]
-    local: Local | None = None
+Environment = tuple[Variable, ...]
 
 
-Source = Callable[[Inputs], str]
+def rows_missing() -> list[str]:
+    """Names of settings for which the table does not say where their value comes from."""
+    known = {row.name for row in TABLE}
+    return [variable.name for variable in settings.variables() if variable.name not in known]
 
 
-def _output(key: str) -> Source:
-    return lambda inputs: inputs.outputs[key]
-
-
-def _by_certificate(key: str) -> Source:
-    """An output that a stage has when its service proves itself by certificate, and must have then."""
-
-    def find(inputs: Inputs) -> str:
-        if inputs.stage.access != "roles-anywhere":
-            return ""
-        if key not in inputs.outputs:
-            raise EnvironmentRefused(
-                f"Stage {inputs.stage.name}: its stacks have no output {key}; run cdk deploy again"
-            )
-        return inputs.outputs[key]
-
-    return find
-
-
-def _database_url(inputs: Inputs) -> str:
-    outputs, tls = inputs.outputs, "disable" if inputs.local else "verify-full"
-    address = f"{outputs['DatabaseHost']}:{outputs['DatabasePort']}/{outputs['DatabaseName']}"
-    return f"postgresql://{inputs.stage.database.app_user}@{address}?sslmode={tls}"
-
-
-TEMPLATE: Mapping[str, Source] = {
-    "ENVIRONMENT": lambda inputs: inputs.stage.environment,
-    "PUBLIC_URL": lambda inputs: inputs.stage.public_url,
-    "ALLOWED_ORIGINS": lambda inputs: ",".join(inputs.stage.allowed_origins),
-    "DATABASE_URL": _database_url,
-    "DATABASE_SECRET_ID": lambda inputs: (
-        "" if inputs.stage.database.iam_auth else inputs.outputs["DatabaseLoginSecretArn"]
-    ),
-    "DATABASE_IAM_AUTH": lambda inputs: "true" if inputs.stage.database.iam_auth else "",
-    "DATABASE_MIGRATION_SECRET_ID": _output("DatabaseMasterSecretArn"),
-    "SESSION_SECRET_ID": _output("SessionKeySecretArn"),
-    # The emulator's database has no TLS to verify.
-    "DATABASE_CA_FILE": lambda inputs: "" if inputs.local else "rds",
-    "DATABASE_PROXY": lambda inputs: tunnel.PROXY_URL if inputs.stage.subnet_router else "",
-    "AWS_REGION": _output("Region"),
-    "ROLES_ANYWHERE_TRUST_ANCHOR_ARN": _by_certificate("TrustAnchorArn"),
-    "ROLES_ANYWHERE_PROFILE_ARN": _by_certificate("ProfileArn"),
-    "ROLES_ANYWHERE_ROLE_ARN": _by_certificate("ServiceRoleArn"),
-    "SECRETS_PREFIX": _output("SecretsPrefix"),
-    "S3_BUCKET_NAME": _output("BucketName"),
-    "KMS_KEY_ID": _output("DataKeyArn"),
-    "TOKEN_SIGNING_KEY_ID": _output("TokenSigningKeyArn"),
-    "IDP__COGNITO__KIND": lambda _: "cognito",
-    "IDP__COGNITO__ISSUER": _output("UserPoolIssuer"),
-    "IDP__COGNITO__CLIENT_ID": _output("UserPoolClientId"),
-}
-
-# Sealed on Railway, and in no file: what the service cannot ask Secrets Manager for, because it is how it gets there.
-# `signalbox certs` makes the first two; the other two are the access key of the stage's IAM user.
-SEALED_BY_CERTIFICATE = ("ROLES_ANYWHERE_CERTIFICATE_SECRET", "ROLES_ANYWHERE_PRIVATE_KEY_SECRET")
-SEALED_BY_USER = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-
-# The issuer keeps its AWS name on a laptop; only the place of its keys differs.
-LOCAL: Mapping[str, Callable[[Inputs, Local], str]] = {
-    "HOST": lambda _, local: "127.0.0.1",
-    "PORT": lambda _, local: str(local.port),
-    "AWS_ENDPOINT_URL": lambda _, local: local.aws_url,
-    "IDP__COGNITO__JWKS_URL": lambda inputs, local: (
-        f"{local.aws_url}/{inputs.outputs['UserPoolId']}/.well-known/jwks.json"
-    ),
-    "IDP__COGNITO__DISCOVERY_URL": lambda inputs, local: (
-        f"{local.aws_url}/{inputs.outputs['UserPoolId']}/.well-known/openid-configuration"
-    ),
-    # Not secrets: the local AWS takes any pair and has no account behind it.
-    "AWS_ACCESS_KEY_ID": lambda *_: "test",
-    "AWS_SECRET_ACCESS_KEY": lambda *_: "test",
-}
-
-
-def sealed(stage: Stage) -> tuple[str, ...]:
-    """Names of the variables that somebody has to seal on Railway before the service can start.
-
-    Args:
-        stage: The deployment target.
-    """
-    return SEALED_BY_CERTIFICATE if stage.access == "roles-anywhere" else SEALED_BY_USER
-
-
-def render(inputs: Inputs) -> dict[str, str]:
+def build(inputs: Inputs) -> Environment:
     """Make the environment of a stage.
 
     Args:
-        inputs: Stage, outputs, and what differs locally.
+        inputs: Stage, outputs, what is given, and what differs locally.
 
     Returns:
-        Variables by name, without those that would be empty.
+        The variables in the order of the table, without those that would be empty.
 
     Raises:
-        EnvironmentRefused: The service would not start from it.
+        EnvironmentRefused: An output is missing, a given variable is unknown, a secret would be plain, or the service
+            would not start from it.
     """
-    found = {name: source(inputs) for name, source in TEMPLATE.items()}
-    if inputs.local is not None:
-        found |= {name: source(inputs, inputs.local) for name, source in LOCAL.items()}
-    found = {name: value for name, value in found.items() if value}
-    # Sealed values are not here; the settings insist on them all the same, so their examples stand in.
-    examples = {variable.name: variable.example for variable in settings.variables()}
-    stand_ins = {name: examples[name] for name in sealed(inputs.stage) if name in examples}
+    found = tuple(_resolved(inputs, "stage"))
+    _refuse_unknown(inputs.given, (*TABLE, *EXTRA), "stage")
+    refuse_printed_secrets(found, EnvironmentRefused)
     try:
-        settings.load(stand_ins | found)
+        settings.load({v.name: v.value or (v.secret and v.secret.get_secret_value()) or _stand_in(v) for v in found})
     except settings.SettingsError as failure:
         raise EnvironmentRefused(f"Stage {inputs.stage.name}: {failure}") from None
     return found
 
 
-def dotenv(variables: Mapping[str, str]) -> str:
-    """As a dotenv file: every value quoted, so that no character of it means anything."""
-    return "".join(f"{name}={json.dumps(value)}\n" for name, value in variables.items())
+def build_trial(stage: Stage) -> Environment:
+    """Make the environment of the one-click template: no AWS account; asks for issuer, client id and origins.
+
+    Args:
+        stage: Any record; the template draws nothing from it.
+    """
+    return tuple(_resolved(Inputs(stage, {}), "trial"))
 
 
-def flat_json(variables: Mapping[str, str]) -> str:
-    """As the JSON object that Railway's raw editor takes."""
-    return json.dumps(dict(variables), indent=2) + "\n"
+def values(environment: Environment) -> dict[str, str]:
+    """An environment as a process gets it.
+
+    Args:
+        environment: As ``build`` made it.
+
+    Raises:
+        EnvironmentRefused: A value is sealed, and Railway alone has it.
+    """
+    found = {}
+    for variable in environment:
+        value = variable.value if variable.secret is None else variable.secret.get_secret_value()
+        if value is None:
+            raise EnvironmentRefused(f"{variable.name} is sealed on Railway: a process here needs the value itself")
+        found[variable.name] = value
+    return found
+
+
+def _resolved(inputs: Inputs, kind: Kind) -> Iterator[Variable]:
+    known = {variable.name: variable for variable in settings.variables()}
+    for row in (*TABLE, *EXTRA):
+        source = row.trial if kind == "trial" else (inputs.local and row.local) or row.stage
+        name = row.name.replace("<NAME>", PROVIDER[kind])
+        setting = known.get(row.name)
+        description = row.description or (setting.description if setting else "")
+        required = setting.required if setting else False
+        if source.when is not None and not source.when(inputs.stage):
+            continue
+        if source.asked and name not in inputs.given:
+            if row.sealed or kind == "trial":
+                yield Variable(name, description, source.text, required or source.asked, row.sealed)
+                continue
+            raise EnvironmentRefused(f"{name} is not given ({source.text}): add --set {name}=...")
+        value = inputs.given.get(name, "") if source.asked else _made(name, source, inputs)
+        if not value:
+            continue
+        if row.sealed and kind == "stage" and inputs.local is None:
+            yield Variable(name, description, source.text, required, True, secret=SecretStr(value))
+        else:
+            sealed = row.sealed and inputs.local is None  # a laptop has nobody to hide it from
+            yield Variable(name, description, source.text, required, sealed, value)
+
+
+def _made(name: str, source: Source, inputs: Inputs) -> str:
+    if source.make is None:
+        return ""
+    try:
+        return source.make(inputs)
+    except KeyError as missing:
+        raise EnvironmentRefused(
+            f"{name} needs the stack output {missing.args[0]}, which is not there: "
+            f"uv run signalbox stacks {inputs.stage.name}"
+        ) from None
+
+
+def _refuse_unknown(given: Mapping[str, str], rows: tuple[Row, ...], kind: Kind) -> None:
+    askable = {row.name.replace("<NAME>", PROVIDER[kind]) for row in rows if row.stage.asked}
+    if unknown := sorted(set(given) - askable):
+        may = ", ".join(sorted(askable)) or "none"
+        raise EnvironmentRefused(f"{unknown[0]} is not a variable that is asked for (those are: {may})")
+
+
+def _stand_in(variable: Variable) -> str:
+    """For a sealed value that Railway keeps: an example of its form, so that the rest can be checked."""
+    return next((v.example for v in settings.variables() if v.name == variable.name), "")

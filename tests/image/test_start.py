@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 import asyncpg
 import pytest
 
+from service.database.migrations import expected
 from tests.support.database import (
     MASTER,
     MASTER_PASSWORD,
@@ -27,7 +28,7 @@ from tests.support.issuer import Issuer
 from tests.support.server import ROOT, Server, free_port
 
 _LOCK = 0x7369676E616C6278  # migrations/env.py
-_REVISION = "0001"
+(_REVISION,) = expected().heads
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from botocore.exceptions import ClientError
 
 from infra.local.sign_in import Client, SignInError, sign_in
 from infra.outputs import OUTPUTS, read
-from infra.railway.environment import Inputs, Local, render
+from infra.railway.environment import build
+from infra.railway.table import Inputs, Local
 from tests.infra.conftest import Synthesized
 from tests.support.stacks import DIFFERENCE, NO_DIFFERENCE, Deployed
 
@@ -72,7 +73,8 @@ def test_every_stack_is_deployed_and_tells_all_that_the_environment_needs(
     assert {stack["StackStatus"] for stack in stacks.values()} == {"CREATE_COMPLETE"}
     from infra.config import stage
 
-    environment = render(Inputs(stage("local", access="roles-anywhere"), outputs, Local(deployed.aws.url, 8000)))
+    inputs = Inputs(stage("local", access="roles-anywhere"), outputs, Local(deployed.aws.url, 8000))
+    environment = {v.name: v.value or "" for v in build(inputs)}
     assert environment["ROLES_ANYWHERE_ROLE_ARN"].startswith("arn:aws:iam::")
     assert environment["TOKEN_SIGNING_KEY_ID"].startswith("arn:aws:kms:")
 

@@ -10,7 +10,7 @@ import pytest
 
 from infra.config import stage
 from infra.local.postgres import LocalPostgres
-from infra.railway.environment import LOCAL, Inputs, Local
+from infra.railway.table import TABLE, Inputs, Local
 from tests.local.test_emulator import PASSWORD, Emulator, create_user
 from tests.support.app import API, Browser, application, error_of
 from tests.support.database import Database
@@ -25,13 +25,14 @@ def environment(postgres: LocalPostgres) -> Iterator[dict[str, str]]:
     with Emulator(SIGNALBOX_LOCAL_POSTGRES=described(postgres)) as emulator:
         outputs = emulator.deploy()
         create_user(emulator, outputs, "alice", "acme")
-        inputs = Inputs(stage("local"), {"UserPoolId": outputs["Pool"]})
-        names = ("IDP__COGNITO__JWKS_URL", "IDP__COGNITO__DISCOVERY_URL")
+        inputs = Inputs(stage("local"), {"UserPoolId": outputs["Pool"]}, Local(emulator.url, 8000))
+        names = ("IDP__<NAME>__JWKS_URL", "IDP__<NAME>__DISCOVERY_URL")
+        rows = [row for row in TABLE if row.name in names and row.local is not None]
         yield {
             "IDP__COGNITO__KIND": "cognito",
             "IDP__COGNITO__ISSUER": f"https://cognito-idp.us-east-1.amazonaws.com/{outputs['Pool']}",
             "IDP__COGNITO__CLIENT_ID": outputs["Client"],
-            **{name: LOCAL[name](inputs, Local(emulator.url, 8000)) for name in names},
+            **{r.name.replace("<NAME>", "COGNITO"): r.local.make(inputs) for r in rows if r.local and r.local.make},
             "AWS": emulator.url,
         }
 

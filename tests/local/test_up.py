@@ -11,14 +11,24 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
 import httpx
 import psutil  # type: ignore[import-untyped]
 import pytest
+from pydantic import SecretStr
 
-from tests.support.server import free_port
+from infra.railway.api import Client, Token
+from infra.railway.apply import apply
+from infra.railway.ledger import Ledger
+from infra.railway.operations import Railway
+from infra.railway.release import Clock, release
+from infra.railway.sources import local_project
+from tests.railway.given import PREFIXED
+from tests.support.railway import ACCOUNT_TOKEN, FakeRailway
+from tests.support.server import ROOT, Server, free_port
 
 
 class Stack:
@@ -151,6 +161,31 @@ def test_an_unknown_user_is_told_who_there_is(stack: Stack) -> None:
     assert "alice, bob" in done.stderr
 
 
+def test_what_the_stacks_made_reaches_a_service_through_railway(stack: Stack) -> None:
+    """Stacks, outputs, environment, Railway, and back: a process started with exactly what Railway injects."""
+    made = local_project(ROOT, stack.folder)
+    api = made.services[0]
+    key = "AWS_SECRET_ACCESS_KEY"
+    variables = tuple(
+        replace(v, sealed=True, value=None, secret=SecretStr(v.value or "")) if v.name == key else v
+        for v in api.variables
+    )
+    project = replace(made, services=(replace(api, variables=variables),))
+    with FakeRailway() as fake, Client(Token(SecretStr(ACCOUNT_TOKEN)), fake.url) as client:
+        railway = Railway(client)
+        place = apply(railway, project, Ledger())
+        release(railway, place, "api", None, clock=Clock(sleep=lambda _: None))
+        assert fake.service(project.name).variables[key].sealed
+        injected = fake.injected(project.name)
+    del injected["PORT"]  # Railway gives its own
+    with Server(injected) as service:
+        assert service.until_ready().status_code == 200
+        answer = service.get("/api/v1/auth/validate", stack.token("bob"))
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["tenant"] == "globex"
+        assert service.get("/api/v1/auth/validate").status_code == 401
+
+
 def test_ctrl_c_leaves_no_process_and_the_next_start_goes_on_where_this_one_stopped(stack: Stack) -> None:
     before = stack.ready
     subject = stack.validate(stack.token("alice")).json()["subject"]
@@ -192,6 +227,35 @@ def test_down_stops_it(stack: Stack) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent is gone")
 def test_even_kill_9_leaves_no_process(stack: Stack) -> None:
     assert stack.start().end(signal.SIGKILL) == -9
+
+
+def test_another_stage_is_deployed_by_the_commands_that_production_uses(stack: Stack) -> None:
+    """The real CDK command line against the local AWS, and the real client against Railway's schema."""
+    # Last of those that share the stack: on the one local PostgreSQL, the new stage takes the master login over.
+    stack.start()
+    environment = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "RAILWAY_API_TOKEN": ACCOUNT_TOKEN}
+    environment |= dict.fromkeys(("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"), f"http://127.0.0.1:{stack.aws_port}")
+    options = ("development", "--repository", "example/signalbox")
+    with FakeRailway() as fake:
+        before = stack.environment
+        stack.environment = {
+            **before,
+            **environment,
+            **PREFIXED,
+            "SIGNALBOX_RAILWAY_URL": fake.url,
+        }
+        try:
+            for step in ("stacks", "plan", "apply"):
+                done = stack.run(step, *options)
+                assert done.returncode == 0, done.stderr
+        finally:
+            stack.environment = before
+        outputs = json.loads((stack.folder / "development" / "cdk-outputs.json").read_text())
+        found = fake.service("signalbox-development").variables
+        assert found["S3_BUCKET_NAME"].value == outputs["signalbox-development-data"]["BucketName"]
+        assert found["IDP__COGNITO__ISSUER"].value == outputs["signalbox-development-identity"]["UserPoolIssuer"]
+        assert fake.service("signalbox-development").custom[0]["domain"] == "api.dev.example.com"
+    assert stack.end(signal.SIGINT) == 0
 
 
 @pytest.mark.parametrize("option", ["--port", "--aws-port"])

@@ -72,6 +72,7 @@ def test_a_good_production_environment_is_read() -> None:
         ("DATABASE_POOL_SIZE", "50"),
         ("PORT", "eighty"),
         ("LOG_LEVEL", "LOUD"),
+        ("DATABASE_MIGRATION_SECRET", '{"username": "//a", "password": "//b"}'),
         ("AWS_ENDPOINT_URL", "http://127.0.0.1:4566"),
         ("ENVIRONMENT", "prod"),
         ("ENVIRONMENT", ""),
@@ -146,7 +147,13 @@ def test_two_providers_may_not_share_an_issuer() -> None:
 
 
 def test_every_example_is_a_value_that_passes() -> None:
-    development_only = ("AWS_ENDPOINT_URL", "DATABASE_SECRET", "SESSION_SECRET", "IDP__<NAME>__CLIENT_SECRET")
+    development_only = (
+        "AWS_ENDPOINT_URL",
+        "DATABASE_SECRET",
+        "DATABASE_MIGRATION_SECRET",
+        "SESSION_SECRET",
+        "IDP__<NAME>__CLIENT_SECRET",
+    )
     environment = {v.name.replace("<NAME>", "X"): v.example for v in variables() if v.name not in development_only}
     assert load(environment).environment == "production"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -106,6 +107,11 @@ class Issuer:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+    def serve_tls(self, context: ssl.SSLContext) -> None:
+        """Answer TLS alone from now on, as every provider outside development has to."""
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+        self.url = self.url.replace("http:", "https:")
 
     def environment(self) -> dict[str, str]:
         """Settings that make this issuer the provider ``test``."""

@@ -79,6 +79,13 @@ class Server:
         self.process.stdout.close()
         return code
 
+    def until_ready(self, seconds: float = 20) -> httpx.Response:
+        """The first good answer of readiness, or the last bad one."""
+        deadline = time.monotonic() + seconds
+        while (answer := self.get("/api/v1/health/ready")).status_code != 200 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return answer
+
     def events(self) -> list[dict[str, Any]]:
         """The log so far; a line that is no JSON object fails the test."""
         found = [json.loads(line) for line in list(self.lines)]

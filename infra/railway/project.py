@@ -1,0 +1,121 @@
+"""What a stage is on Railway: one project of its own, one environment, and its services.
+
+A project per stage, because who may see one project of a workspace need not see the other, and a service that is made
+in a project appears in each of its environments. How the API is built and run is in railway.json, which
+``.railway/railway.py`` reads too: one place, whoever applies it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from infra.config import Stage
+from infra.failure import Failure
+from infra.railway.environment import Environment
+
+API: Final = "api"
+# Railway's region that is nearest to an AWS one, by how the latter's name begins.
+_REGIONS: Final = (
+    ("us-west", "us-west2"),
+    ("eu", "europe-west4-drams3a"),
+    ("ap", "asia-southeast1-eqsg3a"),
+    ("", "us-east4-eqdc4a"),
+)
+_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One service of the project.
+
+    Attributes:
+        name: Unique in the project; Railway minds the case.
+        source: ``repo`` and ``branch``, or ``image``, as in an environment patch.
+        build: As in an environment patch.
+        deploy: As in an environment patch.
+        variables: Its environment.
+    """
+
+    name: str
+    source: Mapping[str, Any]
+    build: Mapping[str, Any]
+    deploy: Mapping[str, Any]
+    variables: Environment
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A stage as Railway is to have it.
+
+    Attributes:
+        name: Of the project.
+        environment: Of its one environment.
+        services: The API first.
+    """
+
+    name: str
+    environment: str
+    services: tuple[Service, ...]
+
+
+def project(
+    stage: Stage,
+    variables: Environment,
+    *,
+    root: Path,
+    repository: str,
+    branch: str = "main",
+    beside: tuple[Service, ...] = (),
+) -> Project:
+    """Put the project of a stage together.
+
+    Args:
+        stage: The stage.
+        variables: The API's environment.
+        root: The checkout, for railway.json.
+        repository: ``owner/name`` on GitHub that Railway builds from.
+        branch: Which branch.
+        beside: Services that the API needs beside it.
+
+    Raises:
+        Failure: The repository's name is none.
+    """
+    if not _REPOSITORY.match(repository):
+        raise Failure(f"{repository!r} is no repository: give --repository owner/name")
+    file = json.loads((root / "railway.json").read_text(encoding="utf-8"))
+    source = {"repo": repository, "branch": branch}
+    deploy = {**file["deploy"], "multiRegionConfig": {region(stage.region): {"numReplicas": replicas(stage.name)}}}
+    api = Service(API, source, file["build"], deploy, variables)
+    return Project(project_name(stage.name), stage.name, (api, *beside))
+
+
+def project_name(stage: str) -> str:
+    """The name of a stage's project.
+
+    Args:
+        stage: Name of the stage.
+    """
+    return f"signalbox-{stage}"
+
+
+def region(aws: str) -> str:
+    """Where Railway runs what belongs to an AWS region.
+
+    Args:
+        aws: Such as ``us-east-1``.
+    """
+    return next(name for prefix, name in _REGIONS if aws.startswith(prefix))
+
+
+def replicas(stage: str) -> int:
+    """How many replicas: two in production, so that the loss of one is no outage.
+
+    Args:
+        stage: Name of the stage.
+    """
+    return 2 if stage == "production" else 1

@@ -1,0 +1,126 @@
+"""Dynamic resources over our client. AWS stays with the CDK; these own what follows from its outputs.
+
+A provider is pickled into the state, so it holds nothing: the token is read from the environment whenever it is called.
+Outputs hold a keyed digest where a sealed value would be; the inputs that carry one are Pulumi secrets.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, Final
+
+import pulumi
+from pulumi.dynamic import CreateResult, DiffResult, Resource, ResourceProvider, UpdateResult
+
+DIGEST_KEY: Final = "RAILWAY_DIGEST_KEY"
+_SHORTEST_KEY: Final = 32  # characters
+_PLACE: Final = ("stage", "workspace")  # another one is another project
+_KEPT: Final = ("stage", "workspace", "outputs", "given", "repository", "branch")
+
+
+def _key() -> bytes:
+    from infra.failure import Failure
+
+    value = os.environ.get(DIGEST_KEY, "")
+    if len(value) < _SHORTEST_KEY:
+        raise Failure(f"{DIGEST_KEY} needs {_SHORTEST_KEY} characters or more, kept with the stack's other secrets")
+    return value.encode()
+
+
+def _push(props: Mapping[str, Any], known: Mapping[str, str]) -> dict[str, Any]:
+    """Bring Railway to what the inputs say; the answer is what the state keeps."""
+    from pathlib import Path
+
+    from infra.config import stage
+    from infra.railway.api import Client
+    from infra.railway.apply import apply
+    from infra.railway.ledger import Ledger
+    from infra.railway.operations import Railway
+    from infra.railway.sources import stage_project
+
+    ledger = Ledger(None, _key(), dict(known))
+    root = Path(__file__).resolve().parents[3]
+    given = {**props["given"], **props["sealed"]}
+    project = stage_project(root, stage(props["stage"]), props["outputs"], given, props["repository"], props["branch"])
+    with Client.from_environment() as client:
+        railway = Railway(client)
+        place = apply(
+            railway,
+            project,
+            ledger,
+            project_token=client.credential.project,
+            workspace=props["workspace"] or None,
+        )
+    kept = {name: props[name] for name in _KEPT}
+    ids = {"project_id": place.project, "environment_id": place.environment, "services": dict(place.services)}
+    return {**kept, **ids, "digests": ledger.digests}
+
+
+class _StageProvider(ResourceProvider):
+    """Create, compare, update. There is no delete: a project with data in it is not a state file's to end."""
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        found = _push(props, {})
+        return CreateResult(id_=f"{found['project_id']}/{found['environment_id']}", outs=found)
+
+    def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
+        from infra.railway.ledger import digest
+
+        moved = [name for name in _PLACE if _olds[name] != _news[name]]
+        known = set(_olds["digests"].values())
+        resealed = any(digest(_key(), name, value) not in known for name, value in _news["sealed"].items())
+        changed = any(_olds[name] != _news[name] for name in _KEPT)
+        return DiffResult(changes=changed or resealed, replaces=moved, delete_before_replace=False)
+
+    def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
+        return UpdateResult(outs=_push(_news, _olds["digests"]))
+
+
+class RailwayStage(Resource):
+    """A stage on Railway: project, environment, services, settings, plain and sealed variables.
+
+    Args:
+        name: Pulumi's name of the resource.
+        stage: Name of the stage in ``infra/config.py``.
+        outputs: Stack outputs by key.
+        repository: ``owner/name`` that Railway builds.
+        branch: Which branch.
+        workspace: Id or name on Railway; "" where the token is for one.
+        given: Plain values that are asked for.
+        sealed: Sealed values by name; marked as secret here, whatever the caller does.
+        opts: Pulumi's options.
+    """
+
+    project_id: pulumi.Output[str]
+    environment_id: pulumi.Output[str]
+    services: pulumi.Output[Mapping[str, str]]
+    digests: pulumi.Output[Mapping[str, str]]
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        stage: str,
+        outputs: pulumi.Input[Mapping[str, pulumi.Input[str]]],
+        repository: str,
+        branch: str = "main",
+        workspace: str = "",
+        given: Mapping[str, str] | None = None,
+        sealed: pulumi.Input[Mapping[str, pulumi.Input[str]]] | None = None,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        props = {
+            "stage": stage,
+            "outputs": outputs,
+            "repository": repository,
+            "branch": branch,
+            "workspace": workspace,
+            "given": dict(given or {}),
+            "sealed": pulumi.Output.secret(sealed or {}),
+            "project_id": None,
+            "environment_id": None,
+            "services": None,
+            "digests": None,
+        }
+        super().__init__(_StageProvider(), name, props, opts)

@@ -1,0 +1,152 @@
+"""An environment in the five forms that somebody reads: people, Railway's raw editor, its SDK, its templates, its API.
+
+None of them ever holds the value of a sealed variable but the patch that is sent; ``printable`` refuses that one.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from infra.failure import Failure
+from infra.railway.environment import Environment, Variable
+from infra.railway.project import Project
+
+_NAME = re.compile(r"[A-Z_][A-Z0-9_]*\Z")
+
+
+class WouldPrintSecret(Failure):
+    """A rendering for eyes or files holds the value of a sealed variable."""
+
+
+def dotenv(environment: Environment) -> str:
+    """As a dotenv file: every value quoted, so that no character of it means anything. Sealed ones are named only."""
+    lines = []
+    for variable in environment:
+        if variable.value is None or variable.sealed:
+            lines.append(f"# {variable.name}: {'sealed' if variable.sealed else variable.source}\n")
+        else:
+            lines.append(dotenv_lines({variable.name: variable.value}))
+    return "".join(lines)
+
+
+def dotenv_lines(values: Mapping[str, str]) -> str:
+    """Values as lines of a dotenv file.
+
+    Args:
+        values: By name.
+    """
+    return "".join(f"{name}={json.dumps(value)}\n" for name, value in values.items())
+
+
+def flat_json(environment: Environment) -> str:
+    """As the JSON object that Railway's raw editor takes."""
+    return _json({v.name: v.value for v in environment if v.value is not None and not v.sealed})
+
+
+def sdk(project: Project) -> str:
+    """As the file that ``.railway/railway.py`` reads: no value of a sealed variable, only that it is to stay.
+
+    Args:
+        project: The whole project: the SDK's file owns every service in it.
+    """
+    api, *beside = project.services
+    return _json(
+        {
+            "project": project.name,
+            "environment": project.environment,
+            "service": api.name,
+            "repository": api.source["repo"],
+            "branch": api.source["branch"],
+            "replicas": {name: of["numReplicas"] for name, of in api.deploy["multiRegionConfig"].items()},
+            "variables": _sdk_variables(api.variables),
+            "beside": {
+                s.name: {"image": s.source["image"], "deploy": s.deploy, "variables": _sdk_variables(s.variables)}
+                for s in beside
+            },
+        }
+    )
+
+
+def _sdk_variables(environment: Environment) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for v in environment:
+        entry: dict[str, Any] = {"description": v.description, "source": v.source, "isOptional": not v.required}
+        if v.sealed or v.value is None:
+            entry |= {"preserve": True, "isSealed": v.sealed}
+        else:
+            entry["reference" if "${{" in v.value else "value"] = v.value
+        found[v.name] = entry
+    return found
+
+
+def template_variables(environment: Environment) -> dict[str, dict[str, Any]]:
+    """The ``variables`` block of a Railway template: what has no ``defaultValue`` and is not optional is asked for."""
+    found: dict[str, dict[str, Any]] = {}
+    for v in environment:
+        entry: dict[str, Any] = {"description": v.description, "isOptional": False}
+        if v.value is not None:
+            entry["defaultValue"] = v.value
+        if v.sealed:
+            entry["isSealed"] = True
+        found[v.name] = entry
+    return found
+
+
+def patch_variables(environment: Environment, *, only: Callable[[Variable], bool] = lambda _: True) -> dict[str, Any]:
+    """The ``variables`` of a service in an environment patch; a sealed one without a value is left alone.
+
+    Args:
+        environment: The variables.
+        only: Which of them.
+    """
+    found: dict[str, Any] = {}
+    for v in filter(only, environment):
+        if v.secret is not None:
+            found[v.name] = {"value": v.secret.get_secret_value(), "isSealed": True, "description": v.description}
+        elif v.value is not None:
+            found[v.name] = {"value": v.value, "description": v.description} | ({"isSealed": True} if v.sealed else {})
+    return found
+
+
+def patch(project: Project) -> dict[str, Any]:
+    """An environment patch with the variables of every service.
+
+    Args:
+        project: The project; Railway's ids of its services are not known here, their names stand for them.
+    """
+    return {"services": {s.name: {"variables": patch_variables(s.variables)} for s in project.services}}
+
+
+def printable(project: Project, form: str) -> str:
+    """One of the renderings, for eyes and files.
+
+    Args:
+        project: The project.
+        form: One of ``FORMS``.
+
+    Raises:
+        WouldPrintSecret: A sealed value is among them: this is for environments that were built without.
+        Failure: A name that no environment can have.
+    """
+    for v in (variable for service in project.services for variable in service.variables):
+        if v.secret is not None:
+            raise WouldPrintSecret(f"{v.name} is sealed: its value is only ever sent, never printed")
+        if not _NAME.match(v.name):
+            raise Failure(f"{v.name!r} cannot be the name of a variable")
+    return FORMS[form](project)
+
+
+FORMS: Final[Mapping[str, Callable[[Project], str]]] = {
+    "dotenv": lambda project: dotenv(project.services[0].variables),
+    "json": lambda project: flat_json(project.services[0].variables),
+    "sdk": sdk,
+    "template": lambda project: _json(template_variables(project.services[0].variables)),
+    "patch": lambda project: _json(patch(project)),
+}
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, indent=2) + "\n"

@@ -1,0 +1,182 @@
+"""Where a command finds what a stage is made from: outputs on disk, repository in git, secrets in its environment."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from pydantic import SecretStr
+
+from infra import outputs as stack_outputs
+from infra.config import Stage, stage
+from infra.failure import Failure
+from infra.railway import tunnel
+from infra.railway.environment import Variable, build
+from infra.railway.project import Project, Service, project, region
+from infra.railway.table import EXTRA, SEALED_PREFIX, TABLE, Inputs, Local
+
+# As infra/certs.py names them.
+_FILES: Final = {
+    "ROLES_ANYWHERE_CERTIFICATE_SECRET": "service.pem",
+    "ROLES_ANYWHERE_PRIVATE_KEY_SECRET": "service.key",
+}
+_SEALED: Final = (*(row.name for row in (*TABLE, *EXTRA) if row.sealed and row.stage.asked), *tunnel.SEALED)
+_REMOTE = re.compile(r"github\.com[:/]([\w.-]+/[\w.-]+?)(?:\.git)?/?\Z")
+
+
+def outputs_file(folder: Path, name: str) -> Path:
+    """Where ``signalbox up`` and ``signalbox stacks`` leave the outputs of a stage.
+
+    Args:
+        folder: The state folder.
+        name: Of the stage.
+    """
+    return folder / "cdk-outputs.json" if name == "local" else folder / name / "cdk-outputs.json"
+
+
+def outputs(path: Path, name: str) -> dict[str, str]:
+    """Read the outputs of a stage.
+
+    Args:
+        path: As ``cdk deploy --outputs-file`` wrote it.
+        name: Of the stage.
+
+    Raises:
+        Failure: It is not there, or not what the stacks say.
+    """
+    try:
+        return stack_outputs.read(json.loads(path.read_text(encoding="utf-8")), name)
+    except FileNotFoundError:
+        how = "uv run signalbox up" if name == "local" else f"uv run signalbox stacks {name}"
+        raise Failure(f"There are no stack outputs of stage {name} ({path}): {how}") from None
+    except (OSError, ValueError):
+        raise Failure(f"{path} cannot be read as JSON: deploy the stacks of stage {name} again") from None
+
+
+def repository(root: Path, given: str | None = None) -> str:
+    """``owner/name`` on GitHub.
+
+    Args:
+        root: The checkout.
+        given: What the user said; it wins.
+
+    Raises:
+        Failure: Nobody said, and the remote ``origin`` is not on GitHub.
+    """
+    if given or (given := os.environ.get("SIGNALBOX_REPOSITORY")):
+        return given
+    asked = ["git", "-C", str(root), "remote", "get-url", "origin"]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    if found := _REMOTE.search(done.stdout.strip()):
+        return found[1]
+    raise Failure("The repository on GitHub that Railway builds from is not known: give --repository owner/name")
+
+
+def given_values(settings: tuple[str, ...]) -> dict[str, str]:
+    """What is asked for and not secret, from ``--set``.
+
+    A sealed value never is an argument: other users of the machine can read those.
+
+    Args:
+        settings: ``NAME=value`` texts.
+
+    Raises:
+        Failure: A text has another form, or names a sealed variable.
+    """
+    found = {}
+    for text in settings:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise Failure("--set takes NAME=value")
+        if name in _SEALED:
+            raise Failure(f"{name} is sealed: pass it in {SEALED_PREFIX}{name}, not as an argument")
+        found[name] = value
+    return found
+
+
+def sealed_values(environ: Mapping[str, str], certificates: Path) -> dict[str, str]:
+    """Sealed values: from the environment of the command, and what ``signalbox certs`` has made.
+
+    Args:
+        environ: Usually ``os.environ``.
+        certificates: Where that command keeps the files of the stage.
+    """
+    found = {name: environ[SEALED_PREFIX + name] for name in _SEALED if environ.get(SEALED_PREFIX + name)}
+    for name, file in _FILES.items():
+        path = certificates / file
+        if name not in found and path.exists():
+            found[name] = path.read_text(encoding="utf-8")
+    return found
+
+
+def sealed_needed(target: Stage) -> list[str]:
+    """Names of the sealed variables of a stage.
+
+    Args:
+        target: The stage.
+    """
+    rows = (row for row in (*TABLE, *EXTRA) if row.sealed and row.stage.asked)
+    own = [row.name for row in rows if row.stage.when is None or row.stage.when(target)]
+    return [*own, *(tunnel.SEALED if target.subnet_router else ())]
+
+
+def stage_project(
+    root: Path, target: Stage, found: Mapping[str, str], given: Mapping[str, str], repository_name: str, branch: str
+) -> Project:
+    """The project of a stage that runs on Railway.
+
+    Args:
+        root: The checkout.
+        target: The stage.
+        found: Its stack outputs.
+        given: What is asked for.
+        repository_name: ``owner/name``.
+        branch: Which branch Railway builds.
+
+    Raises:
+        Failure: It does not make an environment the service accepts.
+    """
+    own = {name: value for name, value in given.items() if name not in tunnel.SEALED}
+    variables = build(Inputs(target, found, given=own))
+    beside = tuple(_tunnel(target, given))
+    return project(target, variables, root=root, repository=repository_name, branch=branch, beside=beside)
+
+
+def _tunnel(target: Stage, given: Mapping[str, str]) -> Iterator[Service]:
+    plain = tunnel.variables(target)
+    if not plain:
+        return
+    text = "See infra/railway/tunnel.py."
+    variables = [Variable(name, text, "stage record", True, value=value) for name, value in plain.items()]
+    for name in tunnel.SEALED:
+        secret = SecretStr(given[name]) if name in given else None
+        text = "Key that joins the tailnet: reusable, ephemeral, pre-approved, tagged."
+        variables.append(Variable(name, text, "Tailscale's console", True, True, secret=secret))
+    deploy = {"restartPolicyType": "ALWAYS", "multiRegionConfig": {region(target.region): {"numReplicas": 1}}}
+    yield Service(tunnel.SERVICE, {"image": tunnel.IMAGE}, {}, deploy, tuple(variables))
+
+
+def local_project(root: Path, folder: Path) -> Project:
+    """The project as ``signalbox up`` would have it on Railway; nobody deploys it, but it can be looked at.
+
+    Args:
+        root: The checkout.
+        folder: The state folder.
+
+    Raises:
+        Failure: No local stack runs.
+    """
+    from infra.local import state
+
+    running = state.load(folder)
+    target = stage("local", public_url=running.api_url)
+    local = Local(
+        running.client.authorize_url.removesuffix("/oauth2/authorize"), int(running.api_url.rpartition(":")[2])
+    )
+    variables = build(Inputs(target, outputs(Path(running.outputs_file), "local"), local))
+    return project(target, variables, root=root, repository="local/signalbox")

@@ -1,0 +1,29 @@
+"""A fake of Railway's API, and a client that does not wait long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from pydantic import SecretStr
+
+from infra.railway.api import Client, Token
+from infra.railway.operations import Railway
+from tests.support.railway import ACCOUNT_TOKEN, FakeRailway
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeRailway]:
+    with FakeRailway() as running:
+        yield running
+
+
+@pytest.fixture
+def client(fake: FakeRailway) -> Iterator[Client]:
+    with Client(Token(SecretStr(ACCOUNT_TOKEN)), fake.url, sleep=lambda _: None) as found:
+        yield found
+
+
+@pytest.fixture
+def railway(client: Client) -> Railway:
+    return Railway(client)

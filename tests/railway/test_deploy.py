@@ -1,0 +1,422 @@
+"""`deploy` from nothing, again, with a change, and broken off anywhere; what is missing is said before it starts."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any, Self
+
+import pytest
+from pydantic import SecretStr
+
+from infra.certs import issue
+from infra.config import STAGES, Stage, stage
+from infra.failure import Failure
+from infra.railway import costs, preflight
+from infra.railway.api import Client, Token
+from infra.railway.deploy import TITLES, DeployError, Deployment
+from infra.railway.destroy import DestroyError, destroy
+from infra.railway.operations import Railway
+from infra.railway.release import Clock, ReleaseError, ensure_domain, smoke
+from infra.railway.sources import given_values, repository, sealed_needed, sealed_values
+from tests.railway.given import GIVEN, PREFIXED, outputs_document
+from tests.support.railway import ACCOUNT_TOKEN, FakeRailway
+from tests.support.server import ROOT
+
+NAME = "signalbox-development"
+TOKEN = "access-token-of-the-test"
+
+
+class Edge:
+    """The API as the outside sees it; each answer can be replaced."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, tuple[int, dict[str, Any]]] = {
+            "/api/v1/health/ready": (200, {"status": "ok", "checks": {"database": "ok"}}),
+            "/api/v1/health/status": (200, {"version": "1", "commit": "unknown", "environment": "development"}),
+        }
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                status, body = outer.answers.get(self.path) or outer.validate(self.headers.get("Authorization"))
+                self.send_response(status)
+                self.end_headers()
+                self.wfile.write(json.dumps(body).encode())
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def validate(self, authorization: str | None) -> tuple[int, dict[str, Any]]:
+        if authorization == f"Bearer {TOKEN}":
+            return 200, {"tenant": "acme"}
+        return 401, {"error": {"code": "AUTH_020"}}
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+@pytest.fixture
+def edge() -> Iterator[Edge]:
+    with Edge() as running:
+        yield running
+
+
+class World:
+    """One checkout, one AWS account, one Railway."""
+
+    def __init__(self, fake: FakeRailway, folder: Path, edge: Edge) -> None:
+        self.fake, self.folder = fake, folder
+        self.outputs: dict[str, str] = {}
+        self.lines: list[str] = []
+        self.time = 0.0
+        self.target = stage("development").model_copy(update={"public_url": edge.url})
+
+    def connect(self) -> Client:
+        return Client(Token(SecretStr(ACCOUNT_TOKEN)), self.fake.url, sleep=lambda _: None)
+
+    def sleep(self, seconds: float) -> None:
+        self.time += seconds
+
+    def stacks(self, root: Path, target: Stage, file: Path) -> None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(outputs_document(target.name, **self.outputs)))
+
+    def deployment(self, **changes: Any) -> Deployment:
+        found = Deployment(ROOT, self.folder, self.target, "example/signalbox", **changes)
+        found.connect, found.deploy_stacks, found.echo = self.connect, self.stacks, self.lines.append
+        found.check = lambda *_: iter([preflight.Finding("ok", "everything", "is there")])
+        found.clock = Clock(lambda: self.time, self.sleep)
+        found.environ = {
+            **PREFIXED,
+            "SIGNALBOX_SMOKE_TOKEN": TOKEN,
+        }
+        return found
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.lines)
+
+
+@pytest.fixture
+def world(fake: FakeRailway, tmp_path: Path, edge: Edge, monkeypatch: pytest.MonkeyPatch) -> World:
+    # The edge is on this machine, which no custom domain can be for.
+    monkeypatch.setattr("infra.railway.deploy.ensure_domain", lambda *_: None)
+    monkeypatch.setattr(preflight, "git", lambda _: preflight.Git(fake.commit, True, True))
+    return World(fake, tmp_path, edge)
+
+
+def test_from_nothing_to_a_service_that_was_tried(world: World) -> None:
+    run = world.deployment()
+    run.run()
+    deployments = world.fake.service(NAME).deployments
+    assert [d["commit"] for d in deployments] == [world.fake.commit]
+    assert world.fake.injected(NAME)["S3_BUCKET_NAME"] == "signalbox-documents-example"
+    assert "an authenticated request was answered, tenant acme" in world.text
+    assert "project signalbox-development" in run.summary()
+    assert "about, a month" in run.summary()
+    assert TOKEN not in world.text
+
+
+def test_again_changes_nothing_and_deploys_nothing(world: World) -> None:
+    world.deployment().run()
+    before = world.fake.mutations.copy()
+    world.deployment().run()
+    assert world.fake.mutations == before
+    assert "api: runs already" in world.text
+
+
+def test_one_changed_output_changes_one_variable_and_is_deployed(world: World) -> None:
+    world.deployment().run()
+    world.outputs["BucketName"] = "another-bucket"
+    before = world.fake.mutations.copy()
+    world.deployment().run()
+    assert world.fake.mutations - before == {"variableCollectionUpsert": 1, "serviceInstanceDeployV2": 1}
+    assert "api: deploying, because S3_BUCKET_NAME changed since" in world.text
+    assert world.fake.injected(NAME)["S3_BUCKET_NAME"] == "another-bucket"
+
+
+def test_variables_of_others_reach_the_process_untouched(world: World) -> None:
+    world.deployment().run()
+    world.fake.set_by_hand(NAME, "FEATURE_FLAG", "on")
+    world.outputs["BucketName"] = "another-bucket"
+    world.deployment().run()
+    assert world.fake.injected(NAME)["FEATURE_FLAG"] == "on"
+
+
+def test_another_commit_is_deployed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.deployment().run()
+    monkeypatch.setattr(preflight, "git", lambda _: preflight.Git("f" * 40, True, True))
+    world.deployment().run()
+    assert [d["commit"] for d in world.fake.service(NAME).deployments][-1] == "f" * 40
+
+
+EVERYTHING = (
+    "tokenWorkspaces",
+    "projects",
+    "projectCreate",
+    "project",
+    "serviceCreate",
+    "environment",
+    "values",
+    "upsert",
+    "patch",
+    "instance",
+    "deploy",
+    "deployment",
+)
+
+
+@pytest.mark.parametrize("operation", EVERYTHING)
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_broken_off_anywhere_it_goes_on_and_does_nothing_twice(world: World, operation: str, when: str) -> None:
+    world.fake.fail(operation, when, "error")  # type: ignore[arg-type]
+    with pytest.raises(DeployError, match="Go on with: uv run signalbox deploy development --from") as broken:
+        world.deployment().run()
+    assert not any(value in str(broken.value) for value in GIVEN.values())
+    world.deployment().run(str(broken.value).rpartition(" ")[2])
+    assert len(world.fake.projects) == 1
+    services = len(world.fake.project(NAME).services)
+    assert world.fake.mutations["serviceCreate"] == services
+    assert world.fake.mutations["serviceInstanceDeployV2"] == services
+    assert len(world.fake.service(NAME).deployments) == 1
+    assert "an authenticated request was answered" in world.text
+
+
+def test_a_patch_that_redeploys_by_itself_is_waited_for(world: World) -> None:
+    world.fake.redeploys_on_patch = True
+    world.deployment().run()
+    assert world.fake.mutations["serviceInstanceDeployV2"] == 0
+    assert len(world.fake.service(NAME).deployments) == 1
+
+
+@pytest.mark.parametrize("end", ["FAILED", "CRASHED", "NEEDS_APPROVAL"])
+def test_a_deployment_that_fails_is_told_and_started_anew_next_time(world: World, end: str) -> None:
+    world.fake.script = ["BUILDING", end]
+    with pytest.raises(DeployError, match=r"--from release"):
+        world.deployment().run()
+    world.fake.script = ["SUCCESS"]
+    world.deployment().run("release")
+    counts = [len(s.deployments) for s in world.fake.project(NAME).services.values()]
+    assert sorted(counts) == [1] * (len(counts) - 1) + [2], "only what had failed is deployed again"
+
+
+def test_a_deployment_that_never_ends_is_given_up(world: World) -> None:
+    world.fake.script = ["BUILDING"]
+    with pytest.raises(DeployError, match="after 20 minutes"):
+        world.deployment().run()
+
+
+def test_what_is_missing_stops_everything_before_anything_is_changed(world: World) -> None:
+    run = world.deployment()
+    run.check = lambda *_: iter([preflight.Finding("missing", "Railway BAA", "sign it")])
+    with pytest.raises(DeployError, match="Railway BAA missing"):
+        run.run()
+    assert not world.fake.requests
+    assert "missing Railway BAA: sign it" in world.text
+
+
+def test_production_is_not_applied_without_the_agreement_whatever_step_is_run(world: World) -> None:
+    run = world.deployment()
+    run.stage = stage("production")
+    world.fake.baa = False
+    run.stacks()
+    with pytest.raises(DeployError, match="no business associate agreement"):
+        run.run("apply", "apply")
+    assert not world.fake.mutations
+    world.fake.baa = True
+    run.run("apply", "apply")
+    assert world.fake.service("signalbox-production").variables["ENVIRONMENT"].value == "production"
+
+
+def test_a_plan_alone_changes_nothing(world: World) -> None:
+    run = world.deployment()
+    run.stacks()
+    run.plan()
+    assert "+ api: variable S3_BUCKET_NAME" in world.text
+    assert not world.fake.mutations
+
+
+# The checks that doctor and deploy make.
+
+
+def found(name: str, fake: FakeRailway) -> dict[str, preflight.Finding]:
+    connect = lambda: Client(Token(SecretStr(ACCOUNT_TOKEN)), fake.url, sleep=lambda _: None)  # noqa: E731
+    return {f.name: f for f in preflight.checks(ROOT, stage(name), connect, None)}
+
+
+@pytest.mark.parametrize(("name", "state"), [("production", "missing"), ("staging", "note")])
+def test_production_needs_the_workspaces_agreement(name: str, state: str, fake: FakeRailway) -> None:
+    fake.baa = False
+    assert found(name, fake)["Railway BAA"].state == state
+    fake.baa = True
+    assert found(name, fake)["Railway BAA"].state == "ok"
+
+
+def test_doctor_lists_everything_that_is_missing_at_once(fake: FakeRailway, tmp_path: Path) -> None:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "RAILWAY_"))}
+    environment |= {"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": "/dev/null", "HOME": str(tmp_path)}
+    environment |= {"AWS_SHARED_CREDENTIALS_FILE": "/dev/null"}
+    command = [sys.executable, "-m", "infra.cli", "doctor", "production", "--repository", "example/signalbox"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    for told in ("missing AWS: ", "aws sso login", "missing Railway: ", "RAILWAY_API_TOKEN", "edit infra/config.py"):
+        assert told in done.stdout
+    environment |= {"RAILWAY_API_TOKEN": ACCOUNT_TOKEN, "SIGNALBOX_RAILWAY_URL": fake.url}
+    fake.baa = False
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    assert "missing Railway BAA" in done.stdout
+    assert ACCOUNT_TOKEN not in done.stdout + done.stderr
+
+
+def test_a_checkout_that_railway_cannot_build_is_told(tmp_path: Path) -> None:
+    def run(*command: str) -> None:
+        identity = ["-c", "user.name=x", "-c", "user.email=x@example.com"]
+        subprocess.run(["git", "-C", str(tmp_path), *identity, *command], check=True, capture_output=True)
+
+    assert preflight.git(tmp_path).commit is None
+    run("init", "-q")
+    (tmp_path / "a").write_text("a")
+    run("add", "a")
+    run("commit", "-qm", "a")
+    commit = preflight.git(tmp_path).commit
+    assert commit is not None
+    assert preflight.git(tmp_path) == preflight.Git(commit, clean=True, pushed=False)
+    run("update-ref", "refs/remotes/origin/main", "HEAD")
+    (tmp_path / "a").write_text("b")
+    assert preflight.git(tmp_path) == preflight.Git(commit, clean=False, pushed=True)
+    run("remote", "add", "origin", "git@github.com:example/signalbox.git")
+    assert repository(tmp_path) == "example/signalbox"
+    with pytest.raises(Failure, match="--repository"):
+        repository(tmp_path / "nowhere")
+
+
+def test_the_key_of_whoever_deploys_is_never_taken_for_the_services(tmp_path: Path) -> None:
+    deployer = {"AWS_ACCESS_KEY_ID": "deployer", "AWS_SECRET_ACCESS_KEY": "deployer", "TS_AUTHKEY": "mine"}
+    assert sealed_values(deployer, tmp_path) == {}
+    assert sealed_values({**deployer, "SIGNALBOX_SEALED_TS_AUTHKEY": "given"}, tmp_path) == {"TS_AUTHKEY": "given"}
+
+
+def test_the_certificate_that_certs_has_made_is_found(tmp_path: Path) -> None:
+    issue(stage("production"), tmp_path / "authorities", tmp_path / "certs")
+    found = sealed_values({}, tmp_path / "certs" / "production")
+    assert set(found) == {"ROLES_ANYWHERE_CERTIFICATE_SECRET", "ROLES_ANYWHERE_PRIVATE_KEY_SECRET"}
+    assert found["ROLES_ANYWHERE_CERTIFICATE_SECRET"].startswith("-----BEGIN CERTIFICATE-----")
+    assert set(found) < set(sealed_needed(stage("production")))
+    (note,) = preflight.sealed(sealed_needed(stage("production")), found)
+    assert (note.state, "TS_AUTHKEY" in note.text) == ("note", True)
+
+
+@pytest.mark.parametrize("text", ["TS_AUTHKEY=tskey-auth-secret", "no-equals"])
+def test_a_sealed_value_is_no_argument(text: str) -> None:
+    with pytest.raises(Failure) as refused:
+        given_values((text,))
+    assert "tskey" not in str(refused.value)
+
+
+# From outside.
+
+
+@pytest.mark.parametrize(
+    ("path", "answer", "told"),
+    [
+        ("/api/v1/health/ready", (503, {"checks": {"database": "unavailable"}}), "database unavailable"),
+        ("/api/v1/health/status", (200, {"environment": "production", "commit": "unknown"}), "ENVIRONMENT"),
+        ("/api/v1/health/status", (200, {"environment": "development", "commit": "a" * 40}), "another commit"),
+        ("/api/v1/auth/validate", (200, {"tenant": "acme"}), "401 is right"),
+    ],
+)
+def test_what_is_wrong_from_outside_is_told(
+    path: str, answer: tuple[int, dict[str, Any]], told: str, edge: Edge
+) -> None:
+    edge.answers[path] = answer
+    times = iter(range(0, 10_000, 100))
+    with pytest.raises(ReleaseError, match=told):
+        smoke(edge.url, "development", "c" * 40, None, clock=Clock(lambda: next(times), lambda _: None))
+
+
+def test_a_token_that_is_refused_is_told_by_its_code(edge: Edge) -> None:
+    with pytest.raises(ReleaseError, match="AUTH_020"):
+        smoke(edge.url, "development", None, SecretStr("wrong"))
+
+
+def test_a_custom_domain_is_registered_once_with_both_records(railway: Railway, world: World) -> None:
+    world.deployment().run()
+    project = world.fake.project(NAME)
+    from infra.railway.plan import Place
+
+    place = Place("w", project.id, project.environment_id, {s.name: s.id for s in project.services.values()})
+    for _ in range(2):
+        domain = ensure_domain(railway, place, "api", "https://api.dev.example.org")
+    assert domain is not None
+    assert {kind for kind, _, _ in domain.records} == {"CNAME", "TXT"}
+    assert world.fake.mutations["customDomainCreate"] == 1
+    with pytest.raises(ReleaseError, match=r"set public_url of the stage to https://api-1234\.up\.railway\.app"):
+        ensure_domain(railway, place, "api", "https://mine.up.railway.app")
+    assert ensure_domain(railway, place, "api", "https://api-1234.up.railway.app") is None
+    assert world.fake.mutations["serviceDomainCreate"] == 1
+
+
+# The end.
+
+
+def test_production_and_protected_stages_are_not_destroyed(world: World) -> None:
+    world.deployment().run()
+    stacks: list[str] = []
+    gone = lambda root, target, folder: stacks.append(target.name)  # noqa: E731
+
+    def end(target: Stage, typed: str) -> None:
+        destroy(ROOT, world.folder, target, typed, None, world.lines.append, connect=world.connect, destroy_stacks=gone)
+
+    for name, typed, told in (
+        ("production", "production", "Production"),
+        ("development", "developmen", "not the name"),
+        ("staging", "staging", "protected"),
+    ):
+        with pytest.raises(DestroyError, match=told):
+            end(stage(name), typed)
+    assert not stacks
+    assert world.fake.mutations["projectDelete"] == 0
+    end(world.target, "development")
+    assert stacks == ["development"]
+    assert all(p.deleted for p in world.fake.projects.values())
+    world.deployment().run()
+    assert len(world.fake.projects) == 2
+
+
+def test_every_stage_has_a_price() -> None:
+    for target in STAGES.values():
+        assert all(cost.dollars >= 0 for cost in costs.monthly(target))
+    assert sum(c.dollars for c in costs.monthly(stage("production"))) > 1000
+    odd = stage("development").model_copy(update={"database": replace_type(stage("development"), "x2g.large")})
+    assert "not in the table" in costs.summary(odd)
+
+
+def replace_type(target: Stage, kind: str) -> Any:
+    return target.database.model_copy(update={"instance_type": kind})
+
+
+def test_every_step_is_a_command_of_its_own() -> None:
+    from infra.railway.commands import _STEPS, COMMANDS
+
+    assert tuple(TITLES) == _STEPS
+    names = {command.name for command in COMMANDS}
+    assert set(TITLES) - {"render"} <= names
+    assert "env" in names  # what renders
