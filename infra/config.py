@@ -52,7 +52,9 @@ class Stage(BaseModel):
         access: How the service proves to AWS who it is. A certificate (IAM Roles Anywhere) gives hours; an IAM user's
             keys last until somebody changes them.
         subnet_router: Whether a Tailscale subnet router leads from Railway to the database.
-        federation: Identity providers of organizations.
+        federation: Identity providers of organizations, behind Cognito's hosted login.
+        provider_secrets: Secrets below ``secrets_prefix``, made by hand, that the service may read besides those of the
+            stacks: client secrets of providers that it talks to itself (``IDP__<NAME>__CLIENT_SECRET_ID``).
         watch: Alarms, trail, budget.
     """
 
@@ -75,6 +77,7 @@ class Stage(BaseModel):
     access: Literal["roles-anywhere", "user"] = "roles-anywhere"
     subnet_router: bool = False
     federation: tuple[Federated, ...] = ()
+    provider_secrets: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{1,60}$")], ...] = ()
     watch: Watch = Watch()
 
     @property

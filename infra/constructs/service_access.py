@@ -7,7 +7,6 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_rds as rds
 from aws_cdk import aws_s3 as s3
-from aws_cdk import aws_secretsmanager as sm
 from constructs import Construct
 
 
@@ -17,7 +16,7 @@ class ServiceAccess(Construct):
     Args:
         scope: The stack.
         construct_id: Its id there.
-        secrets: Secrets it reads.
+        secrets: ARNs of the secrets it reads.
         master_secret_arn: Secret of the login that runs its migrations.
         key: Key of the secrets and the documents.
         signing_key: Key of the tokens it issues.
@@ -34,7 +33,7 @@ class ServiceAccess(Construct):
         scope: Construct,
         construct_id: str,
         *,
-        secrets: list[sm.ISecret],
+        secrets: list[str],
         master_secret_arn: str,
         key: kms.IKey,
         signing_key: kms.IKey,
@@ -58,7 +57,7 @@ class ServiceAccess(Construct):
                 iam.PolicyStatement(
                     sid="ReadSecrets",
                     actions=["secretsmanager:GetSecretValue"],
-                    resources=[*(secret.secret_arn for secret in secrets), master_secret_arn],
+                    resources=[*secrets, master_secret_arn],
                 ),
                 # Through these services only: with stolen credentials, the key alone decrypts nothing.
                 iam.PolicyStatement(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from aws_cdk import ArnFormat
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
@@ -59,7 +60,11 @@ class DataStack(StageStack):
         self.service = ServiceAccess(
             self,
             "Service",
-            secrets=[self.secrets.app_login, self.secrets.session_key],
+            secrets=[
+                self.secrets.app_login.secret_arn,
+                self.secrets.session_key.secret_arn,
+                *(self._arn_of(f"{stage.secrets_prefix}/{name}") for name in stage.provider_secrets),
+            ],
             master_secret_arn=self.database.master_secret_arn,
             key=self.key,
             signing_key=self.signing_key,
@@ -78,3 +83,12 @@ class DataStack(StageStack):
         emit(self, "BucketName", self.documents.bucket.bucket_name)
         emit(self, "DataKeyArn", self.key.key_arn)
         emit(self, "TokenSigningKeyArn", self.signing_key.key_arn)
+
+    def _arn_of(self, secret_name: str) -> str:
+        """Of a secret that somebody else makes: AWS ends it in six characters that nobody knows before."""
+        return self.format_arn(
+            service="secretsmanager",
+            resource="secret",
+            resource_name=f"{secret_name}-??????",
+            arn_format=ArnFormat.COLON_RESOURCE_NAME,
+        )

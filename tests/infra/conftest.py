@@ -63,7 +63,8 @@ ENTRA = {"name": "GlobexEntra", "kind": "oidc", "tenant": "globex", "issuer": "h
 def federated(tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
     """Production with every option: organizations with providers of their own, three zones, endpoints, an authority."""
     options = {"nat_gateways": 3, "interface_endpoints": True}
-    changed = stage("production", federation=(OKTA, ENTRA), availability_zones=3, network=options)
+    organizations = {"federation": (OKTA, ENTRA), "provider_secrets": ("client-okta",)}
+    changed = stage("production", availability_zones=3, network=options, **organizations)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("infra.app.stage", lambda *_, **__: changed)
         return synthesize(

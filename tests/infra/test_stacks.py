@@ -136,6 +136,15 @@ def test_the_policy_of_the_service_names_what_it_is_for(production: Synthesized)
     assert "RouterKey" not in json.dumps(statements)
 
 
+def test_a_providers_client_secret_is_readable_by_its_whole_name_alone(federated: Synthesized) -> None:
+    policies = federated.properties("AWS::IAM::ManagedPolicy")
+    (policy,) = [p for p in policies if "what the service may do" in p["Description"]]
+    (read,) = [s for s in policy["PolicyDocument"]["Statement"] if s["Sid"] == "ReadSecrets"]
+    named = [json.dumps(arn) for arn in read["Resource"] if "signalbox/production/" in json.dumps(arn)]
+    assert len(named) == 1
+    assert "secret:signalbox/production/client-okta-??????" in named[0]
+
+
 def test_neither_a_user_nor_a_provider_can_write_a_tenant(federated: Synthesized, production: Synthesized) -> None:
     for synthesized in (federated, production):
         (client,) = synthesized.properties("AWS::Cognito::UserPoolClient")

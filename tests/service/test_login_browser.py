@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from selenium.common.exceptions import ElementClickInterceptedException, StaleElementReferenceException
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.chrome.webdriver import WebDriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
@@ -38,10 +38,8 @@ def window() -> Iterator[WebDriver]:
 def test_swagger_ui_signs_in_and_calls_a_protected_route(server: Server, window: WebDriver) -> None:
     window.get(f"{server.url}/docs")
     press(window, "#sign-in-op")
-    window.find_element(By.NAME, "login").send_keys("alice")
-    window.find_element(By.NAME, "password").send_keys("x")
-    press(window, "button[type=submit]")
-    press(window, "button[type=submit]")  # consent
+    type_into(window, "login", "alice")
+    submit_password(window)
     wait(window, lambda: "Signed in" in window.find_element(By.ID, "state").text)
     assert window.current_url == f"{server.url}/docs"
     press(window, "[id$=validate_get] .opblock-summary")
@@ -58,20 +56,16 @@ def test_a_second_tab_does_not_disturb_the_first(server: Server, window: WebDriv
     window.delete_all_cookies()
     window.get(f"{server.url}/docs")
     press(window, "#sign-in-op")
-    window.find_element(By.NAME, "login").send_keys("bob")
+    type_into(window, "login", "bob")
     window.switch_to.new_window("tab")
     window.get(f"{server.url}/docs")
     press(window, "#sign-in-op")
-    window.find_element(By.NAME, "login").send_keys("alice")
-    window.find_element(By.NAME, "password").send_keys("x")
-    press(window, "button[type=submit]")
-    press(window, "button[type=submit]")
+    type_into(window, "login", "alice")
+    submit_password(window)
     wait(window, lambda: "Signed in" in window.find_element(By.ID, "state").text)
     window.close()
     window.switch_to.window(first)
-    window.find_element(By.NAME, "password").send_keys("x")
-    press(window, "button[type=submit]")
-    press(window, "button[type=submit]")
+    submit_password(window)
     wait(window, lambda: "Signed in" in window.find_element(By.ID, "state").text)
 
 
@@ -95,8 +89,7 @@ def test_a_refused_sign_in_is_told_on_the_page(server: Server, window: WebDriver
 
 def wait(window: WebDriver, condition: Callable[[], Any]) -> Any:
     """Until it holds; React replaces elements while it renders."""
-    passing = (StaleElementReferenceException, ElementClickInterceptedException)
-    return WebDriverWait(window, 15, ignored_exceptions=passing).until(lambda _: condition())
+    return WebDriverWait(window, 15, ignored_exceptions=(WebDriverException,)).until(lambda _: condition())
 
 
 def press(window: WebDriver, selector: str) -> None:
@@ -105,6 +98,22 @@ def press(window: WebDriver, selector: str) -> None:
         return True
 
     wait(window, click)
+
+
+def type_into(window: WebDriver, name: str, text: str) -> None:
+    def type_it() -> bool:
+        window.find_element(By.NAME, name).send_keys(text)
+        return True
+
+    wait(window, type_it)
+
+
+def submit_password(window: WebDriver) -> None:
+    """The provider's page: any password is right; then its question whether the application may know."""
+    type_into(window, "password", "x")
+    press(window, "button[type=submit]")
+    wait(window, lambda: not window.find_elements(By.NAME, "password"))
+    press(window, "button[type=submit]")
 
 
 def text_of(window: WebDriver, selector: str) -> str:

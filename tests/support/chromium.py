@@ -45,7 +45,6 @@ def chromium() -> Iterator[WebDriver]:
             options.add_argument(flag)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
         window = Chrome(options=options, service=Service(driver))
-        window.implicitly_wait(10)
         try:
             yield window
         finally:
