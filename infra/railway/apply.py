@@ -46,6 +46,12 @@ def apply(
         Failure: A step failed; run it again, what is done stays done.
     """
     place = locate(railway, project, project_token=project_token, workspace=workspace)
+    # `doctor` is advice; this is the gate, for whoever applies. The token of one project cannot ask.
+    if project.needs_agreement and place.workspace is not None and not railway.has_baa(place.workspace):
+        raise Failure(
+            "the workspace has no business associate agreement with Railway, and this stage may hold health data: "
+            "see signalbox doctor"
+        )
     plan(railway, project, place, ledger)  # refuses before anything is created
     place = _create(railway, project, place, told)
     assert place.project is not None

@@ -20,7 +20,7 @@ from infra.railway.api import Client
 from infra.railway.apply import apply
 from infra.railway.ledger import Ledger
 from infra.railway.operations import Railway
-from infra.railway.plan import Place, Plan, choose_workspace, locate, plan
+from infra.railway.plan import Place, Plan, locate, plan
 from infra.railway.project import Project
 from infra.railway.release import Clock, ensure_domain, release, smoke
 
@@ -133,8 +133,6 @@ class Deployment:
         with self.connect() as client:
             railway = Railway(client)
             token_of_project = client.credential.project
-            if self.stage.environment == "production" and not token_of_project:
-                self._refuse_without_agreement(railway)
             place = apply(
                 railway,
                 project,
@@ -148,11 +146,6 @@ class Deployment:
             self._line(f"{domain.name} waits for these DNS records:")
             for kind, name, value in domain.records:
                 self._line(f"  {kind:<6} {name}  {value}")
-
-    def _refuse_without_agreement(self, railway: Railway) -> None:
-        """Also when the step is run alone: `doctor` is advice, this is the gate."""
-        if not railway.has_baa(choose_workspace(railway.workspaces(), self.workspace)):
-            raise Failure("the workspace has no business associate agreement with Railway: see signalbox doctor")
 
     def release(self) -> None:
         """Have every service run what is configured: what the API needs first."""

@@ -145,7 +145,8 @@ def _made(name: str, source: Source, inputs: Inputs) -> str:
 def _refuse_unknown(given: Mapping[str, str], rows: tuple[Row, ...], kind: Kind) -> None:
     askable = {row.name.replace("<NAME>", PROVIDER[kind]) for row in rows if row.stage.asked}
     if unknown := sorted(set(given) - askable):
-        may = ", ".join(sorted(askable)) or "none"
+        plain = askable - {row.name for row in rows if row.sealed}
+        may = ", ".join(sorted(plain)) or "none but sealed ones"
         raise EnvironmentRefused(f"{unknown[0]} is not a variable that is asked for (those are: {may})")
 
 

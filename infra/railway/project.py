@@ -56,11 +56,13 @@ class Project:
         name: Of the project.
         environment: Of its one environment.
         services: The API first.
+        needs_agreement: Whether it may hold health data, and so must not be without a business associate agreement.
     """
 
     name: str
     environment: str
     services: tuple[Service, ...]
+    needs_agreement: bool = False
 
 
 def project(
@@ -91,7 +93,7 @@ def project(
     source = {"repo": repository, "branch": branch}
     deploy = {**file["deploy"], "multiRegionConfig": {region(stage.region): {"numReplicas": replicas(stage.name)}}}
     api = Service(API, source, file["build"], deploy, variables)
-    return Project(project_name(stage.name), stage.name, (api, *beside))
+    return Project(project_name(stage.name), stage.name, (api, *beside), stage.environment == "production")
 
 
 def project_name(stage: str) -> str:
