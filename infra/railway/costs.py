@@ -1,7 +1,8 @@
 """What a stage costs a month, from list prices; an estimate for the person who is about to say yes.
 
-Prices of us-east-1 and of Railway as of 2025, in US dollars, without taxes, traffic and free tiers. They are rows of a
-table, not a promise: check https://calculator.aws and https://railway.com/pricing.
+Prices of us-east-1 and of Railway in US dollars, each as its source reported it, without taxes, traffic and free tiers.
+What no source was found for is left out. The pages that count are https://calculator.aws and
+https://railway.com/pricing on the day.
 """
 
 from __future__ import annotations
@@ -14,22 +15,20 @@ from infra.config import Stage
 from infra.railway.project import replicas
 
 _HOURS: Final = 730.0
-_RDS_HOUR: Final = {  # one zone; two cost twice as much
+_RDS_HOUR: Final = {  # one zone; two cost twice as much: infratally.com/articles/aws-rds-pricing-explained-2026.html
     "t4g.micro": 0.016,
     "t4g.small": 0.032,
     "t4g.medium": 0.065,
-    "t4g.large": 0.129,
-    "m7g.large": 0.168,
-    "r7g.large": 0.239,
 }
-_GIB: Final = 0.115  # gp3 of RDS, one zone
-_NAT_HOUR: Final = 0.045
-_ROUTER_HOUR: Final = 0.0042
-_TUNNEL: Final = 2.0  # the tailscale container on Railway, idle
-_KEY: Final = 1.0
-_SECRET: Final = 0.40
-_REPLICA: Final = 10.0  # a replica that is mostly idle: half a GB and little CPU
-BAA_COMMITMENT: Final = 1000.0  # what Railway's agreement takes, of which usage is a part; for a year
+_GIB: Final = 0.115  # gp3 of RDS, one zone: usage.ai/blogs/aws/reserved-instances/rds/pricing-calculator, June 2026
+_NAT_HOUR: Final = 0.045  # zacfukuda.com/blog/aws-nat-gateway-vs-vpc-endpoint, 1 June 2026
+_ROUTER_HOUR: Final = 0.0042  # t4g.nano: projecthelena.com/blog/aws-bill-breakdown-2026
+_KEY: Final = 1.0  # aws.amazon.com/kms/pricing
+_KEYS: Final = 3  # data, logs, token signing
+# Railway meters what is used. Memory at 10 dollars a GB and month (github.com/api-evangelist/railway-app, plans of
+# 2026-07-02) for the half GB that a container of ours is taken to hold; an idle CPU costs next to nothing.
+_CONTAINER: Final = 5.0
+BAA_COMMITMENT: Final = 1000.0  # docs.railway.com/pricing/committed-spend; usage is a part of it; for a year
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +61,14 @@ def monthly(stage: Stage) -> Iterator[Cost]:
     if stage.network.nat_gateways:
         yield Cost("NAT gateways", stage.network.nat_gateways * _NAT_HOUR * _HOURS)
     if stage.subnet_router:
-        yield Cost("Subnet router (t4g.nano), its Railway end", _ROUTER_HOUR * _HOURS + _TUNNEL)
-    yield Cost("KMS keys", 3 * _KEY)
-    yield Cost("Secrets Manager entries", 3 * _SECRET)
+        yield Cost("Subnet router (t4g.nano)", _ROUTER_HOUR * _HOURS)
+    yield Cost("KMS keys", _KEYS * _KEY)
     count = replicas(stage.name)
-    yield Cost(f"Railway, {count} replica{'s' if count > 1 else ''}", count * _REPLICA)
+    railway = (count + (1 if stage.subnet_router else 0)) * _CONTAINER
+    tunnel = " and the tunnel" if stage.subnet_router else ""
+    yield Cost(f"Railway: memory of {count} replica{'s' if count > 1 else ''}{tunnel}", railway)
     if stage.environment == "production":
-        yield Cost("Railway's commitment for a business associate agreement", BAA_COMMITMENT - count * _REPLICA)
+        yield Cost("Railway's commitment for a business associate agreement", BAA_COMMITMENT - railway)
 
 
 def summary(stage: Stage) -> str:
@@ -81,5 +81,5 @@ def summary(stage: Stage) -> str:
     total = sum(line.dollars for line in lines)
     width = max(len(line.what) for line in lines)
     rows = [f"  {line.what:<{width}}  {line.dollars:8.0f} $" for line in lines]
-    note = "  (list prices, us-east-1, without traffic, users of Cognito Plus and logs)"
+    note = "  (list prices of 2026, us-east-1; without traffic, secrets, logs, backups and users of Cognito Plus)"
     return "\n".join([*rows, f"  {'about, a month':<{width}}  {total:8.0f} $", note])
