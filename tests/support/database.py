@@ -100,7 +100,7 @@ def _alembic_ini(folder: Path, more: str) -> Path:
 def start_migration(database: Database, *options: str, versions: str = "", **environment: str) -> subprocess.Popen[str]:
     """Alembic as a process of its own; ``versions`` is a further folder of migrations."""
     ini = _alembic_ini(Path(database.server.data).parent, versions)
-    command = [sys.executable, "-m", "alembic", "-c", str(ini), *(options or ("upgrade", "head"))]
+    command = [sys.executable, "-m", "alembic", "-c", str(ini), *(options or ("upgrade", "heads"))]
     return subprocess.Popen(
         command,
         cwd=ROOT,

@@ -1,5 +1,8 @@
 """Notes.
 
+A line of its own beside the project's, so that it follows whatever migration is the project's newest. A migration of
+the project itself names the one before it as its ``down_revision`` and depends on nothing.
+
 Revision ID: n001
 """
 
@@ -11,9 +14,9 @@ from alembic import op
 from service.database.rls import SCHEMA, isolate, tenant_column
 
 revision = "n001"
-down_revision = "0002"
+down_revision = None
 branch_labels = None
-depends_on = None
+depends_on = "0001"
 
 
 def upgrade() -> None:
