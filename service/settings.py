@@ -15,13 +15,22 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+)
 from pydantic.fields import FieldInfo
 
 from service.tenancy import TenantId
 
 _IDP_VARIABLE = re.compile(r"IDP__([A-Z0-9]+(?:_[A-Z0-9]+)*)__([A-Z_]+)\Z")
-_LOOPBACK = ("localhost", "127.0.0.1", "[::1]", "::1")
+LOOPBACK = ("localhost", "127.0.0.1", "[::1]", "::1")
 _PROVIDER_LIMIT = 50
 _GIVEN = "env:"  # begins the id of a secret that was given by value, in the variable without _ID
 
@@ -32,7 +41,7 @@ class SettingsError(Exception):
 
 def _url(value: str) -> str:
     parts = urlsplit(value)
-    local = parts.scheme == "http" and (parts.hostname or "") in _LOOPBACK
+    local = parts.scheme == "http" and (parts.hostname or "") in LOOPBACK
     if not parts.hostname or parts.username or parts.fragment or not (parts.scheme == "https" or local):
         raise ValueError("must be an https address (http only on this machine), without credentials or fragment")
     return value
@@ -83,6 +92,15 @@ def _claim_path(value: str) -> str:
     return value
 
 
+def _issuer(value: str, info: ValidationInfo) -> str:
+    """An address, or for SAML an entity id: a name that need not be one (``urn:...``, ``http://www.okta.com/...``)."""
+    if info.data.get("kind") != "saml":
+        return _url(value)
+    if not 0 < len(value) <= 1024 or not value.isprintable() or " " in value:  # SAML metadata 2.2.1
+        raise ValueError("must be the provider's entity id: 1 to 1024 characters, no blanks")
+    return value
+
+
 def _proxy(value: str) -> str:
     parts = urlsplit(value)
     if parts.scheme != "socks5" or not parts.hostname or not parts.port or parts.path or parts.query or "@" in value:
@@ -114,11 +132,11 @@ class ProviderSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["cognito", "okta", "auth0", "entra", "keycloak", "google", "oidc"] = Field(
+    kind: Literal["cognito", "okta", "auth0", "entra", "keycloak", "google", "oidc", "saml"] = Field(
         description="Which preset describes it.", examples=["cognito"]
     )
-    issuer: Url = Field(
-        description="Its `iss`, compared to the letter.",
+    issuer: Annotated[str, AfterValidator(_issuer)] = Field(
+        description="Its `iss` (SAML: its entity id), compared to the letter.",
         examples=["https://cognito-idp.us-east-1.amazonaws.com/us-east-1_EXAMPLE"],
     )
     client_id: Annotated[tuple[str, ...], Listed] = Field(
@@ -162,7 +180,7 @@ class ProviderSettings(BaseModel):
     )
     tenant_claim: Annotated[str, AfterValidator(_claim_path)] | None = Field(
         default=None,
-        description="The one claim that holds the tenant, or the JSON list of names that leads to it "
+        description="The one claim (SAML: attribute) that holds the tenant, or the JSON list of names that leads to it "
         "(default: the preset's; for most tenant_id or organization_id, which must agree).",
         examples=["tenant_id"],
         min_length=1,
@@ -172,6 +190,43 @@ class ProviderSettings(BaseModel):
         description="The tenants it may speak for, separated by commas; or pairs of a claim's value and its tenant, "
         "as in example.com=acme; or * for all (which is what leaving it out means, where that is allowed).",
         examples=["acme,globex"],
+    )
+    metadata_url: Url | None = Field(
+        default=None,
+        description="SAML: where its metadata is.",
+        examples=["https://idp.example.com/metadata"],
+    )
+    metadata_file: Path | None = Field(
+        default=None, description="SAML: file with its metadata, instead.", examples=["/app/idp-metadata.xml"]
+    )
+    metadata_certificate: str | None = Field(
+        default=None,
+        min_length=1,
+        description="SAML: certificate that its metadata must be signed with: PEM, or the base64 in it on one line.",
+        examples=["MIIC8DCCAdigAwIBAgIQ..."],
+    )
+    sp_secret_id: str | None = Field(
+        default=None,
+        description="SAML: Secrets Manager entry with our key pairs, as a JSON list of objects with private_key and "
+        "certificate (PEM). The first signs; all are published and decrypt.",
+        examples=["signalbox/production/idp-clinic-sp"],
+    )
+    sp_secret: SecretStr | None = Field(
+        default=None,
+        description="That list itself; outside production only.",
+        examples=['[{"private_key": "...", "certificate": "..."}]'],
+    )
+    subject_attribute: str | None = Field(
+        default=None,
+        min_length=1,
+        description="SAML: attribute that names the user for good (default: the persistent NameID).",
+        examples=["urn:oid:1.3.6.1.4.1.5923.1.1.1.13"],
+    )
+    unsolicited: bool = Field(
+        default=False,
+        description="SAML: accept responses that answer no request of ours, as from a portal. Anybody with an account "
+        "there can then sign another person's browser in as themselves.",
+        examples=["false"],
     )
 
 
@@ -310,9 +365,10 @@ class Settings(BaseModel):
         description="KMS key that protects stored data.",
         examples=["arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"],
     )
-    token_signing_key_id: str | None = Field(
-        default=None,
-        description="KMS key (ECC_NIST_P256, sign and verify) that signs the tokens this service issues.",
+    token_signing_key_id: Annotated[tuple[str, ...], Listed] = Field(
+        default=(),
+        description="KMS key (ECC_NIST_P256, sign and verify) that signs the tokens this service issues; after a "
+        "comma, others whose public half is published with it: the key before it, or the one to come.",
         examples=["arn:aws:kms:us-east-1:111122223333:key/5678efgh-12ab-34cd-56ef-1234567890ab"],
     )
     idp: dict[str, ProviderSettings] = Field(
@@ -340,7 +396,9 @@ class Settings(BaseModel):
             "DATABASE_MIGRATION_SECRET": self.database_migration_secret,
             "SESSION_SECRET": self.session_secret,
         }
-        found |= {f"IDP__{name}__CLIENT_SECRET".upper(): group.client_secret for name, group in self.idp.items()}
+        for name, group in self.idp.items():
+            found[f"IDP__{name}__CLIENT_SECRET".upper()] = group.client_secret
+            found[f"IDP__{name}__SP_SECRET".upper()] = group.sp_secret
         return {_GIVEN + variable: value for variable, value in found.items() if value is not None}
 
 
@@ -419,7 +477,7 @@ def _name_given_secrets(raw: dict[str, Any]) -> None:
     """
     for prefix, group, names in (
         ("", raw, ("database_secret", "database_migration_secret", "session_secret")),
-        *((f"IDP__{name}__", group, ("client_secret",)) for name, group in raw["idp"].items()),
+        *((f"IDP__{name}__", group, ("client_secret", "sp_secret")) for name, group in raw["idp"].items()),
     ):
         for name in names:
             if name in group:
@@ -471,13 +529,14 @@ def _unsafe(settings: Settings) -> Iterator[str]:
         if provider.issuer in issuers:
             yield f"{prefix}ISSUER is another provider's too: a token could not tell whose rules apply"
         issuers.add(provider.issuer)
-        if not provider.client_id and not provider.audience:
+        if provider.kind != "saml" and not provider.client_id and not provider.audience:
             yield f"{prefix}CLIENT_ID or {prefix}AUDIENCE is required: without either, tokens for others would pass"
         if provider.kind == "auth0" and not provider.issuer.endswith("/"):
             yield f"{prefix}ISSUER must end with / (example: https://example.eu.auth0.com/): Auth0's iss does"
         if provider.kind == "google" and not provider.client_id:
             yield f"{prefix}CLIENT_ID is required for google: its ID tokens are for a client"
     yield from _tenant_rules(settings)
+    yield from _saml_rules(settings)
     for variable, secret_id in _secret_ids(settings):
         if f"{_GIVEN}{variable}" in settings.given_secrets and not secret_id.startswith(_GIVEN):
             yield f"{variable} and {variable}_ID exclude each other: unset one"
@@ -497,12 +556,13 @@ def _unsafe(settings: Settings) -> Iterator[str]:
         yield "DATABASE_URL must say sslmode=verify-full with DATABASE_IAM_AUTH or DATABASE_PROXY"
     addresses = {"PUBLIC_URL": settings.public_url}
     for name, provider in settings.idp.items():
-        for key in ("issuer", "jwks_url", "discovery_url"):
-            addresses[f"IDP__{name}__{key}".upper()] = getattr(provider, key) or ""
+        for key in ("issuer", "jwks_url", "discovery_url", "metadata_url"):
+            if (provider.kind, key) != ("saml", "issuer"):  # a name, asked by nobody
+                addresses[f"IDP__{name}__{key}".upper()] = getattr(provider, key) or ""
     for variable, address in addresses.items():
         if address.startswith("http:"):
             yield f"{variable} must be https outside development (example: https://idp.example.com)"
-    if any(urlsplit(origin).hostname in _LOOPBACK for origin in settings.allowed_origins):
+    if any(urlsplit(origin).hostname in LOOPBACK for origin in settings.allowed_origins):
         yield "ALLOWED_ORIGINS must not name this machine outside development (example: https://app.example.com)"
     if not settings.session_secret_id:
         yield "SESSION_SECRET_ID is required outside development (example: signalbox/production/session-key)"
@@ -530,6 +590,7 @@ def _secret_ids(settings: Settings) -> Iterator[tuple[str, str]]:
     yield "SESSION_SECRET", settings.session_secret_id or ""
     for name, group in settings.idp.items():
         yield f"IDP__{name}__CLIENT_SECRET".upper(), group.client_secret_id or ""
+        yield f"IDP__{name}__SP_SECRET".upper(), group.sp_secret_id or ""
 
 
 def _tenant_rules(settings: Settings) -> Iterator[str]:
@@ -545,3 +606,20 @@ def _tenant_rules(settings: Settings) -> Iterator[str]:
             yield f"{variable} is required: organisations of all the world sign in there {example}"
         elif settings.environment == "production" and len(settings.idp) > 1 and not provider.tenants:
             yield f"{variable} is required in production beside other providers: list its tenants, or * for all"
+
+
+def _saml_rules(settings: Settings) -> Iterator[str]:
+    for name, provider in settings.idp.items():
+        if provider.kind != "saml":
+            continue
+        prefix = f"IDP__{name}__".upper()
+        if (provider.metadata_url is None) == (provider.metadata_file is None):
+            yield f"{prefix}METADATA_URL or {prefix}METADATA_FILE is required for saml, and not both"
+        if not provider.sp_secret_id:
+            yield f"{prefix}SP_SECRET_ID is required for saml (example: signalbox/production/idp-clinic-sp)"
+        if provider.tenants in ((), ("*",)):
+            yield f"{prefix}TENANTS is required for saml (example: acme): the provider is bound to what it lists"
+        elif len(provider.tenants) > 1 and not provider.tenant_claim:
+            yield f"{prefix}TENANT_CLAIM is required with several tenants: the attribute that chooses among them"
+        if not settings.token_signing_key_id:
+            yield "TOKEN_SIGNING_KEY_ID is required with a saml provider: it signs the tokens that SAML users get"
