@@ -24,7 +24,7 @@ from service.database.session import sessions
 from service.errors import ApiError
 from service.log import get_logger, quiet_loop
 from service.request import RequestMiddleware
-from service.routing import Router, refuse_ungated
+from service.routing import Router, allowed_methods, refuse_ungated
 from service.secrets import Secrets
 from service.settings import Settings
 
@@ -133,8 +133,9 @@ async def _on_invalid(_: Request, failure: Exception) -> Response:
     return errors.response(errors.BAD_REQUEST if syntax else errors.INVALID_REQUEST)
 
 
-async def _on_http_error(_: Request, failure: Exception) -> Response:
+async def _on_http_error(request: Request, failure: Exception) -> Response:
     assert isinstance(failure, HTTPException)
     row = _BY_STATUS.get(failure.status_code, errors.BAD_REQUEST if failure.status_code < 500 else errors.INTERNAL)
-    allow = {name: value for name, value in (failure.headers or {}).items() if name.lower() == "allow"}
-    return errors.response(row, allow)
+    if row is not errors.METHOD_NOT_ALLOWED:
+        return errors.response(row)
+    return errors.response(row, {"Allow": allowed_methods(request.app, request.scope)})

@@ -12,6 +12,7 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
+from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
 from service import errors
@@ -81,6 +82,20 @@ def _bearer_token(scope: Scope) -> str:
     if text[: len(_PREFIX)].lower() != _PREFIX:
         raise ApiError(errors.CREDENTIALS_SCHEME)
     return text[len(_PREFIX) :].strip(" ")
+
+
+def allowed_methods(app: FastAPI, scope: Scope) -> str:
+    """The ``Allow`` header of a path: the methods of every route it matches (RFC 9110, section 10.2.1).
+
+    Args:
+        app: The application.
+        scope: Of the request; a route alone would name its own methods.
+    """
+    found: set[str] = set()
+    for context in iter_route_contexts(app.routes):
+        if context.matches(scope)[0] is not Match.NONE:
+            found |= context.methods or set()
+    return ", ".join(sorted(found))
 
 
 def refuse_ungated(app: FastAPI) -> None:

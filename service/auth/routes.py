@@ -36,6 +36,7 @@ _OUTAGES = (
     errors.KEYS_DOWN,
     errors.NOT_READY,
 )
+_FIELDS = {"type": "object", "maxProperties": _MAX_FIELDS, "additionalProperties": {"type": "string"}}
 _SAML_FORM = (errors.SAML_UNREADABLE, errors.SAML_OVERSIZED, errors.SAML_CONSTRUCT)
 _LOGIN_ERRORS = openapi_responses([errors.NOT_FOUND, errors.LOGIN_TARGET, *_OUTAGES])
 _ON: dict[int | str, dict[str, Any]] = {303: {"description": "On to `return_to`."}}
@@ -152,7 +153,12 @@ async def callback(request: Request, provider: ProviderName) -> Response:
     return await _conclude(request, provider, _once_each(request.query_params.multi_items()))
 
 
-@public.post("/{provider}/callback", response_model=Token, responses=_CALLBACK_ERRORS)
+@public.post(
+    "/{provider}/callback",
+    response_model=Token,
+    responses=_CALLBACK_ERRORS | openapi_responses([errors.TOO_LARGE, errors.UNSUPPORTED_MEDIA]),
+    openapi_extra={"requestBody": {"required": True, "content": {_FORM: {"schema": _FIELDS}}}},
+)
 async def callback_form(request: Request, provider: ProviderName) -> Response:
     """The same for a provider that answers with a form (`form_post`, SAML)."""
     return await _conclude(request, provider, await _form(request))

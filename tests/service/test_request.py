@@ -115,6 +115,9 @@ def test_every_answer_has_one_shape_and_the_security_headers(server: Server, mod
             assert error == {"code": row.code, "message": row.message, "detail": row.detail}
             assert row.status == answer.status_code
     assert answers[5].headers["Allow"] == "GET"
+    assert (
+        server.request("DELETE", "/api/v1/notes").headers["Allow"] == "GET, POST"
+    ), "of every route that has this path"
 
 
 def test_a_chunked_body_over_the_limit_is_cut_off(server: Server, module_issuer: Issuer) -> None:
@@ -195,6 +198,23 @@ def test_openapi_tells_what_a_route_can_answer(server: Server) -> None:
     assert "security" not in live
     assert "422" not in live["responses"]
     assert "HTTPValidationError" not in str(document)
+
+
+def test_openapi_lists_the_codes_that_come_without_being_asked_for(server: Server) -> None:
+    """A session, a body and a form bring errors of their own, also beside others of the same status."""
+    paths = server.get("/openapi.json").json()["paths"]
+
+    def codes(path: str, method: str, status: str) -> set[str]:
+        return set(paths[path][method]["responses"][status]["content"]["application/json"]["examples"])
+
+    assert {"SYS_002", "SYS_003", "SYS_004"} <= codes("/api/v1/notes", "get", "503")
+    assert {"AUTH_022", "REQ_005"} <= codes("/api/v1/notes", "post", "400")
+    assert codes("/api/v1/auth/{provider}/callback", "post", "415") == {"REQ_006"}
+    assert (
+        "application/x-www-form-urlencoded"
+        in paths["/api/v1/auth/{provider}/callback"]["post"]["requestBody"]["content"]
+    )
+    assert "SYS_002" not in codes("/api/v1/auth/validate", "get", "503")
 
 
 def test_a_route_that_no_gate_guards_keeps_the_application_from_starting() -> None:
