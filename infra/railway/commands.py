@@ -78,11 +78,9 @@ def _deployment(
     name: str, repository: str | None, branch: str, workspace: str | None, settings: tuple[str, ...]
 ) -> Deployment:
     from infra.config import stage
-    from infra.railway import sources
     from infra.railway.deploy import Deployment
 
-    found = sources.repository(ROOT, repository)
-    return Deployment(ROOT, FOLDER, stage(name), found, branch, workspace, settings)
+    return Deployment(ROOT, FOLDER, stage(name), repository, branch, workspace, settings)
 
 
 def _of_a_deployment(command: Callable[..., None]) -> Callable[..., None]:
@@ -104,7 +102,11 @@ def deploy(only_plan: bool, first: str, yes: bool, **options: Any) -> None:
 
     run = _deployment(**options)
     if only_plan:
-        run.run("doctor", "doctor")
+        try:
+            run.doctor()
+        except Failure:  # without credentials nothing can be compared, but the price needs none
+            click.echo(costs.summary(run.stage))
+            raise
         click.echo(stacks.difference(ROOT, run.stage))
         try:
             run.plan()

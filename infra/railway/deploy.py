@@ -47,7 +47,7 @@ class Deployment:
         root: The checkout.
         folder: Where state lives between runs.
         stage: The deployment target.
-        repository: ``owner/name`` that Railway builds.
+        repository: ``owner/name`` that Railway builds; None is that of the remote ``origin``.
         branch: Which branch.
         workspace: Id or name on Railway, where the token is for several.
         settings: ``NAME=value`` texts for what is asked for.
@@ -62,7 +62,7 @@ class Deployment:
     root: Path
     folder: Path
     stage: Stage
-    repository: str
+    repository: str | None = None
     branch: str = "main"
     workspace: str | None = None
     settings: tuple[str, ...] = ()
@@ -95,7 +95,8 @@ class Deployment:
         Raises:
             Failure: Something is.
         """
-        found = list(self.check(self.root, self.stage, self.connect, self.workspace))
+        found = [preflight.repository(self.root, self.repository)]
+        found += self.check(self.root, self.stage, self.connect, self.workspace)
         found += preflight.sealed(sources.sealed_needed(self.stage), self._sealed())
         for finding in found:
             self._line(f"{finding.state:<7} {finding.name}: {finding.text}")
@@ -197,7 +198,8 @@ class Deployment:
         given = sources.given_values(self.settings)
         if sealed:
             given |= self._sealed()
-        return sources.stage_project(self.root, self.stage, found, given, self.repository, self.branch)
+        repository = sources.repository(self.root, self.repository)
+        return sources.stage_project(self.root, self.stage, found, given, repository, self.branch)
 
     def _sealed(self) -> dict[str, str]:
         return sources.sealed_values(self.environ, self.folder / "certs" / self.stage.name)

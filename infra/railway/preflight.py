@@ -12,7 +12,7 @@ from typing import Literal
 from infra.config import Stage
 from infra.failure import Failure
 from infra.local.tools import installed_cdk
-from infra.railway import stacks
+from infra.railway import sources, stacks
 from infra.railway.api import Client
 from infra.railway.operations import Railway
 from infra.railway.plan import choose_workspace
@@ -65,6 +65,19 @@ def git(root: Path) -> Git:
     commit = ask("rev-parse", "HEAD")
     on_remote = ask("branch", "--remotes", "--contains", "HEAD") if commit else None
     return Git(commit, ask("status", "--porcelain", "--untracked-files=no") == "", bool(on_remote))
+
+
+def repository(root: Path, given: str | None) -> Finding:
+    """Which repository Railway is to build.
+
+    Args:
+        root: The checkout.
+        given: What the user said.
+    """
+    try:
+        return Finding("ok", "repository", sources.repository(root, given))
+    except Failure as failure:
+        return Finding("missing", "repository", str(failure))
 
 
 def checks(root: Path, stage: Stage, connect: Callable[[], Client], workspace: str | None) -> Iterator[Finding]:

@@ -74,7 +74,9 @@ def repository(root: Path, given: str | None = None) -> str:
     done = subprocess.run(asked, capture_output=True, text=True, check=False)
     if found := _REMOTE.search(done.stdout.strip()):
         return found[1]
-    raise Failure("The repository on GitHub that Railway builds from is not known: give --repository owner/name")
+    raise Failure(
+        "The repository on GitHub that Railway builds from is not known: set the remote origin, or give --repository owner/name"
+    )
 
 
 def given_values(settings: tuple[str, ...]) -> dict[str, str]:

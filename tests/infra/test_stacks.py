@@ -204,7 +204,7 @@ def test_alarms_reach_somebody(production: Synthesized) -> None:
     (topic,) = production.properties("AWS::SNS::Topic")
     assert topic["KmsMasterKeyId"]
     (reader,) = production.properties("AWS::SNS::Subscription")
-    assert (reader["Protocol"], reader["Endpoint"]) == ("email", "security@example.com")
+    assert (reader["Protocol"], reader["Endpoint"]) == ("email", STAGES["production"].watch.email)
     (budget,) = production.properties("AWS::Budgets::Budget")
     assert budget["Budget"]["BudgetLimit"] == {"Amount": 1000, "Unit": "USD"}
     (trail,) = production.properties("AWS::CloudTrail::Trail")

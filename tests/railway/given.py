@@ -56,9 +56,19 @@ def outputs_document(name: str, **changes: str) -> dict[str, dict[str, str]]:
 
 
 def a_project(name: str = "development", *, secret: str | None = SEALED, **changes: Any) -> Project:
-    """A stage's project, with one sealed variable of the test's own."""
+    """A stage's project, with one sealed variable of the test's own.
+
+    Its addresses are the test's: those of ``STAGES`` are for whoever uses the template to change.
+    """
     outputs, given = {**OUTPUT_VALUES, **changes}, GIVEN if secret else {}
-    made = stage_project(ROOT, stage(name), outputs, given, "example/signalbox", "main")
+    label = "" if name == "production" else f"{name}."
+    target = stage(
+        name,
+        region="us-east-1",
+        public_url=f"https://api.{label}example.com",
+        allowed_origins=(f"https://app.{label}example.com",),
+    )
+    made = stage_project(ROOT, target, outputs, given, "example/signalbox", "main")
     own = Variable("TEST_KEY", "A key.", "asked", False, True, secret=SecretStr(secret) if secret else None)
     api = made.services[0]
     return replace(made, services=(replace(api, variables=(*api.variables, own)), *made.services[1:]))
