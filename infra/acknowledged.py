@@ -55,8 +55,9 @@ _SECRETS: Final = (
     (
         "SignalboxData/Secrets/SessionKey",
         _ALL,
-        "It encrypts login cookies that live for minutes; changing it on a timer would end logins that are under way. "
-        "Changed by hand when somebody who could read it leaves.",
+        "It encrypts what lives for minutes: the cookies of sign-ins, and login codes. Changed by hand when somebody "
+        "who could read it leaves; no sign-in breaks (test_a_rotated_session_key_breaks_no_open_login). A rotation "
+        "function would be one more thing that can read it.",
     ),
     (
         "SignalboxData/Secrets/RouterKey",

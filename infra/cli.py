@@ -97,7 +97,7 @@ def certs(stage_name: str, renew: bool) -> None:
     click.echo(
         f"{state}: {issued.certificate}, until {issued.expires:%Y-%m-%d}.\n"
         f"Authority, for the template (commit it): {issued.authority}\n"
-        "Seal on Railway, with the content of these files:\n"
+        f"signalbox deploy {stage_name} seals the pair on Railway; by hand, seal the content of these files:\n"
         f"  ROLES_ANYWHERE_CERTIFICATE_SECRET  {issued.certificate}\n"
         f"  ROLES_ANYWHERE_PRIVATE_KEY_SECRET  {issued.key}"
     )

@@ -176,7 +176,8 @@ CONTROLS: Final = (
         "164.312(a)(2)(iv)",
         "addressable",
         "implemented",
-        "Database, objects, secrets and logs are encrypted with customer-managed keys that rotate.",
+        "Database, documents, secrets and logs are encrypted with customer-managed keys that rotate; S3's own access "
+        "logs with S3's key, as docs/INFRASTRUCTURE.md registers.",
         (
             ByTemplate("AWS::RDS::DBInstance", "StorageEncrypted", "is", True),
             ByTemplate("AWS::RDS::DBInstance", "KmsKeyId"),
@@ -194,8 +195,9 @@ CONTROLS: Final = (
         "164.308(a)(4)(ii)(B)",
         "addressable",
         "implemented",
-        "AWS makes the secrets, no file and no template holds one, and production refuses a value where a name "
-        "belongs. A rotated password is picked up without a restart.",
+        "AWS makes the service's secrets, no template holds one, and production refuses a value where a name belongs. "
+        "Two keys cannot come from there and are sealed on Railway: of the client certificate, and of the tunnel. A "
+        "rotated password is picked up without a restart.",
         (
             ByTest(f"{_SERVICE}/test_settings.py::test_production_refuses_and_names_the_variable"),
             ByTest("tests/local/test_up.py::test_the_environment_that_the_api_runs_from_holds_no_secret"),

@@ -75,7 +75,8 @@ def repository(root: Path, given: str | None = None) -> str:
     if found := _REMOTE.search(done.stdout.strip()):
         return found[1]
     raise Failure(
-        "The repository on GitHub that Railway builds from is not known: set the remote origin, or give --repository owner/name"
+        "The repository on GitHub that Railway builds from is not known: "
+        "let the remote origin be there, or give --repository owner/name"
     )
 
 

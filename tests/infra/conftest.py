@@ -38,7 +38,9 @@ class Synthesized:
 
 
 def synthesize(name: str, folder: Path, **context: Any) -> Synthesized:
-    app = build_app(name, context, outdir=str(folder))
+    with pytest.MonkeyPatch.context() as patch:  # as in a fresh checkout, also where an authority was committed
+        patch.setattr("infra.app.AUTHORITIES", folder / "no-authorities")
+        app = build_app(name, context, outdir=str(folder))
     assembly = app.synth()
     templates = {stack.stack_name.rpartition("-")[2]: stack.template for stack in assembly.stacks}
     report = json.loads((folder / "validation-report.json").read_text())
