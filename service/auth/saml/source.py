@@ -6,7 +6,6 @@ When it cannot be had, or is not what it must be, the last good one serves until
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import httpx
 
+from service.auth.flight import Flight
 from service.auth.saml.grammar import METADATA
 from service.auth.saml.messages import utc_now
 from service.auth.saml.metadata import MetadataError, read_idp
@@ -65,7 +65,7 @@ class MetadataSource:
         self._fetched_at = float("-inf")
         self._tried_at = float("-inf")
         self._asked_at = float("-inf")
-        self._flight: asyncio.Task[None] | None = None
+        self._flight = Flight(self._fetch)
         self.failure: str | None = None
 
     @property
@@ -105,30 +105,11 @@ class MetadataSource:
 
     async def refresh(self) -> None:
         """One fetch at a time; a caller that is cancelled does not cancel it for the others."""
-        if self._flight is None:
-            self._flight = asyncio.create_task(self._fetch())
-            self._flight.add_done_callback(self._landed)
-        await asyncio.shield(self._flight)
+        await self._flight.join()
 
     async def keep_fresh(self) -> None:
         """Fetch now and again; runs until cancelled."""
-        delay = 1.0
-        try:
-            while True:
-                await self.refresh()
-                if self.failure is None:
-                    delay = 1.0
-                    await asyncio.sleep(SOFT_AGE)
-                else:
-                    spread = random.uniform(0.5, 1.0)  # noqa: S311  keeps replicas apart, guards nothing
-                    await asyncio.sleep(delay * spread)
-                    delay = min(delay * 2, 30.0)
-        finally:
-            if self._flight is not None:
-                self._flight.cancel()
-
-    def _landed(self, _: asyncio.Task[None]) -> None:
-        self._flight = None
+        await self._flight.repeat(SOFT_AGE, lambda: self.failure is not None)
 
     async def _fetch(self) -> None:
         self._tried_at = self._clock()
