@@ -36,7 +36,7 @@ _OUTAGES = (
     errors.KEYS_DOWN,
     errors.NOT_READY,
 )
-_FIELDS = {"type": "object", "maxProperties": _MAX_FIELDS, "additionalProperties": {"type": "string"}}
+_FORM_BODY: dict[str, Any] = {"requestBody": {"required": True, "content": {_FORM: {"schema": {"type": "object"}}}}}
 _SAML_FORM = (errors.SAML_UNREADABLE, errors.SAML_OVERSIZED, errors.SAML_CONSTRUCT)
 _LOGIN_ERRORS = openapi_responses([errors.NOT_FOUND, errors.LOGIN_TARGET, *_OUTAGES])
 _ON: dict[int | str, dict[str, Any]] = {303: {"description": "On to `return_to`."}}
@@ -50,6 +50,7 @@ _CALLBACK_ERRORS = _ON | openapi_responses(
         *_OUTAGES,
     ]
 )
+_FORM_ERRORS = _CALLBACK_ERRORS | openapi_responses([errors.UNSUPPORTED_MEDIA])
 
 
 class Caller(BaseModel):
@@ -153,12 +154,7 @@ async def callback(request: Request, provider: ProviderName) -> Response:
     return await _conclude(request, provider, _once_each(request.query_params.multi_items()))
 
 
-@public.post(
-    "/{provider}/callback",
-    response_model=Token,
-    responses=_CALLBACK_ERRORS | openapi_responses([errors.TOO_LARGE, errors.UNSUPPORTED_MEDIA]),
-    openapi_extra={"requestBody": {"required": True, "content": {_FORM: {"schema": _FIELDS}}}},
-)
+@public.post("/{provider}/callback", response_model=Token, responses=_FORM_ERRORS, openapi_extra=_FORM_BODY)
 async def callback_form(request: Request, provider: ProviderName) -> Response:
     """The same for a provider that answers with a form (`form_post`, SAML)."""
     return await _conclude(request, provider, await _form(request))

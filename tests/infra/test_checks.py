@@ -22,7 +22,7 @@ from infra.acknowledged import REGISTER
 from infra.app import build_app
 from infra.checks import problems
 from infra.config import STAGES
-from tests.infra.conftest import Synthesized
+from tests.infra.conftest import Synthesized, synthesize
 from tests.support.server import ROOT
 
 _INSTANCE, _BUCKET = "SignalboxData/Database/Instance/Resource", "SignalboxData/Documents/Bucket/Resource"
@@ -255,7 +255,7 @@ def test_staging_and_production_synthesize_without_network_credentials_or_git(tm
 
 
 def test_the_same_sources_make_the_same_templates(production: Synthesized, tmp_path: Path) -> None:
-    build_app("production", outdir=str(tmp_path)).synth()
+    synthesize("production", tmp_path)
     for template in sorted(production.folder.glob("*.template.json")):
         assert (tmp_path / template.name).read_text() == template.read_text()
 

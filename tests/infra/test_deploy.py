@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from infra.config import STAGES
 from infra.local.sign_in import Client, SignInError, sign_in
 from infra.outputs import OUTPUTS, read
 from infra.railway.environment import build
@@ -158,7 +159,7 @@ def test_production_with_all_its_options_is_deployed(deployed: Deployed, everyth
 def test_a_federated_user_has_the_tenant_that_the_stage_gives_the_provider(
     tenant: str | None, providers: tuple[str, ...], deployed: Deployed, everything: dict[str, str]
 ) -> None:
-    name, origin = f"federated-{tenant}", "https://api.example.com"
+    name, origin = f"federated-{tenant}", STAGES["production"].public_url
     tokens = sign_in_as(deployed, everything, name, tenant, *providers, origin=origin)
     assert claims(tokens["access_token"])["tenant_id"] == claims(tokens["id_token"])["tenant_id"] == "acme"
 
@@ -168,7 +169,7 @@ def test_a_federated_user_of_two_tenants_gets_no_token(
     tenant: str | None, providers: tuple[str, ...], deployed: Deployed, everything: dict[str, str]
 ) -> None:
     with pytest.raises(SignInError):
-        sign_in_as(deployed, everything, f"torn-{tenant}", tenant, *providers, origin="https://api.example.com")
+        sign_in_as(deployed, everything, f"torn-{tenant}", tenant, *providers, origin=STAGES["production"].public_url)
 
 
 def test_a_stage_made_to_be_thrown_away_is_thrown_away_whole(deployed: Deployed, outputs: dict[str, str]) -> None:
