@@ -92,6 +92,11 @@ async def check_provider(settings: Settings, name: str, tell: Tell) -> None:
     Raises:
         CheckFailed: At the first thing that does not fit.
     """
+    if name in settings.idp and settings.idp[name].kind == "saml":
+        from infra.saml_check import check_saml  # lxml and xmlsec: for who needs them
+
+        await check_saml(settings, name, tell)
+        return
     provider = _provider(settings, name)
     tell(f"ok    settings     kind {provider.kind}, issuer {provider.issuer}")
     tell(f"ok    accepted     {_accepted(provider)}")
@@ -198,7 +203,7 @@ def _provider(settings: Settings, name: str) -> Provider:
     found = {provider.name: provider for provider in providers.configured(settings)}
     if name not in found:
         raise CheckFailed(
-            f"There is no provider {name!r}: choose one of {', '.join(found)}, or set IDP__{name.upper()}__..."
+            f"There is no provider {name!r}: choose one of {', '.join(settings.idp)}, or set IDP__{name.upper()}__..."
         )
     return found[name]
 

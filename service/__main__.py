@@ -67,9 +67,14 @@ def _serve(settings: Settings, listener: socket.socket, features: Sequence[str])
 
     from service.app import create_app
 
+    try:
+        app = create_app(settings, features=features)
+    except SettingsError as failure:
+        print(failure, file=sys.stderr)  # noqa: T201
+        return 1
     server = uvicorn.Server(
         uvicorn.Config(
-            create_app(settings, features=features),
+            app,
             log_config=None,
             access_log=False,
             server_header=False,

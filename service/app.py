@@ -57,7 +57,7 @@ def create_app(settings: Settings, *, features: Sequence[str] = ("service",)) ->
     )
     engine = create_engine(settings, connector)
     probe = DatabaseProbe(connector)
-    auth = assemble(settings, secrets, engine)
+    auth = assemble(settings, secrets, engine, aws)
 
     async def readiness() -> dict[str, str]:
         database, migrations = await probe.check()

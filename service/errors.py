@@ -51,6 +51,10 @@ def _down(code: str, detail: str, action: str) -> Error:
     return Error(code, 503, "Service unavailable", detail, action)
 
 
+def _sign_in(code: str, detail: str, action: str) -> Error:
+    return Error(code, 401, "Sign-in refused", detail, action)
+
+
 _SIGN_IN = "Sign in again for a fresh token."
 _PROVIDER = "Compare the provider's settings with docs/AUTH_CONFIGURATION.md."
 
@@ -113,6 +117,35 @@ LOGIN_GRANT = _login("AUTH_047", 400, "The provider does not accept its authoriz
 LOGIN_USERINFO = _login("AUTH_048", 401, "The provider's userinfo is about somebody else", _PROVIDER)
 LOGOUT_UNKNOWN = Error("AUTH_049", 400, "Sign-out", "This browser began no such sign-out", "Begin the sign-out again.")
 
+# SAML sign-in. What the sender can see for itself (its own plaintext) and what the provider has signed has a code per
+# rule. A signature that fails and a decryption that fails share AUTH_073: the difference would be an oracle.
+_IDP = "Compare the provider's settings with docs/AUTH_CONFIGURATION.md, section SAML."
+_ANOTHER = "The provider sends what no sign-in needs; see docs/AUTH_CONFIGURATION.md, section SAML."
+SAML_UNREADABLE = Error("AUTH_070", 400, "Sign-in refused", "The SAML message is missing or cannot be read", _AGAIN)
+SAML_OVERSIZED = Error("AUTH_071", 413, "Sign-in refused", "The SAML message is over the limits", _ANOTHER)
+SAML_CONSTRUCT = Error("AUTH_072", 400, "Sign-in refused", "The SAML message holds what is never processed", _ANOTHER)
+SAML_UNVERIFIED = _sign_in("AUTH_073", "The SAML message could not be verified", _IDP)
+SAML_STATUS = _sign_in("AUTH_074", "The provider reports no successful sign-in", _AGAIN)
+SAML_ASSERTIONS = _sign_in("AUTH_075", "The response must hold exactly one assertion", _IDP)
+SAML_UNSIGNED = _sign_in("AUTH_076", "The assertion must be signed, and the response too when it is encrypted", _IDP)
+SAML_ISSUER = _sign_in("AUTH_077", "The response is another provider's", _IDP)
+SAML_DESTINATION = _sign_in("AUTH_078", "The response was sent to another address", _IDP)
+SAML_RECIPIENT = _sign_in("AUTH_079", "The assertion is for another address", _IDP)
+SAML_AUDIENCE = _sign_in("AUTH_080", "The assertion is for another audience", _IDP)
+SAML_UNSOLICITED = _sign_in("AUTH_081", "The response answers no request, or not this browser's", _AGAIN)
+SAML_EXPIRED = _sign_in("AUTH_082", "The assertion has ended or does not say when it ends", _AGAIN)
+SAML_EARLY = _sign_in("AUTH_083", "The assertion is not valid yet", "Check the clocks of service and provider.")
+SAML_LIFETIME = _sign_in(
+    "AUTH_084", "The assertion lives too long or is too old", "Check its lifetime at the provider."
+)
+SAML_CONFIRMATION = _sign_in("AUTH_085", "The assertion has no single bearer confirmation", _IDP)
+SAML_SUBJECT = _sign_in("AUTH_086", "The assertion names no persistent subject", _IDP)
+SAML_AUTHN = _sign_in("AUTH_087", "The assertion does not say when and how the user signed in", _IDP)
+SAML_REPLAYED = _sign_in("AUTH_088", "The assertion was used before", _AGAIN)
+SAML_LOGOUT = Error("AUTH_089", 400, "Logout refused", "The SAML logout message was not accepted", _IDP)
+SAML_NO_LOGOUT = Error("AUTH_090", 400, "Logout refused", "The provider offers no single logout", _IDP)
+SESSION_ENDED = _token("AUTH_091", "The session was ended", _SIGN_IN)
+
 NOT_FOUND = Error("REQ_001", 404, "Not found", "There is nothing here", "Check the address.")
 METHOD_NOT_ALLOWED = Error("REQ_002", 405, "Method not allowed", "See the Allow header", "Use an allowed method.")
 INVALID_REQUEST = Error("REQ_003", 422, "Invalid request", "The request does not fit the schema", "See /openapi.json.")
@@ -132,6 +165,7 @@ SECRETS_DOWN = _down("SYS_004", "The secrets store cannot be reached", "Retry af
 NOT_READY = _down("SYS_005", "A dependency is not ready", "See the checks beside the error.")
 PROVIDER_DOWN = _down("SYS_006", "The identity provider cannot be reached", "Retry after the given time.")
 PROVIDER_WRONG = _down("SYS_007", "The identity provider and our settings do not fit", "See the log for the reason.")
+SIGNING_DOWN = _down("SYS_009", "Tokens cannot be signed now", "Retry after the given time.")
 
 ERRORS: Mapping[str, Error] = {row.code: row for row in list(globals().values()) if isinstance(row, Error)}
 

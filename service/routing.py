@@ -26,7 +26,11 @@ Authenticate = Callable[[str], Awaitable[Principal]]
 SECURITY_SCHEME = "bearer"
 _PREFIX = "bearer "
 # What the gate itself can answer; every protected route documents it. From AUTH_040 on they are the sign-in's.
-GATE_ERRORS = (*(row for row in errors.ERRORS.values() if "AUTH_" <= row.code < "AUTH_040"), errors.KEYS_DOWN)
+GATE_ERRORS = (
+    *(row for row in errors.ERRORS.values() if "AUTH_" <= row.code < "AUTH_040"),
+    errors.SESSION_ENDED,
+    errors.KEYS_DOWN,
+)
 
 
 class ProtectedRoute(APIRoute):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -49,9 +50,19 @@ def peers() -> Path:
     return install()
 
 
-# --- the tests that docs/HIPAA_READINESS.md names must have run, and passed ------------------------------------------
+# --- a whole run -----------------------------------------------------------------------------------------------------
 
+MOST_WORKERS = 4  # each has a PostgreSQL of its own
 _outcomes: dict[str, bool] = {}
+
+
+def _is_whole(config: pytest.Config) -> bool:
+    return config.args_source is pytest.Config.ArgsSource.TESTPATHS and not config.option.keyword
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """A part of the tests is done sooner in one process than workers are started."""
+    return min(os.cpu_count() or 1, MOST_WORKERS) if _is_whole(config) and not config.option.usepdb else 0
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
@@ -61,9 +72,11 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """A run of the whole suite fails when the evidence of a control did not run, or was skipped."""
-    whole = session.config.args_source is pytest.Config.ArgsSource.TESTPATHS and not session.config.option.keyword
-    if exitstatus != pytest.ExitCode.OK or not whole or session.config.option.collectonly:
+    """A whole run fails when the evidence that docs/HIPAA_READINESS.md names did not run, or was skipped."""
+    config = session.config
+    if exitstatus != pytest.ExitCode.OK or not _is_whole(config) or config.option.collectonly:
+        return
+    if hasattr(config, "workerinput"):  # a worker sees a part of the run only
         return
     from infra.hipaa.controls import CONTROLS
     from infra.hipaa.evidence import ByTest
@@ -71,6 +84,6 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     named = {item.node for control in CONTROLS for item in control.evidence if isinstance(item, ByTest)}
     missing = sorted(node for node in named if not _outcomes.get(node))
     if missing:
-        reporter: Any = session.config.pluginmanager.get_plugin("terminalreporter")
+        reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
         reporter.write_line(f"named by docs/HIPAA_READINESS.md, but not run or skipped: {', '.join(missing)}", red=True)
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

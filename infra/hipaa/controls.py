@@ -46,6 +46,7 @@ CONTROLS: Final = (
             ByTest(f"{_ISOLATION}::test_a_tenant_sees_its_own_rows_and_no_others"),
             ByTest(f"{_ISOLATION}::test_every_table_with_a_tenant_is_isolated_even_from_its_owner"),
             ByTest(f"{_ISOLATION}::test_the_application_login_cannot_get_round_the_policy"),
+            ByTest("tests/infra/test_iam.py::test_the_service_may_not"),
             ByRule("HIPAA.Security-IAMPolicyNoStatementsWithAdminAccess"),
             ByRule("HIPAA.Security-IAMPolicyNoStatementsWithFullAccess"),
             ByRule("HIPAA.Security-RDSInstancePublicAccess"),
@@ -64,6 +65,11 @@ CONTROLS: Final = (
             ByTest(f"{_TOKENS}::test_wrong_claims"),
             ByTest(f"{_TOKENS}::test_wrong_headers"),
             ByTest(f"{_TOKENS}::test_forgeries"),
+            ByTest(f"{_SERVICE}/test_relying_party.py::test_an_id_token_that_breaks_a_rule_is_refused"),
+            ByTest(f"{_SERVICE}/test_saml_attacks.py::test_no_variant_of_a_good_response_is_accepted"),
+            ByTest(f"{_SERVICE}/test_saml_flow.py::test_neither_tenants_provider_can_speak_for_the_other"),
+            ByTest("tests/infra/test_deploy.py::test_a_user_without_a_tenant_gets_no_token"),
+            ByTest("tests/infra/test_deploy.py::test_a_user_with_a_tenant_has_it_in_both_tokens_and_cannot_change_it"),
             ByTemplate("AWS::Cognito::UserPool", "MfaConfiguration", "is", "ON"),
             ByTemplate("AWS::Cognito::UserPool", "UserPoolTier", "is", "PLUS"),
             ByTemplate("AWS::Cognito::UserPool", "Policies.PasswordPolicy.MinimumLength", "at least", 14),
@@ -79,6 +85,7 @@ CONTROLS: Final = (
         "end: the pool's own login cookie lives for an hour whatever the token does.",
         (
             ByTest(f"{_TOKENS}::test_wrong_claims"),
+            ByTest(f"{_SERVICE}/test_saml_flow.py::test_a_logout_reaches_every_replica"),
             ByTemplate("AWS::Cognito::UserPoolClient", "AccessTokenValidity", "at most", 60),
             ByTemplate("AWS::Cognito::UserPoolClient", "RefreshTokenValidity", "at most", 720),
             ByPerson("front end team", "sign out after 15 minutes without use, through the logout route"),
@@ -192,6 +199,9 @@ CONTROLS: Final = (
         (
             ByTest(f"{_SERVICE}/test_settings.py::test_production_refuses_and_names_the_variable"),
             ByTest("tests/local/test_up.py::test_the_environment_that_the_api_runs_from_holds_no_secret"),
+            ByTest("tests/railway/test_environment.py::test_a_secret_among_the_plain_values_stops_the_rendering"),
+            ByTest("tests/railway/test_apply.py::test_no_request_but_the_patch_ever_holds_a_sealed_value"),
+            ByTest(f"{_SERVICE}/test_rotation.py::test_a_rotation_under_load_fails_no_request"),
             ByRule("HIPAA.Security-SecretsManagerRotationEnabled"),
         ),
     ),
@@ -264,6 +274,7 @@ CONTROLS: Final = (
         (
             ByTest(f"{_REQUEST}::test_every_answer_has_one_shape_and_the_security_headers"),
             ByTest(f"{_SERVICE}/test_settings.py::test_production_refuses_and_names_the_variable"),
+            ByTest(f"{_SERVICE}/test_database_proxy.py::test_what_is_not_the_database_is_refused_as_an_outage"),
             ByRule("HIPAA.Security-S3BucketSSLRequestsOnly"),
         ),
     ),
@@ -277,6 +288,7 @@ CONTROLS: Final = (
         (
             ByTest(f"{_LOG}::test_nothing_of_what_a_caller_sent_reaches_the_log"),
             ByTest(f"{_LOG}::test_libraries_warnings_and_a_dying_process_speak_the_same_language"),
+            ByTest(f"{_SERVICE}/test_saml_flow.py::test_nothing_of_an_assertion_is_in_the_log"),
         ),
     ),
     Control(
@@ -321,7 +333,13 @@ CONTROLS: Final = (
         "customer",
         "Railway signs one from 1,000 US dollars a month of committed spend with a one-year commitment, for a Pro "
         "workspace (docs.railway.com/pricing/committed-spend).",
-        (ByPerson("security officer", "sign it before any health information arrives"),),
+        (
+            ByTest(
+                "tests/railway/test_deploy.py::"
+                "test_production_is_not_applied_without_the_agreement_whatever_step_is_run"
+            ),
+            ByPerson("security officer", "sign it before any health information arrives"),
+        ),
     ),
     Control(
         AGREEMENTS,

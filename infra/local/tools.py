@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
 import json
 import os
@@ -113,9 +114,15 @@ def ensure_tools(project_root: Path) -> None:
     """
     if shutil.which("uv") is None:
         raise CdkError("uv is not on PATH; it makes the environment of the local AWS. Install it: docs.astral.sh/uv")
-    pinned = json.loads((project_root / "package.json").read_text())["devDependencies"]["aws-cdk"]
-    if installed_cdk(project_root) == pinned:
-        return
+    manifest = project_root / "package.json"
+    pinned = json.loads(manifest.read_text())["devDependencies"]["aws-cdk"]
+    with manifest.open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two commands at once must not install into each other
+        if installed_cdk(project_root) != pinned:
+            _install_cdk(project_root, pinned)
+
+
+def _install_cdk(project_root: Path, pinned: str) -> None:
     # npm's own patience is two minutes, which helps nobody who is offline.
     patience = ["--fetch-retries=1", "--fetch-retry-mintimeout=500", "--fetch-retry-maxtimeout=2000"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "CDK_"))}

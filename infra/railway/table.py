@@ -232,6 +232,13 @@ TABLE: Final[tuple[Row, ...]] = (
     ),
     Row("IDP__<NAME>__TENANT_CLAIM", UNSET, UNSET),
     Row("IDP__<NAME>__TENANTS", UNSET, UNSET),
+    Row("IDP__<NAME>__METADATA_URL", UNSET, UNSET),
+    Row("IDP__<NAME>__METADATA_FILE", UNSET, UNSET),
+    Row("IDP__<NAME>__METADATA_CERTIFICATE", UNSET, UNSET),
+    Row("IDP__<NAME>__SP_SECRET_ID", UNSET),
+    Row("IDP__<NAME>__SP_SECRET", UNUSED, UNSET, sealed=True),
+    Row("IDP__<NAME>__SUBJECT_ATTRIBUTE", UNSET, UNSET),
+    Row("IDP__<NAME>__UNSOLICITED", UNSET, UNSET),
 )
 
 # Variables that the service's settings do not read: what libraries and Railway read.

@@ -7,6 +7,7 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import httpx
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -21,9 +22,14 @@ from service.auth.onetime import OneTime
 from service.auth.principal import Principal, principal_of
 from service.auth.sealing import Sealer
 from service.auth.sign_in import SignIn
-from service.auth.tokens import Authenticator, ExternalIssuers
+from service.auth.signing import TokenSigner
+from service.auth.tokens import Authenticator, ExternalIssuers, Strategy
+from service.aws import Aws
 from service.secrets import Secrets
 from service.settings import Settings
+
+if TYPE_CHECKING:
+    from service.auth.saml.assembly import SamlProviders
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,8 @@ class Auth:
         logins: Logins under way.
         sign_ins: How to sign in, by provider name, in the order of the settings.
         clients: For requests to providers; closed at the end.
+        signer: Signs the tokens we issue; None where we issue none.
+        saml: The providers of that kind; None where there are none.
     """
 
     keys: tuple[IssuerKeys, ...]
@@ -56,6 +64,8 @@ class Auth:
     logins: Logins
     sign_ins: Mapping[str, SignIn]
     clients: tuple[httpx.AsyncClient, ...]
+    signer: TokenSigner | None
+    saml: SamlProviders | None
 
     async def authenticate(self, token: str) -> Principal:
         """From the text of a bearer token to the principal.
@@ -70,13 +80,20 @@ class Auth:
         return {entry.provider.name: KeyAge(entry.age, entry.failure) for entry in self.keys}
 
     def readiness(self) -> dict[str, str]:
-        """A check per issuer: ``ok``, ``stale`` (the provider is down, its last keys still serve), ``unavailable``."""
-        return {f"signing_keys_{entry.provider.name}": _state(entry) for entry in self.keys}
+        """A check per issuer: ``ok``, ``stale`` (the provider is down, its last keys still serve), ``expiring`` (a
+        certificate ends within 30 days), ``unavailable``."""
+        found = {f"signing_keys_{entry.provider.name}": _state(entry) for entry in self.keys}
+        if self.saml is not None and self.signer is not None:
+            found |= {"token_signing": "ok" if self.signer.ready else "unavailable"} | self.saml.readiness()
+        return found
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Keep the key sets fresh for the duration of the block."""
-        refreshers = [asyncio.create_task(entry.keep_fresh()) for entry in self.keys]
+        work = [entry.keep_fresh() for entry in self.keys]
+        if self.saml is not None and self.signer is not None:
+            work += [self.signer.keep_fresh(), *self.saml.background()]
+        refreshers = [asyncio.create_task(coroutine) for coroutine in work]
         try:
             yield
         finally:
@@ -85,15 +102,20 @@ class Auth:
             await asyncio.gather(*refreshers, return_exceptions=True)
             for client in self.clients:
                 await client.aclose()
+            if self.signer is not None:
+                self.signer.close()
+            if self.saml is not None:
+                self.saml.workers.close()
 
 
-def assemble(settings: Settings, secrets: Secrets, engine: AsyncEngine) -> Auth:
+def assemble(settings: Settings, secrets: Secrets, engine: AsyncEngine, aws: Aws) -> Auth:
     """Put the parts together; nothing is connected to yet.
 
     Args:
         settings: The providers.
         secrets: Where client secrets and the key of the cookies are.
         engine: For login codes.
+        aws: For the key that signs tokens.
     """
     tls = httpx.create_ssl_context()
     for_keys = _client(tls)
@@ -101,19 +123,30 @@ def assemble(settings: Settings, secrets: Secrets, engine: AsyncEngine) -> Auth:
     keys = []
     for provider in providers.configured(settings):
         keys.append(IssuerKeys(provider, for_keys, discovery=Discovery(provider, for_keys)))
-    authenticator = Authenticator([ExternalIssuers(keys)])
+    sealer = Sealer(secrets, settings.session_secret_id)
     logins = Logins(
-        Sealer(secrets, settings.session_secret_id),
+        sealer,
         OneTime(engine),
         public_url=settings.public_url,
         targets=settings.allowed_origins,
         own_page=settings.public_url + swagger.PATH if settings.docs_open else None,
     )
-    sign_ins: dict[str, SignIn] = {}
 
     async def admit(token: str) -> Principal:
         return principal_of(await authenticator.verify(token))
 
+    key_ids = settings.token_signing_key_id
+    signer = TokenSigner(key_ids, lambda: aws.client("kms")) if key_ids else None
+    saml = None
+    if signer is not None and any(group.kind == "saml" for group in settings.idp.values()):
+        from service.auth.saml import assembly as saml_assembly  # lxml, xmlsec and python3-saml: for who needs them
+
+        saml = saml_assembly.assemble(
+            settings, signer=signer, admit=admit, engine=engine, sealer=sealer, secrets=secrets, client=for_keys
+        )
+    strategies: list[Strategy] = [ExternalIssuers(keys), *([saml.strategy] if saml else [])]
+    authenticator = Authenticator(strategies)
+    sign_ins: dict[str, SignIn] = {}
     for entry in keys:
         if entry.provider.client_id is not None:
             clients.append(_client(tls))
@@ -126,7 +159,8 @@ def assemble(settings: Settings, secrets: Secrets, engine: AsyncEngine) -> Auth:
                 admit=admit,
                 public_url=settings.public_url,
             )
-    return Auth(tuple(keys), authenticator, logins, sign_ins, tuple(clients))
+    sign_ins |= saml.sign_ins if saml else {}
+    return Auth(tuple(keys), authenticator, logins, sign_ins, tuple(clients), signer, saml)
 
 
 def _client(tls: ssl.SSLContext) -> httpx.AsyncClient:

@@ -6,8 +6,6 @@ serves until its hard age, after which the answer is 503, never 401: an outage i
 
 from __future__ import annotations
 
-import asyncio
-import random
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -18,6 +16,7 @@ from jose.backends.base import Key
 
 from service.auth.discovery import Discovery
 from service.auth.fetch import FetchError, get_json
+from service.auth.flight import Flight
 from service.auth.providers import Provider
 from service.auth.strict import unbase64url
 from service.errors import KEYS_DOWN, TOKEN_KEY, ApiError
@@ -111,7 +110,7 @@ class IssuerKeys:
         self._keys: KeyTable = {}
         self._fetched_at: float | None = None
         self._tried_at: float | None = None
-        self._flight: asyncio.Task[None] | None = None
+        self._flight = Flight(self._fetch_and_store)
         self._unknown: OrderedDict[str, float] = OrderedDict()
         self.failure: str | None = None
 
@@ -138,7 +137,7 @@ class IssuerKeys:
         if key := self._lookup(kid, algorithm):
             return key
         if (not self.ready or not self._known_unknown(kid)) and self._may_ask():
-            await self._refresh()
+            await self._flight.join()
             if key := self._lookup(kid, algorithm):
                 return key
             if self.failure is None:  # asked and told; within the cooldown, nobody has asked about this one yet
@@ -153,20 +152,7 @@ class IssuerKeys:
 
     async def keep_fresh(self) -> None:
         """Fetch now and again before the soft age is reached; runs until cancelled."""
-        delay = 1.0
-        try:
-            while True:
-                await self._refresh()
-                if self.failure is None:
-                    delay = 1.0
-                    await asyncio.sleep(SOFT_AGE)
-                else:
-                    spread = random.uniform(0.5, 1.0)  # noqa: S311  keeps replicas apart, guards nothing
-                    await asyncio.sleep(delay * spread)
-                    delay = min(delay * 2, 30.0)
-        finally:
-            if self._flight is not None:
-                self._flight.cancel()
+        await self._flight.repeat(SOFT_AGE, lambda: self.failure is not None)
 
     def _lookup(self, kid: str | None, algorithm: str) -> Key | None:
         if not self.ready:
@@ -177,7 +163,7 @@ class IssuerKeys:
         return fitting[0] if len(fitting) == 1 else None
 
     def _may_ask(self) -> bool:
-        return self._tried_at is None or self._clock() - self._tried_at >= COOLDOWN or self._flight is not None
+        return self._tried_at is None or self._clock() - self._tried_at >= COOLDOWN or self._flight.under_way
 
     def _known_unknown(self, kid: str | None) -> bool:
         return self._unknown.get(kid or "", 0.0) > self._clock()
@@ -186,16 +172,6 @@ class IssuerKeys:
         self._unknown[kid or ""] = self._clock() + _NEGATIVE_AGE
         while len(self._unknown) > _NEGATIVE_SIZE:
             self._unknown.popitem(last=False)
-
-    async def _refresh(self) -> None:
-        """One fetch at a time; a caller that is cancelled does not cancel it for the others."""
-        if self._flight is None:
-            self._flight = asyncio.create_task(self._fetch_and_store())
-            self._flight.add_done_callback(self._landed)
-        await asyncio.shield(self._flight)
-
-    def _landed(self, _: asyncio.Task[None]) -> None:
-        self._flight = None
 
     async def _fetch_and_store(self) -> None:
         self._tried_at = self._clock()

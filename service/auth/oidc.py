@@ -70,6 +70,7 @@ class OidcSignIn:
 
     state_field = "state"
     cross_site_post = False
+    unsolicited = False
 
     def __init__(
         self,
@@ -173,8 +174,16 @@ class OidcSignIn:
             case _:
                 return None, transaction
 
-    async def signed_out(self, transaction: Transaction, answer: Mapping[str, str]) -> None:
+    async def signed_out(self, transaction: Transaction, answer: Mapping[str, str], query: str) -> None:
         """See ``sign_in.SignIn``: that the browser came back with the state of its sign-out is all there is to know."""
+
+    async def asked_to_sign_out(self, query: str) -> str | None:
+        """See ``sign_in.SignIn``: no such thing is understood of an OpenID provider."""
+        return None
+
+    async def describe(self) -> bytes | None:
+        """See ``sign_in.SignIn``: a client of OpenID Connect has none."""
+        return None
 
     async def _check_sender(self, answer: Mapping[str, str]) -> None:
         """RFC 9207, section 2.4: also of an error, and never absent where the provider says that it sends it."""

@@ -15,6 +15,7 @@ from service import errors
 from service.auth.login import Logins
 from service.auth.principal import CurrentPrincipal
 from service.auth.sign_in import SignIn, Transaction
+from service.auth.signing import TokenSigner
 from service.errors import ApiError, openapi_responses
 from service.log import get_logger
 from service.routing import Router
@@ -22,17 +23,29 @@ from service.routing import Router
 log = get_logger(__name__)
 router = Router(prefix="/api/v1/auth", tags=["auth"])
 public = Router(public=True)
+well_known = Router(public=True, tags=["auth"])
 
 _MAX_FIELDS = 20
+_METADATA = "application/samlmetadata+xml"
 _FORM = "application/x-www-form-urlencoded"
-_OUTAGES = (errors.PROVIDER_DOWN, errors.PROVIDER_WRONG, errors.SECRETS_DOWN, errors.DATABASE_DOWN)
+_OUTAGES = (
+    errors.PROVIDER_DOWN,
+    errors.PROVIDER_WRONG,
+    errors.SECRETS_DOWN,
+    errors.DATABASE_DOWN,
+    errors.KEYS_DOWN,
+    errors.NOT_READY,
+)
+_SAML_FORM = (errors.SAML_UNREADABLE, errors.SAML_OVERSIZED, errors.SAML_CONSTRUCT)
 _LOGIN_ERRORS = openapi_responses([errors.NOT_FOUND, errors.LOGIN_TARGET, *_OUTAGES])
 _ON: dict[int | str, dict[str, Any]] = {303: {"description": "On to `return_to`."}}
 _CALLBACK_ERRORS = _ON | openapi_responses(
     [
         errors.NOT_FOUND,
         *(row for row in errors.ERRORS.values() if "AUTH_040" <= row.code < "AUTH_049" and row.code != "AUTH_045"),
-        errors.KEYS_DOWN,
+        *(row for row in errors.ERRORS.values() if "AUTH_070" <= row.code < "AUTH_089"),
+        *(row for row in errors.ERRORS.values() if "AUTH_030" <= row.code < "AUTH_040"),
+        errors.SIGNING_DOWN,
         *_OUTAGES,
     ]
 )
@@ -87,6 +100,12 @@ class SignedOut(BaseModel):
     """``logout_url`` ends the provider's session when the browser goes there; null where there is no such thing."""
 
     logout_url: str | None
+
+
+class KeySet(BaseModel):
+    """A JSON Web Key Set."""
+
+    keys: list[dict[str, str]]
 
 
 ProviderName = Annotated[str, Path(max_length=64, description="As in GET /api/v1/auth/providers.")]
@@ -148,7 +167,11 @@ async def token(request: Request, code: LoginCode, response: Response) -> Token:
     return Token.model_validate(logins.token_body(grant))
 
 
-@public.post("/{provider}/logout", response_model=SignedOut, responses=_LOGIN_ERRORS)
+@public.post(
+    "/{provider}/logout",
+    response_model=SignedOut,
+    responses=openapi_responses([errors.NOT_FOUND, errors.LOGIN_TARGET, errors.SAML_LOGOUT, *_OUTAGES]),
+)
 async def logout(request: Request, provider: ProviderName, options: SignOut | None = None) -> Response:
     """Forget every sign-in that is under way here, and say where the browser ends the provider's session."""
     sign_in, logins = _parts(request, provider)
@@ -168,11 +191,18 @@ async def logout(request: Request, provider: ProviderName, options: SignOut | No
 
 @public.get(
     "/{provider}/logout",
-    responses=_ON | openapi_responses([errors.NOT_FOUND, errors.LOGOUT_UNKNOWN, *_OUTAGES]),
+    responses=_ON
+    | openapi_responses(
+        [errors.NOT_FOUND, errors.LOGOUT_UNKNOWN, errors.SAML_LOGOUT, errors.SAML_NO_LOGOUT, *_SAML_FORM, *_OUTAGES]
+    ),
 )
 async def signed_out(request: Request, provider: ProviderName) -> Response:
     """Where the provider sends the browser back to after a sign-out."""
     sign_in, logins = _parts(request, provider)
+    if (destination := await sign_in.asked_to_sign_out(request.url.query)) is not None:
+        response: Response = RedirectResponse(destination, 303)
+        logins.forget_all(request, response)
+        return response
     answer = _once_each(request.query_params.multi_items())
     try:
         transaction = await logins.take(request, sign_in.name, answer.get(sign_in.state_field), "logout")
@@ -180,7 +210,7 @@ async def signed_out(request: Request, provider: ProviderName) -> Response:
         known = failure.error in (errors.LOGIN_UNKNOWN, errors.LOGIN_MIXED)
         raise ApiError(errors.LOGOUT_UNKNOWN, failure.reason) if known else failure from None
     try:
-        await sign_in.signed_out(transaction, answer)
+        await sign_in.signed_out(transaction, answer, request.url.query)
     except ApiError as failure:
         raise _ended(failure, logins, transaction) from None
     response = RedirectResponse(transaction.return_to, 303) if transaction.return_to else JSONResponse({"status": "ok"})
@@ -188,9 +218,43 @@ async def signed_out(request: Request, provider: ProviderName) -> Response:
     return response
 
 
+@public.get(
+    "/{provider}/metadata",
+    response_class=Response,
+    responses={
+        **openapi_responses([errors.NOT_FOUND, errors.KEYS_DOWN, errors.SECRETS_DOWN, errors.NOT_READY]),
+        200: {"content": {_METADATA: {}}, "description": "Our metadata: entity id, addresses, certificates."},
+    },
+)
+async def metadata(request: Request, provider: ProviderName) -> Response:
+    """What a SAML provider's administrator needs of us."""
+    document = await _parts(request, provider)[0].describe()
+    if document is None:
+        raise ApiError(errors.NOT_FOUND)
+    return Response(document, media_type=_METADATA)
+
+
+@well_known.get("/.well-known/jwks.json", responses=openapi_responses([errors.NOT_FOUND, errors.KEYS_DOWN]))
+async def key_set(request: Request, response: Response) -> KeySet:
+    """The keys that the tokens we issue verify with (RFC 7517)."""
+    signer: TokenSigner | None = request.app.state.auth.signer
+    if signer is None:
+        raise ApiError(errors.NOT_FOUND)
+    if not signer.ready:
+        await signer.refresh()
+    keys = KeySet(keys=[dict(key) for key in signer.jwks()["keys"]])
+    response.headers["Cache-Control"] = "public, max-age=300"
+    return keys
+
+
 async def _conclude(request: Request, provider: str, answer: Mapping[str, str]) -> Response:
     sign_in, logins = _parts(request, provider)
-    transaction = await logins.take(request, sign_in.name, answer.get(sign_in.state_field))
+    try:
+        transaction = await logins.take(request, sign_in.name, answer.get(sign_in.state_field))
+    except ApiError as failure:
+        if failure.error is not errors.LOGIN_UNKNOWN or not sign_in.unsolicited:
+            raise
+        transaction = logins.begin(sign_in.name, None)  # remembers no request: only an answer to none will do
     try:
         response = await logins.conclude(transaction, await sign_in.finish(transaction, answer))
         log.info("signed_in", provider=sign_in.name)
@@ -231,3 +295,4 @@ async def _form(request: Request) -> Mapping[str, str]:
 
 
 router.include_router(public)
+router.routes.extend(well_known.routes)  # its address is not below the prefix

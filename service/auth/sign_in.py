@@ -58,6 +58,7 @@ class SignIn(Protocol):
         state_field: Name of the field of its answer that holds the transaction's id.
         cross_site_post: Whether its answer may come as a form posted from its own site, to which browsers send a
             cookie only if that says so.
+        unsolicited: Whether it may send people who began no sign-in here, as from a portal.
     """
 
     @property
@@ -68,6 +69,8 @@ class SignIn(Protocol):
     def state_field(self) -> str: ...
     @property
     def cross_site_post(self) -> bool: ...
+    @property
+    def unsolicited(self) -> bool: ...
 
     async def start(self, transaction: Transaction) -> tuple[str, Transaction]:
         """Where to send the browser, and the transaction with what must be remembered.
@@ -91,5 +94,27 @@ class SignIn(Protocol):
             hint: The ID token (or name of the session) that the front end was given at sign-in.
         """
 
-    async def signed_out(self, transaction: Transaction, answer: Mapping[str, str]) -> None:
-        """Judge the provider's answer to a sign-out; raises ``ApiError`` when it is no success."""
+    async def signed_out(self, transaction: Transaction, answer: Mapping[str, str], query: str) -> None:
+        """Judge the provider's answer to a sign-out; raises ``ApiError`` when it is no success.
+
+        Args:
+            transaction: What was begun.
+            answer: The fields of its query.
+            query: The same as it came: what a signature may be over.
+        """
+
+    async def asked_to_sign_out(self, query: str) -> str | None:
+        """End the sessions that the provider asks us to end.
+
+        Args:
+            query: As it came.
+
+        Returns:
+            Where to send the browser with our answer; None when this is no such request.
+
+        Raises:
+            ApiError: The request is refused.
+        """
+
+    async def describe(self) -> bytes | None:
+        """Our metadata, for the provider's administrator; None where the kind has none."""

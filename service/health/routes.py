@@ -72,7 +72,7 @@ async def ready(request: Request) -> Any:
     """Whether to send requests here."""
     checks: dict[str, str] = await request.app.state.readiness()
     ages = {name: asdict(age) for name, age in request.app.state.auth.key_ages().items()}
-    if all(word in ("ok", "stale") for word in checks.values()):
+    if all(word in ("ok", "stale", "expiring") for word in checks.values()):
         return {"status": "ok", "checks": checks, "signing_keys": ages}
     headers = {"Retry-After": str(errors.RETRY_AFTER_SECONDS)}
     return JSONResponse({**body(errors.NOT_READY), "checks": checks, "signing_keys": ages}, 503, headers=headers)

@@ -153,6 +153,7 @@ def test_every_example_is_a_value_that_passes() -> None:
         "DATABASE_MIGRATION_SECRET",
         "SESSION_SECRET",
         "IDP__<NAME>__CLIENT_SECRET",
+        "IDP__<NAME>__SP_SECRET",
     )
     environment = {v.name.replace("<NAME>", "X"): v.example for v in variables() if v.name not in development_only}
     assert load(environment).environment == "production"

@@ -252,11 +252,11 @@ async def test_a_remembered_token_ends_with_its_time_and_with_its_key(
     assert again is not first
     # The provider takes the key away.
     issuer.keys = [SigningKey("k2").jwk()]
-    await source._refresh()
+    await source._flight.join()
     assert await refusal(gate, token) == errors.TOKEN_KEY
     # Another key under the same name is another key.
     issuer.keys = [SigningKey("k1").jwk()]
-    await source._refresh()
+    await source._flight.join()
     assert await refusal(gate, token) == errors.TOKEN_SIGNATURE
 
 

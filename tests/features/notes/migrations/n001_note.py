@@ -11,7 +11,7 @@ from alembic import op
 from service.database.rls import SCHEMA, isolate, tenant_column
 
 revision = "n001"
-down_revision = "0002"
+down_revision = "0003"
 branch_labels = None
 depends_on = None
 

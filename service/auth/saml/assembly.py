@@ -1,0 +1,147 @@
+"""The SAML providers of the settings, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from service.auth.ended import EndedSessions
+from service.auth.issued import IssuedTokens, OwnIssuer
+from service.auth.onetime import OneTime
+from service.auth.principal import Principal
+from service.auth.saml import check_libraries
+from service.auth.sealing import Sealer
+from service.auth.signing import TokenSigner
+from service.secrets import Secrets
+from service.settings import ProviderSettings, Settings, SettingsError
+from service.tenancy import TenantId
+
+check_libraries()
+
+from service.auth.saml.metadata import certificate_pem  # noqa: E402  what follows imports xmlsec
+from service.auth.saml.sign_in import Binding, SamlSignIn  # noqa: E402
+from service.auth.saml.source import MetadataSource  # noqa: E402
+from service.auth.saml.workers import Workers  # noqa: E402
+
+
+@dataclass(frozen=True, slots=True)
+class SamlProviders:
+    """All of them.
+
+    Attributes:
+        sign_ins: How to sign in, by provider name.
+        strategy: Judges the tokens that their users get.
+        ended: What ended early.
+        workers: Where everything computes.
+    """
+
+    sign_ins: Mapping[str, SamlSignIn]
+    strategy: IssuedTokens
+    ended: EndedSessions
+    workers: Workers
+
+    def readiness(self) -> dict[str, str]:
+        """A check per provider; see ``SamlSignIn.state``."""
+        return {f"saml_{name}": sign_in.state for name, sign_in in self.sign_ins.items()}
+
+    def background(self) -> list[Coroutine[Any, Any, None]]:
+        """What has to run beside the requests."""
+        return [self.ended.keep_fresh(), *(sign_in.source.keep_fresh() for sign_in in self.sign_ins.values())]
+
+
+def assemble(
+    settings: Settings,
+    *,
+    signer: TokenSigner,
+    admit: Callable[[str], Awaitable[Principal]],
+    engine: AsyncEngine,
+    sealer: Sealer,
+    secrets: Secrets,
+    client: httpx.AsyncClient,
+) -> SamlProviders:
+    """Put them together; nothing is connected to yet.
+
+    Args:
+        settings: With at least one provider of kind ``saml``.
+        signer: Signs the tokens.
+        admit: The gate of this API: token -> principal.
+        engine: For what may be used once, and for what ended.
+        sealer: For the name of the session that the front end keeps.
+        secrets: Where our keys are.
+        client: Follows no redirect.
+
+    Raises:
+        SettingsError: A certificate in them is none.
+    """
+    workers, ended, once = Workers(), EndedSessions(engine), OneTime(engine)
+    issuers, sign_ins = [], {}
+    for name, group in settings.idp.items():
+        if group.kind != "saml":
+            continue
+        bound_to = frozenset(tenants(group).values())
+        issuer = OwnIssuer(name, "saml", bound_to, signer=signer, public_url=settings.public_url)
+        issuers.append(issuer)
+        sign_ins[name] = SamlSignIn(
+            _binding(name, group),
+            source=source(name, group, client, workers),
+            issuer=issuer,
+            admit=admit,
+            once=once,
+            ended=ended,
+            sealer=sealer,
+            secrets=secrets,
+            workers=workers,
+            public_url=settings.public_url,
+        )
+    return SamlProviders(sign_ins, IssuedTokens(issuers, ended), ended, workers)
+
+
+def _binding(name: str, group: ProviderSettings) -> Binding:
+    assert group.sp_secret_id is not None
+    return Binding(
+        name=name,
+        entity_id=group.issuer,
+        sp_secret_id=group.sp_secret_id,
+        tenants=tenants(group),
+        tenant_attribute=group.tenant_claim,
+        subject_attribute=group.subject_attribute,
+        unsolicited=group.unsolicited,
+    )
+
+
+def source(name: str, group: ProviderSettings, client: httpx.AsyncClient, workers: Workers) -> MetadataSource:
+    """Where a provider's metadata comes from.
+
+    Args:
+        name: Its name.
+        group: Its settings, checked.
+        client: Follows no redirect.
+        workers: For parsing.
+
+    Raises:
+        SettingsError: The certificate of the metadata is none.
+    """
+    origin = group.metadata_url or group.metadata_file
+    assert origin is not None
+    signer = None
+    if group.metadata_certificate is not None:
+        try:
+            signer = certificate_pem(group.metadata_certificate)
+        except ValueError:
+            variable = f"IDP__{name}__METADATA_CERTIFICATE".upper()
+            raise SettingsError(f"{variable} is no certificate: PEM, or the base64 in it on one line") from None
+    return MetadataSource(name, group.issuer, origin, signer, client=client, workers=workers)
+
+
+def tenants(group: ProviderSettings) -> Mapping[str, TenantId]:
+    """What a provider may speak for, by what its attribute says.
+
+    Args:
+        group: Its settings; ``tenants`` are names, or ``value=name`` pairs.
+    """
+    pairs = [item.rpartition("=") for item in group.tenants]
+    return {value or tenant: TenantId.parse(tenant) for value, _, tenant in pairs}

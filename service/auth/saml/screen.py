@@ -1,0 +1,151 @@
+"""What XML must look like before a library sees it: bounded, plain, and with nothing in it that makes a library work.
+
+libxmlsec runs the transforms a sender names while it digests a reference, before any signature is judged, and, once it
+has a private key, also those below ``CipherReference`` and ``RetrievalMethod``, whose URIs open local files: a few
+kilobytes of nested XSLT cost minutes (python3-saml issue 447, GHSA-8mmq-f9vf-8fg2). So the XML Signature and XML
+Encryption vocabularies are a grammar here, not a list of what is forbidden: an element, a place or an algorithm that is
+not in the tables of ``grammar`` is refused. The pass is a stream; no tree is built of what it has not seen to the end.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+from xml.parsers import expat
+
+from service.auth.saml.grammar import ALGORITHMS, CRYPTO, DS, ENCRYPTION, REFUSED, SINGLE, XENC, XENC11, Form
+from service.errors import SAML_CONSTRUCT, SAML_OVERSIZED, SAML_UNREADABLE, ApiError
+
+_NCNAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,255}\Z")
+_MAX_ATTRIBUTES = 32  # of one element
+_MAX_NAMESPACES = 4_000  # declarations in a document; some providers repeat two with every attribute value
+_MAX_XML_DEPTH = 32  # the deepest genuine message has 10 levels
+_IDS = ("ID", "Id", "id", "AssertionID", "http://www.w3.org/XML/1998/namespace id")
+_FOREIGN = (
+    "http://www.w3.org/1999/XSL/Transform",
+    "http://www.w3.org/2001/XInclude",
+    "http://www.w3.org/2009/xmldsig11#",  # KeyInfoReference fetches like RetrievalMethod
+)
+
+
+def screen(raw: bytes, form: Form) -> None:
+    """Refuse a document before anything is built of it.
+
+    Args:
+        raw: The document, UTF-8.
+        form: What it may be.
+
+    Raises:
+        ApiError: AUTH_071 over a limit, AUTH_072 for what is never processed, AUTH_070 when it is no XML.
+    """
+    if len(raw) > form.max_bytes:
+        raise ApiError(SAML_OVERSIZED, "bytes")
+    # UTF-8 and nothing else: in another encoding, which a parser guesses from the first bytes whatever it is told, this
+    # pass and the library's could read different texts.
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError:
+        raise ApiError(SAML_UNREADABLE, "encoding") from None
+    if b"\x00" in raw:
+        raise ApiError(SAML_UNREADABLE, "encoding")
+    _Pass(form).run(raw)
+
+
+@dataclass(slots=True)
+class _Pass:
+    form: Form
+    stack: list[tuple[str, set[str]]] = field(default_factory=list)
+    ids: set[str] = field(default_factory=set)
+    elements: int = 0
+    namespaces: int = 0
+
+    def run(self, raw: bytes) -> None:
+        parser = expat.ParserCreate("utf-8", namespace_separator=" ")
+        parser.buffer_text = True
+        parser.XmlDeclHandler = _declaration
+        parser.StartDoctypeDeclHandler = _refuse("doctype")
+        parser.EntityDeclHandler = _refuse("entity")
+        parser.SkippedEntityHandler = _refuse("entity")
+        parser.StartCdataSectionHandler = _refuse("cdata")
+        if not self.form.remarks:
+            parser.CommentHandler = _refuse("comment")
+            parser.ProcessingInstructionHandler = _refuse("instruction")
+        parser.StartNamespaceDeclHandler = self.declare
+        parser.StartElementHandler = self.start
+        parser.EndElementHandler = self.end
+        try:
+            parser.Parse(raw, True)
+        except expat.ExpatError:
+            raise ApiError(SAML_UNREADABLE, "xml") from None
+
+    def declare(self, _: str | None, __: str | None) -> None:
+        self.namespaces += 1
+        if self.namespaces > _MAX_NAMESPACES:
+            raise ApiError(SAML_OVERSIZED, "namespaces")
+
+    def start(self, name: str, attributes: dict[str, str]) -> None:
+        self.elements += 1
+        if self.elements > self.form.max_elements:
+            raise ApiError(SAML_OVERSIZED, "elements")
+        if len(self.stack) >= _MAX_XML_DEPTH:
+            raise ApiError(SAML_OVERSIZED, "depth")
+        if len(attributes) > _MAX_ATTRIBUTES:
+            raise ApiError(SAML_OVERSIZED, "attributes")
+        parent, siblings = self.stack[-1] if self.stack else ("", set())
+        self._check_place(name, parent)
+        if name in SINGLE and name in siblings:
+            raise ApiError(SAML_CONSTRUCT, "duplicate")
+        siblings.add(name)
+        self._check_algorithm(name, parent, attributes)
+        for key in _IDS:
+            if key in attributes:
+                self._check_id(attributes[key])
+        self.stack.append((name, set()))
+
+    def end(self, _: str) -> None:
+        self.stack.pop()
+
+    def _check_place(self, name: str, parent: str) -> None:
+        if not parent:
+            if name not in self.form.roots:
+                raise ApiError(SAML_CONSTRUCT, "root")
+            return
+        namespace = name.rpartition(" ")[0]
+        allowed = self.form.places.get(name, CRYPTO.get(name))
+        if (allowed is None and namespace in (DS, XENC, XENC11)) or namespace in _FOREIGN or name in REFUSED:
+            raise ApiError(SAML_CONSTRUCT, "element")
+        if allowed is not None and parent not in allowed:
+            raise ApiError(SAML_CONSTRUCT, "place")
+
+    def _check_algorithm(self, name: str, parent: str, attributes: dict[str, str]) -> None:
+        if parent.endswith(" EncryptionMethod") and name != f"{XENC11} MGF":  # a digest within OAEP, see above
+            return
+        allowed = ENCRYPTION.get(parent) if name == f"{XENC} EncryptionMethod" else ALGORITHMS.get(name)
+        if allowed is not None and attributes.get("Algorithm") not in allowed:
+            raise ApiError(SAML_CONSTRUCT, "algorithm")
+        if name == f"{XENC} EncryptedData" and attributes.get("Type") != f"{XENC}Element":
+            raise ApiError(SAML_CONSTRUCT, "type")
+        if name == f"{DS} RetrievalMethod" or name == f"{DS} Reference":
+            uri = attributes.get("URI", "")
+            # An element of this document by its ID. "" is the whole document, and xpointer() a language.
+            if not uri.startswith("#") or not _NCNAME.match(uri[1:]):
+                raise ApiError(SAML_CONSTRUCT, "reference")
+
+    def _check_id(self, value: str) -> None:
+        if not _NCNAME.match(value) or value in self.ids:
+            raise ApiError(SAML_CONSTRUCT, "id")
+        self.ids.add(value)
+
+
+def _declaration(version: str, encoding: str | None, standalone: int) -> None:
+    if encoding is not None and encoding.upper() != "UTF-8":
+        raise ApiError(SAML_CONSTRUCT, "encoding")
+
+
+def _refuse(reason: str) -> Callable[..., Any]:
+    def handler(*_: object) -> NoReturn:
+        raise ApiError(SAML_CONSTRUCT, reason)
+
+    return handler
