@@ -116,7 +116,7 @@ def test_every_answer_has_one_shape_and_the_security_headers(server: Server, mod
             assert row.status == answer.status_code
     assert answers[5].headers["Allow"] == "GET"
     assert (
-        server.request("DELETE", "/api/v1/notes").headers["Allow"] == "GET, POST"
+        server.request("DELETE", "/api/v1/notes", token).headers["Allow"] == "GET, POST"
     ), "of every route that has this path"
 
 
