@@ -15,7 +15,9 @@ import logging
 import sys
 import traceback
 from collections.abc import Mapping, MutableMapping
+from contextlib import nullcontext
 from contextvars import ContextVar
+from functools import partialmethod
 from types import MappingProxyType, TracebackType
 from typing import Any
 
@@ -95,8 +97,40 @@ class _Stdout(logging.StreamHandler[Any]):
         self.stream = sys.stdout
         super().emit(_drop_foreign_values(record))
 
+    def write(self, event: EventDict) -> None:
+        """Write an event of our own, without the record that the standard library would make of it for nobody."""
+        try:
+            line = f"{_to_line(None, '', event)}\n"
+            with self.lock or nullcontext():
+                sys.stdout.write(line)
+                sys.stdout.flush()
+        except Exception:  # noqa: S110  # as in handleError
+            pass
+
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         """A full or closed pipe must not take the request with it, nor print the record to stderr."""
+
+
+class _Events:
+    """What structlog hands events to: the levels of the standard library's loggers hold here too."""
+
+    def __init__(self, handler: _Stdout, name: str | None) -> None:
+        self._handler = handler
+        self._logger = logging.getLogger(name)
+
+    def _at(self, level: int, event: EventDict) -> None:
+        if self._logger.isEnabledFor(level):
+            self._handler.write(event)
+
+    debug = partialmethod(_at, logging.DEBUG)
+    info = partialmethod(_at, logging.INFO)
+    warning = partialmethod(_at, logging.WARNING)
+    error = partialmethod(_at, logging.ERROR)
+    critical = partialmethod(_at, logging.CRITICAL)
+
+
+def _as_it_is(_: WrappedLogger, __: str, event: EventDict) -> tuple[tuple[EventDict], dict[str, Any]]:
+    return (event,), {}
 
 
 def configure(level: str = "INFO") -> None:
@@ -105,13 +139,13 @@ def configure(level: str = "INFO") -> None:
     Args:
         level: Least severe level of our own events; libraries log from WARNING on.
     """
+    handler = _Stdout()
     structlog.configure(
-        processors=[*_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
+        processors=[*_SHARED, _as_it_is],
+        logger_factory=lambda name=None: _Events(handler, name),
         wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=False,
     )
-    handler = _Stdout()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.add_logger_name, *_SHARED],
