@@ -17,7 +17,7 @@ LOOPBACK = ("localhost", "127.0.0.1", "[::1]", "::1")
 def _url(value: str) -> str:
     parts = urlsplit(value)
     local = parts.scheme == "http" and (parts.hostname or "") in LOOPBACK
-    if not parts.hostname or parts.username or parts.fragment or not (parts.scheme == "https" or local):
+    if not parts.hostname or "@" in parts.netloc or parts.fragment or not (parts.scheme == "https" or local):
         raise ValueError("must be an https address (http only on this machine), without credentials or fragment")
     return value
 

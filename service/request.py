@@ -25,7 +25,7 @@ _REQUEST_ID = re.compile(r"[0-9A-Fa-f-]{16,64}\Z")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}\Z")  # W3C Trace Context, 3.2
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _MAX_HEAD_BYTES = 32_768  # target and header fields, as at Railway's edge; the server itself has no limit
-_LOCAL_ORIGIN = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?"
+LOCAL_ORIGIN = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?"
 
 # OWASP REST Security Cheat Sheet, "Security Headers": for an API that answers data, never pages.
 _SECURITY_HEADERS: Sequence[tuple[bytes, bytes]] = (
@@ -64,7 +64,7 @@ class RequestMiddleware:
         self._cors = _Cors(
             self._guarded,
             allow_origins=allowed_origins,
-            allow_origin_regex=_LOCAL_ORIGIN if local_origins else None,
+            allow_origin_regex=LOCAL_ORIGIN if local_origins else None,
             allow_credentials=True,
             allow_methods=("GET", "POST", "PUT", "PATCH", "DELETE"),
             allow_headers=("Authorization", "Content-Type", "X-Request-ID", "traceparent", "tracestate"),

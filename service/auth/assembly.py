@@ -25,11 +25,14 @@ from service.auth.sign_in import SignIn
 from service.auth.signing import TokenSigner
 from service.auth.tokens import Authenticator, ExternalIssuers, Strategy
 from service.aws import Aws
+from service.log import get_logger
 from service.secrets import Secrets
 from service.settings import Settings
 
 if TYPE_CHECKING:
     from service.auth.saml.assembly import SamlProviders
+
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,8 @@ class Auth:
         if self.saml is not None and self.signer is not None:
             work += [self.signer.keep_fresh(), *self.saml.background()]
         refreshers = [asyncio.create_task(coroutine) for coroutine in work]
+        for task in refreshers:
+            task.add_done_callback(_report)
         try:
             yield
         finally:
@@ -171,6 +176,12 @@ def _client(tls: ssl.SSLContext) -> httpx.AsyncClient:
     """
     limits = httpx.Limits(max_connections=50, max_keepalive_connections=5)
     return httpx.AsyncClient(verify=tls, timeout=5.0, follow_redirects=False, limits=limits)
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    """Nobody waits for these tasks: one that dies of a mistake of ours would let keys grow old in silence."""
+    if not task.cancelled() and (failure := task.exception()) is not None:
+        log.critical("background_work_died", exc_info=failure)
 
 
 def _state(keys: IssuerKeys) -> str:

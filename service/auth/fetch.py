@@ -54,6 +54,38 @@ async def exchange(
     Raises:
         FetchError: No answer in time, or one that is too large or compressed.
     """
+    status, content = await exchange_bytes(client, method, url, headers=headers, data=data)
+    try:
+        return Reply(status, json_object(content))
+    except (ValueError, RecursionError):
+        return Reply(status, None)
+
+
+async def exchange_bytes(
+    client: httpx.AsyncClient,
+    method: str,
+    url: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    data: Mapping[str, str] | None = None,
+    max_bytes: int = MAX_BYTES,
+) -> tuple[int, bytes]:
+    """Like ``exchange``, for what is no JSON: everything that is fetched from a provider comes through here.
+
+    Args:
+        client: Follows no redirect.
+        method: ``GET`` or ``POST``.
+        url: From the settings or a checked document.
+        headers: Beyond ours, or in their place.
+        data: Form fields.
+        max_bytes: Largest body.
+
+    Returns:
+        Status and body.
+
+    Raises:
+        FetchError: No answer in time, or one that is too large or compressed.
+    """
     try:
         async with (
             asyncio.timeout(TIMEOUT),
@@ -64,16 +96,13 @@ async def exchange(
             content = bytearray()
             async for chunk in reply.aiter_raw(65_536):
                 content += chunk
-                if len(content) > MAX_BYTES:
+                if len(content) > max_bytes:
                     raise FetchError("too_large")
     except (TimeoutError, httpx.TimeoutException):
         raise FetchError("timeout") from None
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, OSError) as failure:
         raise FetchError(type(failure).__name__) from None
-    try:
-        return Reply(reply.status_code, json_object(bytes(content)))
-    except (ValueError, RecursionError):
-        return Reply(reply.status_code, None)
+    return reply.status_code, bytes(content)
 
 
 async def get_json(client: httpx.AsyncClient, url: str) -> Mapping[str, Any]:

@@ -23,7 +23,7 @@ import re
 import secrets as random
 import time
 from collections.abc import Callable, Iterable
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import unquote, urlencode, urlsplit
 
 import orjson
 from starlette.requests import Request
@@ -105,7 +105,7 @@ class Logins:
             transaction: What to remember.
             cross_site: See ``SignIn.cross_site_post``.
         """
-        for name in [name for name in request.cookies if name.startswith(self._prefix)][: -MAX_OPEN + 1]:
+        for name in self._names(request)[: -MAX_OPEN + 1]:
             response.headers.append("Set-Cookie", self._cookie(name, "", 0))
         content = orjson.dumps(
             {
@@ -192,9 +192,8 @@ class Logins:
 
     def forget_all(self, request: Request, response: Response) -> None:
         """Clear every login cookie that a browser has sent."""
-        for name in request.cookies:
-            if name.startswith(self._prefix) and _ID.match(name.removeprefix(self._prefix)):
-                response.headers.append("Set-Cookie", self._cookie(name, "", 0))
+        for name in self._names(request):
+            response.headers.append("Set-Cookie", self._cookie(name, "", 0))
 
     def token_body(self, grant: Grant) -> dict[str, object]:
         """A grant as JSON (RFC 6749, section 5.1)."""
@@ -204,6 +203,10 @@ class Logins:
             "expires_in": max(0, int(grant.expires_at - self._now())),
         }
         return found | ({"id_token": grant.id_token} if grant.id_token else {})
+
+    def _names(self, request: Request) -> list[str]:
+        """Names of the login cookies of a browser, the oldest first; of our form alone, because they are echoed."""
+        return [n for n in request.cookies if n.startswith(self._prefix) and _ID.match(n.removeprefix(self._prefix))]
 
     async def _open(self, request: Request, provider: str, transaction_id: str | None, action: Action) -> Transaction:
         if transaction_id is None or not _ID.match(transaction_id):
@@ -223,7 +226,7 @@ class Logins:
 
     def _allowed(self, target: str) -> bool:
         """Exactly an origin of the list and what is below it; parsers disagree on odd addresses, so none is parsed."""
-        if not _TARGET.match(target) or "#" in target or "login_code" in target:
+        if not _TARGET.match(target) or "#" in target or "login_code" in unquote(target):
             return False
         if target == self._own_page:
             return True

@@ -267,7 +267,8 @@ def _with_query(address: str, fields: Mapping[str, str]) -> str:
 
 def _text(tokens: Mapping[str, Any], name: str) -> str:
     value = tokens.get(name)
-    if not isinstance(value, str) or not 0 < len(value) <= MAX_TOKEN_BYTES:
+    # RFC 6749, appendix A.12: visible ASCII. JSON can spell text that no encoding can carry.
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_TOKEN_BYTES or not value.isascii():
         raise ApiError(errors.PROVIDER_WRONG, name)
     return value
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import Path, Query
+from fastapi import Depends, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
@@ -18,6 +19,7 @@ from service.auth.sign_in import SignIn, Transaction
 from service.auth.signing import TokenSigner
 from service.errors import ApiError, openapi_responses
 from service.log import get_logger
+from service.request import LOCAL_ORIGIN
 from service.routing import Router
 
 log = get_logger(__name__)
@@ -160,7 +162,20 @@ async def callback_form(request: Request, provider: ProviderName) -> Response:
     return await _conclude(request, provider, await _form(request))
 
 
-@public.post("/token", responses=openapi_responses([errors.LOGIN_CODE, errors.SECRETS_DOWN, errors.DATABASE_DOWN]))
+async def _from_ours(request: Request) -> None:
+    """A page of anybody's can post a form here, cookies included, and CORS, which hides answers, would not stop it."""
+    origin, settings = request.headers.get("origin"), request.app.state.settings
+    if origin is None or origin == settings.public_url or origin in settings.allowed_origins:
+        return
+    if not (settings.development and re.fullmatch(LOCAL_ORIGIN, origin)):
+        raise ApiError(errors.ORIGIN_REFUSED)
+
+
+@public.post(
+    "/token",
+    responses=openapi_responses([errors.LOGIN_CODE, errors.ORIGIN_REFUSED, errors.SECRETS_DOWN, errors.DATABASE_DOWN]),
+    dependencies=[Depends(_from_ours)],
+)
 async def token(request: Request, code: LoginCode, response: Response) -> Token:
     """Exchange a `login_code` for the token: once, within a minute, from the browser that signed in."""
     logins: Logins = request.app.state.auth.logins
@@ -172,7 +187,10 @@ async def token(request: Request, code: LoginCode, response: Response) -> Token:
 @public.post(
     "/{provider}/logout",
     response_model=SignedOut,
-    responses=openapi_responses([errors.NOT_FOUND, errors.LOGIN_TARGET, errors.SAML_LOGOUT, *_OUTAGES]),
+    responses=openapi_responses(
+        [errors.NOT_FOUND, errors.LOGIN_TARGET, errors.ORIGIN_REFUSED, errors.SAML_LOGOUT, *_OUTAGES]
+    ),
+    dependencies=[Depends(_from_ours)],
 )
 async def logout(request: Request, provider: ProviderName, options: SignOut | None = None) -> Response:
     """Forget every sign-in that is under way here, and say where the browser ends the provider's session."""
@@ -201,7 +219,8 @@ async def logout(request: Request, provider: ProviderName, options: SignOut | No
 async def signed_out(request: Request, provider: ProviderName) -> Response:
     """Where the provider sends the browser back to after a sign-out."""
     sign_in, logins = _parts(request, provider)
-    if (destination := await sign_in.asked_to_sign_out(request.url.query)) is not None:
+    query = request.scope["query_string"].decode("latin-1")  # as it came: request.url is built with the Host header
+    if (destination := await sign_in.asked_to_sign_out(query)) is not None:
         response: Response = RedirectResponse(destination, 303)
         logins.forget_all(request, response)
         return response
@@ -212,7 +231,7 @@ async def signed_out(request: Request, provider: ProviderName) -> Response:
         known = failure.error in (errors.LOGIN_UNKNOWN, errors.LOGIN_MIXED)
         raise ApiError(errors.LOGOUT_UNKNOWN, failure.reason) if known else failure from None
     try:
-        await sign_in.signed_out(transaction, answer, request.url.query)
+        await sign_in.signed_out(transaction, answer, query)
     except ApiError as failure:
         raise _ended(failure, logins, transaction) from None
     response = RedirectResponse(transaction.return_to, 303) if transaction.return_to else JSONResponse({"status": "ok"})
@@ -243,7 +262,7 @@ async def key_set(request: Request, response: Response) -> KeySet:
     if signer is None:
         raise ApiError(errors.NOT_FOUND)
     if not signer.ready:
-        await signer.refresh()
+        await signer.look_again()
     keys = KeySet(keys=[dict(key) for key in signer.jwks()["keys"]])
     response.headers["Cache-Control"] = "public, max-age=300"
     return keys

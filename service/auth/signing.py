@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from jose import jwk
 from jose.backends.base import Key
 
+from service.auth.flight import Flight
 from service.errors import KEYS_DOWN, SIGNING_DOWN, TOKEN_KEY, ApiError
 from service.log import get_logger
 
@@ -34,6 +35,7 @@ ALGORITHM = "ES256"
 TYPE = "at+jwt"  # RFC 9068, section 2.1
 CALL_TIMEOUT = 3.0  # seconds a caller waits; the client (service.aws) gives up before
 REFRESH = 600.0  # seconds between looks at the public keys
+COOLDOWN = 1.0  # seconds between looks that callers of the key set cause
 _THREADS = 4
 _MAX_WAITING = 32  # calls under way; more would only wait for their end
 
@@ -81,6 +83,8 @@ class TokenSigner:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="kms")
         self._waiting = 0
         self._keys: dict[str, PublicKey] = {}
+        self._flight = Flight(self.refresh)
+        self._asked_at = float("-inf")
         self.failure: str | None = None
 
     @property
@@ -134,6 +138,13 @@ class TokenSigner:
         for key_id in self._key_ids:
             with suppress(ApiError):
                 await self._look_at(key_id)
+
+    async def look_again(self) -> None:
+        """Look sooner than that because somebody asks: once in a while, however many ask, for anybody may."""
+        if self._flight.under_way or self._clock() - self._asked_at >= COOLDOWN:
+            if not self._flight.under_way:
+                self._asked_at = self._clock()
+            await self._flight.join()
 
     async def keep_fresh(self) -> None:
         """Refresh now and again; runs until cancelled."""

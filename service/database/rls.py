@@ -30,9 +30,10 @@ _CURRENT_TENANT = "(select app.current_tenant())"
 
 _LOOSE_KEYS = sa.text("""
     select i.indexrelid::regclass::text from pg_index i
-    where i.indrelid = cast(:name as regclass) and i.indisunique
+    where i.indrelid = cast(:name as regclass) and (i.indisunique or i.indisexclusion)
+      -- Key columns alone: what INCLUDE adds is stored beside a key and makes nothing unique.
       and not exists (select from pg_attribute a where a.attrelid = i.indrelid and a.attname = 'tenant_id'
-                      and a.attnum = any (i.indkey))
+                      and a.attnum = any ((cast(i.indkey as int2[]))[0:i.indnkeyatts - 1]))
     union all
     select k.conname from pg_constraint k
     where k.conrelid = cast(:name as regclass) and k.contype = 'f'

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import time
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -15,6 +16,7 @@ from sqlalchemy import text
 from service.auth.sealing import SealBroken, Sealer
 from service.aws import Aws
 from service.database.tenantless import tenantless
+from service.log import configure
 from service.secrets import Secrets
 from service.settings import load
 from tests.service.test_settings import GOOD
@@ -206,6 +208,7 @@ async def test_an_abandoned_sign_in_leaves_no_more_than_eight_cookies(browser: B
         "https://app.example.com/\\evil",
         "https://app.example.com/#fragment",
         "https://app.example.com/?login_code=planted",
+        "https://app.example.com/?login%5Fcode=planted",
         "https://app.example.com/\r\nSet-Cookie: x=y",
         "https://app.example.com/ ",
         " https://app.example.com/",
@@ -421,3 +424,37 @@ async def test_a_rotated_client_secret_is_picked_up_without_a_restart(
             assert (await browser.come_back(code="c", state=asked["state"])).status_code == 200
             store.rotate("client", "after")
         await browser.client.aclose()
+
+
+@pytest.mark.parametrize("path", ["/api/v1/auth/op/logout", "/api/v1/auth/token"])
+async def test_a_foreign_page_cannot_act_with_the_cookies_of_a_sign_in(browser: Browser, path: str) -> None:
+    await browser.begin()
+    held = dict(browser.client.cookies)
+    body = {"login_code": "x"} if path.endswith("token") else None
+    for origin in ("https://evil.example", "null", FRONT_END.upper(), f"{FRONT_END}.evil.example"):
+        answer = await browser.client.post(path, headers={"Origin": origin}, json=body)
+        assert error_of(answer) == (400, "REQ_007")
+        assert "Set-Cookie" not in answer.headers
+    assert dict(browser.client.cookies) == held
+    ours = await browser.client.post(path, headers={"Origin": FRONT_END}, json=body)
+    assert ours.status_code == 200 or error_of(ours) == (400, "AUTH_045")
+
+
+async def test_a_cookie_name_that_is_not_ours_is_not_echoed(browser: Browser) -> None:
+    planted = "; ".join(f"signalbox-login-planted {number}=x" for number in range(20))
+    answer = await browser.client.get("/api/v1/auth/op/login", headers={"Cookie": planted})
+    assert answer.status_code == 303
+    assert "planted" not in str(answer.headers)
+
+
+async def test_background_work_that_dies_is_told(browser: Browser, capsys: pytest.CaptureFixture[str]) -> None:
+    class Broken:
+        async def keep_fresh(self) -> None:
+            raise KeyError("a mistake")
+
+    configure()
+    async with replace(browser.app.state.auth, keys=(Broken(),)).running():
+        await asyncio.sleep(0.01)
+    told = [line for line in capsys.readouterr().out.splitlines() if "background_work_died" in line]
+    assert len(told) == 1
+    assert "a mistake" not in told[0]

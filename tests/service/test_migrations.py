@@ -102,6 +102,10 @@ def _table(folder: Path, constraint: str) -> str:
     [
         "sa.PrimaryKeyConstraint('id')",
         "sa.PrimaryKeyConstraint('tenant_id', 'id'), sa.UniqueConstraint('note')",
+        "sa.PrimaryKeyConstraint('id', postgresql_include=['tenant_id'])",
+        "sa.PrimaryKeyConstraint('tenant_id', 'id'), sa.UniqueConstraint('note', postgresql_include=['tenant_id'])",
+        "sa.PrimaryKeyConstraint('tenant_id', 'id'), "
+        "sa.dialects.postgresql.ExcludeConstraint(('note', '='), using='hash')",
     ],
 )
 def test_a_key_that_would_tell_one_tenant_of_another_is_refused(

@@ -155,6 +155,15 @@ async def test_a_correct_at_hash_and_azp_are_accepted(browser: Browser, provider
     assert (await browser.come_back(code="c", state=asked["state"])).status_code == 200
 
 
+async def test_an_access_token_that_no_encoding_can_carry_is_the_providers_fault(
+    browser: Browser, provider: ScriptedProvider
+) -> None:
+    asked = await browser.begin()
+    provider.nonce, provider.claims = asked["nonce"], {"at_hash": "x"}
+    provider.token_fields = {"access_token": "\ud800"}
+    assert error_of(await browser.come_back(code="c", state=asked["state"])) == (503, "SYS_007")
+
+
 async def test_a_token_without_kid_uses_the_only_key_and_no_choice_of_two(
     browser: Browser, provider: ScriptedProvider, shared_database: Database
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
@@ -170,6 +171,7 @@ class Host:
 
     def __init__(self) -> None:
         self.body, self.status, self.fetches = document(), 200, 0
+        self.headers: dict[str, str] = {}
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -177,6 +179,8 @@ class Host:
                 outer.fetches += 1
                 self.send_response(outer.status)
                 self.send_header("Content-Length", str(len(outer.body)))
+                for name, value in outer.headers.items():
+                    self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(outer.body)
 
@@ -237,6 +241,16 @@ async def test_the_last_good_one_serves_while_the_provider_is_down_but_not_for_e
     host.body = document()
     clock.time += COOLDOWN
     assert (await source.current()).certificates == first.certificates
+
+
+async def test_a_compressed_document_is_refused_before_it_grows(host: Host, client: httpx.AsyncClient) -> None:
+    host.body = b" " * 20_000_000
+    for _ in range(3):  # encodings can be stacked: each step makes a thousand times as much
+        host.body = gzip.compress(host.body)
+    host.headers = {"Content-Encoding": "gzip, gzip, gzip"}
+    source = source_of(host.url, client, Clock())
+    await source.refresh()
+    assert source.failure == "compressed"
 
 
 async def test_unknown_signatures_cause_one_fetch_in_a_while(host: Host, client: httpx.AsyncClient) -> None:

@@ -51,6 +51,8 @@ def test_a_good_production_environment_is_read() -> None:
         ("PUBLIC_URL", "http://127.0.0.1:8000"),
         ("IDP__COGNITO__ISSUER", "http://idp.example.com"),
         ("IDP__COGNITO__ISSUER", "http://127.0.0.1:4566/pool"),
+        ("IDP__COGNITO__ISSUER", "https://:word@idp.example.com"),
+        ("ALLOWED_ORIGINS", "https://@app.example.com"),
         ("IDP__COGNITO__JWKS_URL", "http://localhost/keys"),
         ("IDP__COGNITO__CLIENT_ID", ""),
         ("IDP__COGNITO__TENANTS", "acme,not a tenant"),

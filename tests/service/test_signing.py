@@ -230,3 +230,17 @@ async def test_the_gate_judges_our_own_tokens_like_everybodys(aws: Emulator) -> 
         with signer(aws.url, new_key(aws)) as somebody, pytest.raises(ApiError) as refused:
             await authenticator.verify(await somebody.sign(good))
         assert refused.value.error is errors.TOKEN_KEY
+
+
+async def test_however_often_the_key_set_is_asked_for_while_kms_is_down_kms_is_asked_once() -> None:
+    asked = 0
+
+    def connect() -> Any:
+        nonlocal asked
+        asked += 1
+        raise OSError
+
+    ours = TokenSigner(["a"], connect)
+    for _ in range(20):
+        await asyncio.gather(ours.look_again(), ours.look_again())
+    assert asked == 1

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 
+from service.auth.fetch import FetchError, exchange_bytes
 from service.auth.flight import Flight
 from service.auth.saml.grammar import METADATA
 from service.auth.saml.messages import utc_now
@@ -27,7 +28,7 @@ HARD_AGE = 3 * 86_400.0  # seconds; and after this when it does not: a weekend
 COOLDOWN = 30.0  # seconds between fetches that unknown signatures cause
 EXPIRES_SOON = timedelta(days=30)
 _FETCH_TIMEOUT = 5.0  # seconds for a whole fetch, connection included
-_HEADERS = {"Accept": "application/samlmetadata+xml, application/xml", "Accept-Encoding": "identity"}
+_HEADERS = {"Accept": "application/samlmetadata+xml, application/xml"}
 
 log = get_logger(__name__)
 
@@ -118,7 +119,7 @@ class MetadataSource:
                 raw = await self._read()
                 idp = await self._workers.run(read_idp, raw, self._entity_id, self._signer, self._now())
         except Exception as failure:  # network, file system and XML have no common base
-            known = isinstance(failure, MetadataError)
+            known = isinstance(failure, MetadataError | FetchError)
             self.failure = str(failure) if known else type(failure).__name__
             log.warning("saml_metadata_unusable", provider=self._provider, reason=self.failure)
             return
@@ -130,15 +131,12 @@ class MetadataSource:
     async def _read(self) -> bytes:
         if isinstance(self._origin, Path):
             return await asyncio.to_thread(_bounded_file, self._origin)
-        async with self._client.stream("GET", self._origin, headers=_HEADERS) as reply:
-            if reply.status_code != 200:
-                raise MetadataError(f"status_{reply.status_code}")
-            content = bytearray()
-            async for chunk in reply.aiter_bytes(65_536):  # decompressed: a small bomb must not become a large document
-                content += chunk
-                if len(content) > METADATA.max_bytes:
-                    raise MetadataError("too_large")
-        return bytes(content)
+        status, content = await exchange_bytes(
+            self._client, "GET", self._origin, headers=_HEADERS, max_bytes=METADATA.max_bytes
+        )
+        if status != 200:
+            raise MetadataError(f"status_{status}")
+        return content
 
 
 def warn_of_expiry(provider: str, side: str, expires_at: datetime, now: datetime) -> None:
