@@ -30,7 +30,7 @@ log = get_logger(__name__)
 
 _SET_TENANT = text("select set_config('app.tenant_id', :tenant, true)")
 # SQLSTATE classes and codes (PostgreSQL documentation, appendix A) that mean "not now" rather than "not so".
-_PASSING = ("08", "53", "57", "40", "55P03", "28")
+_PASSING = ("08", "25P03", "53", "57", "40", "55P03", "28")  # 25P03: idle in a transaction for too long
 
 
 class _TenantSession(Session):
