@@ -50,7 +50,11 @@ OUTPUTS: Final = (
     Output("data", "SecretsPrefix", "What the names of this stage's secrets begin with"),
     Output("data", "BucketName", "Bucket for documents"),
     Output("data", "DataKeyArn", "KMS key of the stored data"),
-    Output("data", "TokenSigningKeyArn", "KMS key that signs the tokens the service issues (ES256)"),
+    Output(
+        "data",
+        "TokenSigningKeyArn",
+        "KMS keys of the tokens the service issues (ES256), the signing one first, by commas",
+    ),
     Output("identity", "UserPoolId", "Cognito user pool"),
     Output("identity", "UserPoolIssuer", "The iss of the pool's tokens"),
     Output("identity", "UserPoolClientId", "App client of the API; it has no secret"),

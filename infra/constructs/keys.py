@@ -50,6 +50,7 @@ class SigningKey(Construct):
         scope: The stack.
         construct_id: Its id there.
         stage_name: Stage, for the alias.
+        number: Which of the stage's signing keys.
         retain: Whether the key survives the deletion of its stack.
 
     Attributes:
@@ -57,13 +58,13 @@ class SigningKey(Construct):
             half is published before the first signature.
     """
 
-    def __init__(self, scope: Construct, construct_id: str, *, stage_name: str, retain: bool) -> None:
+    def __init__(self, scope: Construct, construct_id: str, *, stage_name: str, number: int, retain: bool) -> None:
         super().__init__(scope, construct_id)
         self.key = kms.Key(
             self,
             "Key",
             description="Signalbox: token signing",
-            alias=f"signalbox/{stage_name}/token-signing",
+            alias=f"signalbox/{stage_name}/token-signing" + (f"-{number}" if number > 1 else ""),
             key_spec=kms.KeySpec.ECC_NIST_P256,
             key_usage=kms.KeyUsage.SIGN_VERIFY,
             pending_window=Duration.days(30 if retain else 7),

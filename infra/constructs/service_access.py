@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from aws_cdk import ArnFormat, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
@@ -19,7 +21,7 @@ class ServiceAccess(Construct):
         secrets: ARNs of the secrets it reads.
         master_secret_arn: Secret of the login that runs its migrations.
         key: Key of the secrets and the documents.
-        signing_key: Key of the tokens it issues.
+        signing_keys: Keys of the tokens it issues.
         bucket: Documents.
         instance: Database.
         app_user: The one database login that it may get an IAM token for.
@@ -36,7 +38,7 @@ class ServiceAccess(Construct):
         secrets: list[str],
         master_secret_arn: str,
         key: kms.IKey,
-        signing_key: kms.IKey,
+        signing_keys: Sequence[kms.IKey],
         bucket: s3.IBucket,
         instance: rds.DatabaseInstance,
         app_user: str,
@@ -74,7 +76,9 @@ class ServiceAccess(Construct):
                 ),
                 # No condition on the algorithm: a key on this curve has one.
                 iam.PolicyStatement(
-                    sid="SignTokens", actions=["kms:Sign", "kms:GetPublicKey"], resources=[signing_key.key_arn]
+                    sid="SignTokens",
+                    actions=["kms:Sign", "kms:GetPublicKey"],
+                    resources=[signing_key.key_arn for signing_key in signing_keys],
                 ),
                 iam.PolicyStatement(
                     sid="TenantDocuments",

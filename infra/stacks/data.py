@@ -28,7 +28,7 @@ class DataStack(StageStack):
 
     Attributes:
         key: Key of the data.
-        signing_key: Key of the tokens that the service issues.
+        signing_keys: Keys of the tokens that the service issues, the signing one first.
         database: The PostgreSQL instance.
         access_logs: Where requests to buckets are recorded.
         documents: The bucket.
@@ -40,7 +40,16 @@ class DataStack(StageStack):
     def __init__(self, scope: Construct, *, stage: Stage, network: Network, logs_key: kms.IKey) -> None:
         super().__init__(scope, stage=stage, part="data", description="Signalbox: database, documents, secrets, key")
         self.key = DataKey(self, "DataKey", stage_name=stage.name, retain=stage.retain).key
-        self.signing_key = SigningKey(self, "SigningKey", stage_name=stage.name, retain=stage.retain).key
+        self.signing_keys = [
+            SigningKey(
+                self,
+                f"SigningKey{number if number > 1 else ''}",
+                stage_name=stage.name,
+                number=number,
+                retain=stage.retain,
+            ).key
+            for number in stage.signing_keys
+        ]
         self.database = Database(
             self,
             "Database",
@@ -67,7 +76,7 @@ class DataStack(StageStack):
             ],
             master_secret_arn=self.database.master_secret_arn,
             key=self.key,
-            signing_key=self.signing_key,
+            signing_keys=self.signing_keys,
             bucket=self.documents.bucket,
             instance=instance,
             app_user=stage.database.app_user,
@@ -82,7 +91,7 @@ class DataStack(StageStack):
         emit(self, "SecretsPrefix", stage.secrets_prefix)
         emit(self, "BucketName", self.documents.bucket.bucket_name)
         emit(self, "DataKeyArn", self.key.key_arn)
-        emit(self, "TokenSigningKeyArn", self.signing_key.key_arn)
+        emit(self, "TokenSigningKeyArn", ",".join(key.key_arn for key in self.signing_keys))
 
     def _arn_of(self, secret_name: str) -> str:
         """Of a secret that somebody else makes: AWS ends it in six characters that nobody knows before."""

@@ -28,6 +28,7 @@ SAML = {"name": "AcmeOkta", "kind": "saml", "tenant": "acme", "metadata_url": "h
         ("production", {"access": "user"}, "roles-anywhere"),
         ("production", {"watch": {"email": None}}, "watch.email"),
         ("production", {"public_url": "http://api.example.com"}, "https"),
+        ("production", {"signing_keys": (1, 1)}, "each key once"),
         ("production", {"region": "il-central-1"}, "region must be one of"),
         ("production", {"token_minutes": 61}, "token_minutes"),
         ("staging", {"retain": False}, "retain"),

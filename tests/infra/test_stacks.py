@@ -217,3 +217,25 @@ def test_the_flags_are_those_of_the_pinned_command_line() -> None:
     assert pinned.startswith("2."), "3.0.0 on npm is a stray build that cannot read what the library writes"
     lock: dict[str, Any] = json.loads((ROOT / "package-lock.json").read_text())
     assert lock["packages"]["node_modules/aws-cdk"]["version"] == pinned
+
+
+def test_a_second_signing_key_is_allowed_and_told_beside_the_first(
+    production: Synthesized, federated: Synthesized
+) -> None:
+    """The first one keeps its logical id: another would be another key, and every token out there would be refused."""
+
+    def signing(stage: Synthesized) -> list[str]:
+        found = stage.resources("AWS::KMS::Key")
+        return [where for where, key in found if key["Properties"].get("KeyUsage") == "SIGN_VERIFY"]
+
+    (only,) = signing(production)
+    both = signing(federated)
+    assert len(both) == 2
+    assert only in both
+    policies = federated.properties("AWS::IAM::ManagedPolicy")
+    statements = [s for policy in policies for s in policy["PolicyDocument"]["Statement"]]
+    (sign,) = (s for s in statements if s.get("Sid") == "SignTokens")
+    ids = [reference["Fn::GetAtt"][0] for reference in sign["Resource"]]
+    assert {f"data/{logical_id}" for logical_id in ids} == set(both)
+    told = json.dumps(federated.templates["data"]["Outputs"]["TokenSigningKeyArn"]["Value"])
+    assert told.index(ids[0]) < told.index(ids[1]), "the one that signs comes first"
