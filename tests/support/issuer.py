@@ -5,17 +5,18 @@ from __future__ import annotations
 import base64
 import json
 import ssl
-import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from http.server import BaseHTTPRequestHandler
+from typing import Any
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+
+from tests.support.local_http import LocalHttp
 
 CLIENT_ID = "test-client"
 
@@ -62,7 +63,7 @@ def _first_key() -> SigningKey:
     return SigningKey("k1")
 
 
-class Issuer:
+class Issuer(LocalHttp):
     """A provider on this machine. Looks like Cognito: access tokens carry ``client_id`` and ``token_use``."""
 
     def __init__(self, port: int = 0) -> None:
@@ -94,19 +95,7 @@ class Issuer:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        super().__init__(Handler, port)
 
     def serve_tls(self, context: ssl.SSLContext) -> None:
         """Answer TLS alone from now on, as every provider outside development has to."""

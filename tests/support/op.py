@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from http.server import BaseHTTPRequestHandler
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from tests.support.issuer import SigningKey, _first_key, b64, sign
+from tests.support.local_http import LocalHttp
 
 CLIENT_ID = "client+1"  # a character that RFC 6749, section 2.3.1 has encoded
 Answer = tuple[int, bytes | Mapping[str, Any]]
 
 
-class ScriptedProvider:
+class ScriptedProvider(LocalHttp):
     """Discovery, key set, token and userinfo endpoint. The test plays the browser between them."""
 
     def __init__(self) -> None:
@@ -53,19 +53,7 @@ class ScriptedProvider:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        super().__init__(Handler)
 
     def reset(self) -> None:
         """A correct provider again, with the keys it has."""
