@@ -38,6 +38,37 @@ class AccessLogBucket(s3.Bucket):
         )
 
 
+def recorded_bucket(
+    scope: Construct, *, key: kms.IKey, access_logs: s3.IBucket, prefix: str, retain: bool, lifecycle: s3.LifecycleRule
+) -> s3.Bucket:
+    """A bucket under our own key, whose requests are recorded; its id is ``Bucket``.
+
+    Args:
+        scope: The construct that has it.
+        key: Encrypts the objects.
+        access_logs: Where requests are recorded.
+        prefix: What the names of those records begin with.
+        retain: Whether the bucket survives the deletion of its stack.
+        lifecycle: When objects go.
+    """
+    return s3.Bucket(
+        scope,
+        "Bucket",
+        encryption=s3.BucketEncryption.KMS,
+        encryption_key=key,
+        bucket_key_enabled=True,
+        block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+        object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+        enforce_ssl=True,
+        minimum_tls_version=1.2,
+        versioned=True,
+        server_access_logs_bucket=access_logs,
+        server_access_logs_prefix=prefix,
+        removal_policy=RemovalPolicy.RETAIN if retain else RemovalPolicy.DESTROY,
+        lifecycle_rules=[lifecycle],
+    )
+
+
 class DocumentBucket(Construct):
     """The bucket. Objects of a tenant are under ``tenants/<tenant>/``.
 
@@ -56,25 +87,15 @@ class DocumentBucket(Construct):
         self, scope: Construct, construct_id: str, *, key: kms.IKey, access_logs: s3.IBucket, retain: bool
     ) -> None:
         super().__init__(scope, construct_id)
-        self.bucket = s3.Bucket(
+        self.bucket = recorded_bucket(
             self,
-            "Bucket",
-            encryption=s3.BucketEncryption.KMS,
-            encryption_key=key,
-            bucket_key_enabled=True,
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
-            enforce_ssl=True,
-            minimum_tls_version=1.2,
-            versioned=True,
-            server_access_logs_bucket=access_logs,
-            server_access_logs_prefix="documents/",
-            removal_policy=RemovalPolicy.RETAIN if retain else RemovalPolicy.DESTROY,
-            lifecycle_rules=[
-                s3.LifecycleRule(
-                    id="abandoned-uploads-and-old-versions",
-                    abort_incomplete_multipart_upload_after=Duration.days(7),
-                    noncurrent_version_expiration=SIX_YEARS,
-                )
-            ],
+            key=key,
+            access_logs=access_logs,
+            prefix="documents/",
+            retain=retain,
+            lifecycle=s3.LifecycleRule(
+                id="abandoned-uploads-and-old-versions",
+                abort_incomplete_multipart_upload_after=Duration.days(7),
+                noncurrent_version_expiration=SIX_YEARS,
+            ),
         )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from aws_cdk import RemovalPolicy, Stack
+from aws_cdk import Stack
 from aws_cdk import aws_cloudtrail as cloudtrail
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from infra.constructs.bucket import SIX_YEARS
+from infra.constructs.bucket import SIX_YEARS, recorded_bucket
 from infra.constructs.log_group import AuditLogGroup
 
 
@@ -75,21 +75,13 @@ class Trail(Construct):
         trail.node.add_dependency(bucket.policy, self._policy)
 
     def _build_bucket(self, key: kms.IKey, access_logs: s3.IBucket, retain: bool, name: str) -> s3.Bucket:
-        bucket = s3.Bucket(
+        bucket = recorded_bucket(
             self,
-            "Bucket",
-            encryption=s3.BucketEncryption.KMS,
-            encryption_key=key,
-            bucket_key_enabled=True,
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
-            enforce_ssl=True,
-            minimum_tls_version=1.2,
-            versioned=True,
-            server_access_logs_bucket=access_logs,
-            server_access_logs_prefix="trail/",
-            removal_policy=RemovalPolicy.RETAIN if retain else RemovalPolicy.DESTROY,
-            lifecycle_rules=[s3.LifecycleRule(id="six-years", expiration=SIX_YEARS)],
+            key=key,
+            access_logs=access_logs,
+            prefix="trail/",
+            retain=retain,
+            lifecycle=s3.LifecycleRule(id="six-years", expiration=SIX_YEARS),
         )
         stack, service = Stack.of(self), iam.ServicePrincipal("cloudtrail.amazonaws.com")
         ours = {"aws:SourceArn": stack.format_arn(service="cloudtrail", resource="trail", resource_name=name)}
