@@ -14,11 +14,11 @@ from sqlalchemy.pool import NullPool
 
 from migrations.roles import set_iam_login, set_password
 from service import log
-from service.aws import Aws
+from service.aws.identity import Aws
+from service.aws.secrets import Secrets, login
 from service.database.engine import Connector
 from service.database.migrations import VERSION_SCHEMA, VERSION_TABLE
 from service.database.rls import APP_ROLE
-from service.secrets import Secrets, login
 from service.settings import SettingsError, load
 
 # Any constant of this project: "signalbx" in ASCII, as a positive bigint.

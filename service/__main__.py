@@ -50,7 +50,7 @@ def _listen(settings: Settings) -> socket.socket:
 
 def _schema_is_fit(settings: Settings) -> bool:
     from service import log  # after the checks: a wrong variable is told in milliseconds
-    from service.start import SchemaRefused, prepare_schema
+    from service.database.start import SchemaRefused, prepare_schema
 
     log.configure(settings.log_level)
     log.install_excepthook()

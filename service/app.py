@@ -15,17 +15,18 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service import __version__, errors, openapi, swagger
+from service import __version__, errors
 from service.auth.assembly import assemble
-from service.aws import Aws
+from service.aws.identity import Aws
+from service.aws.secrets import Secrets
 from service.database.engine import Connector, create_engine
 from service.database.probe import DatabaseProbe
 from service.database.session import sessions
 from service.errors import ApiError
+from service.http import openapi, swagger
+from service.http.gate import Router, allowed_methods, refuse_ungated
+from service.http.request import RequestMiddleware
 from service.log import get_logger, quiet_loop
-from service.request import RequestMiddleware
-from service.routing import Router, allowed_methods, refuse_ungated
-from service.secrets import Secrets
 from service.settings import Settings
 
 log = get_logger(__name__)

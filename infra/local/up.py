@@ -24,18 +24,19 @@ from typing import NoReturn
 
 import httpx
 
-from infra import outputs as stack_outputs
-from infra.config import Stage, stage
-from infra.failure import Failure
+from infra.environment.build import build, values
+from infra.environment.table import Inputs, Local
 from infra.local import state
 from infra.local.cdk import LocalCdk, emulator_command, ensure_tools
 from infra.local.postgres import LocalPostgres
-from infra.local.processes import Process
-from infra.local.progress import Steps
 from infra.local.users import create_users
-from infra.railway.environment import build, values
 from infra.railway.renderings import dotenv, flat_json
-from infra.railway.table import Inputs, Local
+from infra.shell.failure import Failure
+from infra.shell.processes import Process
+from infra.shell.progress import Steps
+from infra.stage import outputs as stack_outputs
+from infra.stage.chosen import stage
+from infra.stage.record import Stage
 
 _READY_TIMEOUT = 60.0  # seconds until the emulator or the API must answer
 _SYNTH_INPUTS = (

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import httpx
 from pydantic import SecretStr
 
-from infra.failure import Failure
+from infra.shell.failure import Failure
 
 ENDPOINT: Final = "https://backboard.railway.com/graphql/v2"
 ATTEMPTS: Final = 5

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from infra.failure import Failure
 from infra.railway import operations
 from infra.railway.ledger import Ledger
 from infra.railway.operations import Railway
 from infra.railway.plan import Place, Plan, locate, plan, settings_patch
 from infra.railway.project import Project, Service
 from infra.railway.renderings import patch_variables
+from infra.shell.failure import Failure
 
 MESSAGE: Final = "signalbox:"  # begins the message of each patch, by which a later run knows its own
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from infra.failure import Failure
-from infra.railway.guard import looks_secret
+from infra.environment.guard import looks_secret
+from infra.environment.table import SEALED_PREFIX
 from infra.railway.ledger import Ledger
 from infra.railway.operations import Railway
 from infra.railway.project import Project, Service
-from infra.railway.table import SEALED_PREFIX
+from infra.shell.failure import Failure
 
 SEALED: Final = "(sealed)"
 _BLOCKS: Final = ("source", "build", "deploy")

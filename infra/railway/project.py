@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from infra.config import Stage
-from infra.failure import Failure
-from infra.railway.environment import Environment
+from infra.environment.build import Environment
+from infra.shell.failure import Failure
+from infra.stage.record import Stage
 
 API: Final = "api"
 # Railway's region that is nearest to an AWS one, by how the latter's name begins.

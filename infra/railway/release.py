@@ -16,11 +16,11 @@ from urllib.parse import urlsplit
 import httpx
 from pydantic import SecretStr
 
-from infra.failure import Failure
 from infra.railway import operations
 from infra.railway.apply import MESSAGE
 from infra.railway.operations import Deployment, Domain, Railway
 from infra.railway.plan import Place
+from infra.shell.failure import Failure
 
 _UNDER_WAY: Final = ("INITIALIZING", "QUEUED", "WAITING", "BUILDING", "DEPLOYING")
 _RUNNING: Final = ("SUCCESS", "SLEEPING")
@@ -158,7 +158,7 @@ def ensure_domain(railway: Railway, place: Place, service: str, public_url: str)
         if host not in own:
             raise ReleaseError(
                 f"Railway gave the service the domain {own[0]}: set public_url of the stage to https://{own[0]} "
-                "in infra/config.py, then run this again"
+                "in infra/stage/record.py, then run this again"
             )
         return None
     if host not in (domain.name for domain in custom):

@@ -10,9 +10,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from infra.failure import Failure
-from infra.railway.environment import Environment, Variable
+from infra.environment.build import Environment, Variable
 from infra.railway.project import Project
+from infra.shell.failure import Failure
 
 _NAME = re.compile(r"[A-Z_][A-Z0-9_]*\Z")
 

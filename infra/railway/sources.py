@@ -12,15 +12,16 @@ from typing import Final
 
 from pydantic import SecretStr
 
-from infra import outputs as stack_outputs
-from infra.config import Stage, stage
-from infra.failure import Failure
-from infra.railway import tunnel
-from infra.railway.environment import Variable, build
+from infra.environment.build import Variable, build
+from infra.environment.table import EXTRA, SEALED_PREFIX, TABLE, Inputs, Local
 from infra.railway.project import Project, Service, project, region
-from infra.railway.table import EXTRA, SEALED_PREFIX, TABLE, Inputs, Local
+from infra.shell.failure import Failure
+from infra.stage import outputs as stack_outputs
+from infra.stage import tailscale as tunnel
+from infra.stage.chosen import stage
+from infra.stage.record import Stage
 
-# As infra/certs.py names them.
+# As infra/deploy/certificates.py names them.
 _FILES: Final = {
     "ROLES_ANYWHERE_CERTIFICATE_SECRET": "service.pem",
     "ROLES_ANYWHERE_PRIVATE_KEY_SECRET": "service.key",
@@ -154,7 +155,7 @@ def _tunnel(target: Stage, given: Mapping[str, str]) -> Iterator[Service]:
     plain = tunnel.variables(target)
     if not plain:
         return
-    text = "See infra/railway/tunnel.py."
+    text = "See infra/stage/tailscale.py."
     variables = [Variable(name, text, "stage record", True, value=value) for name, value in plain.items()]
     for name in tunnel.SEALED:
         secret = SecretStr(given[name]) if name in given else None

@@ -11,11 +11,11 @@ import uuid
 from pathlib import Path
 from typing import Any, Final
 
-from infra.config import stage
-from infra.railway.environment import build_trial
+from infra.environment.build import build_trial
+from infra.environment.table import TRIAL
 from infra.railway.project import Project, Service, project
 from infra.railway.renderings import template_variables
-from infra.railway.table import TRIAL
+from infra.stage.chosen import stage
 
 # As Railway's own PostgreSQL template has them; a reference such as ${{Postgres.PGDATABASE}} reads them.
 POSTGRES_IMAGE: Final = "ghcr.io/railwayapp-templates/postgres-ssl:18"

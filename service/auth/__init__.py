@@ -1,1 +1,1 @@
-"""Who calls: provider settings, their signing keys, token validation, the principal."""
+"""Who calls, and for which tenant: providers, tokens, sign-in."""

@@ -12,21 +12,21 @@ from typing import TYPE_CHECKING
 import httpx
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service import swagger
-from service.auth import providers
-from service.auth.discovery import Discovery
-from service.auth.keys import IssuerKeys
-from service.auth.login import Logins
-from service.auth.oidc import OidcSignIn
-from service.auth.onetime import OneTime
-from service.auth.principal import Principal, principal_of
-from service.auth.sealing import Sealer
-from service.auth.sign_in import SignIn
-from service.auth.signing import TokenSigner
-from service.auth.tokens import Authenticator, ExternalIssuers, Strategy
-from service.aws import Aws
+from service.auth.issued.signing import TokenSigner
+from service.auth.login.onetime import OneTime
+from service.auth.login.sealing import Sealer
+from service.auth.login.sign_in import SignIn
+from service.auth.login.transaction import Logins
+from service.auth.oidc.sign_in import OidcSignIn
+from service.auth.providers import presets as providers
+from service.auth.providers.discovery import Discovery
+from service.auth.tokens.judge import Authenticator, ExternalIssuers, Strategy
+from service.auth.tokens.keys import IssuerKeys
+from service.auth.tokens.principal import Principal, principal_of
+from service.aws.identity import Aws
+from service.aws.secrets import Secrets
+from service.http import swagger
 from service.log import get_logger
-from service.secrets import Secrets
 from service.settings import Settings
 
 if TYPE_CHECKING:

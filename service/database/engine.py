@@ -13,10 +13,10 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from service.aws import Aws
+from service.aws.identity import Aws
+from service.aws.secrets import Secrets, login
 from service.errors import SECRETS_DOWN, ApiError
 from service.log import get_logger
-from service.secrets import Secrets, login
 from service.settings import Settings
 
 CONNECT_TIMEOUT = 5.0  # seconds; asyncpg's own default is 60

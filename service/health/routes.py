@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse
 
 from service import __version__, errors
 from service.errors import ErrorBody, body, openapi_responses
-from service.routing import Router
+from service.http.gate import Router
 
 router = Router(public=True, prefix="/api/v1/health", tags=["health"])
 _STARTED = time.monotonic()

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]  # comes with the tools that tests use
 
-from tests.support.app import NOWHERE
-from tests.support.issuer import Issuer
-from tests.support.server import free_port
+from tests.support.api.app import NOWHERE
+from tests.support.api.server import free_port
+from tests.support.idp.issuer import Issuer
 
 CONNECTIONS, REQUESTS, WARM_UP, ROUNDS = 32, 10_000, 2_000, 3
 

@@ -22,13 +22,13 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from ruamel.yaml import YAML
 
-from infra.cli import access_token
+from infra.cli.main import access_token
 from infra.local import state
 from infra.local.postgres import temporary_postgres
 from tests.image.run import Image, first_process
-from tests.support.database import APP, APP_PASSWORD, MASTER, MASTER_PASSWORD, Database, Databases
-from tests.support.issuer import Issuer
-from tests.support.server import ROOT, free_port
+from tests.support.api.server import ROOT, free_port
+from tests.support.database.databases import APP, APP_PASSWORD, MASTER, MASTER_PASSWORD, Database, Databases
+from tests.support.idp.issuer import Issuer
 
 MEGABYTE = 1_000_000
 LIMIT = 250 * MEGABYTE

@@ -11,7 +11,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from infra.local.compose import ENV_FILE, REQUIRED
-from tests.support.server import ROOT
+from tests.support.api.server import ROOT
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 

@@ -15,7 +15,8 @@ import asyncpg
 import pytest
 
 from service.database.migrations import expected
-from tests.support.database import (
+from tests.support.api.server import ROOT, Server, free_port
+from tests.support.database.databases import (
     MASTER,
     MASTER_PASSWORD,
     Database,
@@ -24,8 +25,7 @@ from tests.support.database import (
     migration_environment,
     start_migration,
 )
-from tests.support.issuer import Issuer
-from tests.support.server import ROOT, Server, free_port
+from tests.support.idp.issuer import Issuer
 
 _LOCK = 0x7369676E616C6278  # migrations/env.py
 (_REVISION,) = expected().heads

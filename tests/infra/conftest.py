@@ -11,9 +11,10 @@ from typing import Any
 import aws_cdk as cdk
 import pytest
 
-from infra.app import build_app
-from infra.config import STAGES, stage
-from tests.support.stacks import Deployed, local_aws
+from infra.aws.app import build_app
+from infra.product import STAGES
+from infra.stage.chosen import stage
+from tests.support.cloud.stacks import Deployed, local_aws
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Synthesized:
 
 def synthesize(name: str, folder: Path, **context: Any) -> Synthesized:
     with pytest.MonkeyPatch.context() as patch:  # as in a fresh checkout, also where an authority was committed
-        patch.setattr("infra.app.AUTHORITIES", folder / "no-authorities")
+        patch.setattr("infra.aws.app.AUTHORITIES", folder / "no-authorities")
         app = build_app(name, context, outdir=str(folder))
     assembly = app.synth()
     templates = {stack.stack_name.rpartition("-")[2]: stack.template for stack in assembly.stacks}
@@ -68,7 +69,7 @@ def federated(tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
     organizations = {"federation": (OKTA, ENTRA), "provider_secrets": ("client-okta",), "signing_keys": (2, 1)}
     changed = stage("production", availability_zones=3, network=options, **organizations)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("infra.app.stage", lambda *_, **__: changed)
+        patch.setattr("infra.aws.app.stage", lambda *_, **__: changed)
         return synthesize(
             "production", tmp_path_factory.mktemp("federated"), authority="-----BEGIN CERTIFICATE-----\nx"
         )

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from infra.cli import main
+from infra.cli.main import main
 from tests.service.test_tokens import DEVELOPMENT
-from tests.support.issuer import Issuer
-from tests.support.op import ScriptedProvider
+from tests.support.idp.issuer import Issuer
+from tests.support.idp.op import ScriptedProvider
 
 
 def check(environment: dict[str, str], *arguments: str, token: str | None = None) -> Result:

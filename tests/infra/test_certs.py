@@ -12,9 +12,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509.verification import PolicyBuilder, Store
 
-from infra import cli
-from infra.certs import CertificateError, issue
-from infra.config import STAGES
+from infra.cli import main as cli
+from infra.deploy.certificates import CertificateError, issue
+from infra.product import STAGES
 
 PRODUCTION = STAGES["production"]
 

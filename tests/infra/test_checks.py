@@ -18,12 +18,12 @@ import aws_cdk as cdk
 import pytest
 from aws_cdk import aws_ec2 as ec2
 
-from infra.acknowledged import REGISTER
-from infra.app import build_app
-from infra.checks import problems
-from infra.config import STAGES
+from infra.aws.app import build_app
+from infra.aws.checks import problems
+from infra.aws.register import REGISTER
+from infra.product import STAGES
 from tests.infra.conftest import Synthesized, synthesize
-from tests.support.server import ROOT
+from tests.support.api.server import ROOT
 
 _INSTANCE, _BUCKET = "SignalboxData/Database/Instance/Resource", "SignalboxData/Documents/Bucket/Resource"
 _WIDE = {"Statement": {"Effect": "Allow", "Action": "kms:Decrypt", "Resource": "*"}}
@@ -245,7 +245,7 @@ def test_staging_and_production_synthesize_without_network_credentials_or_git(tm
     environment |= nowhere | nobody
     started = time.monotonic()
     code = "; ".join(
-        ["from infra.app import build_app"]
+        ["from infra.aws.app import build_app"]
         + [f"build_app({name!r}, outdir={str(tmp_path / name)!r}).synth()" for name in ("staging", "production")]
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=True, capture_output=True)

@@ -9,9 +9,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from pydantic import ValidationError
 
-from infra.config import REGIONS, STAGES, ConfigurationError, stage
-from infra.parts import Federated
-from tests.support.server import ROOT
+from infra.product import STAGES
+from infra.stage.chosen import stage
+from infra.stage.parts import Federated
+from infra.stage.record import REGIONS, ConfigurationError
+from tests.support.api.server import ROOT
 
 SAML = {"name": "AcmeOkta", "kind": "saml", "tenant": "acme", "metadata_url": "https://acme.okta.example/metadata"}
 

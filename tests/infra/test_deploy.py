@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from infra.config import STAGES
+from infra.environment.build import build
+from infra.environment.table import Inputs, Local
 from infra.local.sign_in import Client, SignInError, sign_in
-from infra.outputs import OUTPUTS, read
-from infra.railway.environment import build
-from infra.railway.table import Inputs, Local
+from infra.product import STAGES
+from infra.stage.outputs import OUTPUTS, read
 from tests.infra.conftest import Synthesized
-from tests.support.stacks import DIFFERENCE, NO_DIFFERENCE, Deployed
+from tests.support.cloud.stacks import DIFFERENCE, NO_DIFFERENCE, Deployed
 
 PASSWORD = "a-Long-Passw0rd-of-somebody"
 
@@ -72,7 +72,7 @@ def test_every_stack_is_deployed_and_tells_all_that_the_environment_needs(
     stacks = deployed.stacks()
     assert set(stacks) == {f"signalbox-local-{part}" for part in ("network", "data", "identity", "access", "watch")}
     assert {stack["StackStatus"] for stack in stacks.values()} == {"CREATE_COMPLETE"}
-    from infra.config import stage
+    from infra.stage.chosen import stage
 
     inputs = Inputs(stage("local", access="roles-anywhere"), outputs, Local(deployed.aws.url, 8000))
     environment = {v.name: v.value or "" for v in build(inputs)}

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from infra import documents
-from infra.failure import Failure
-from tests.support.server import ROOT
+from infra.docs import documents
+from infra.shell.failure import Failure
+from tests.support.api.server import ROOT
 
 
 def test_every_generated_document_is_up_to_date() -> None:

@@ -6,12 +6,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from infra.config import stage
-from infra.outputs import OUTPUTS
-from infra.railway import tunnel
-from infra.railway.environment import EnvironmentRefused, build
+from infra.environment.build import EnvironmentRefused, build
+from infra.environment.table import Inputs
 from infra.railway.sources import sealed_needed
-from infra.railway.table import Inputs
+from infra.stage import tailscale as tunnel
+from infra.stage.chosen import stage
+from infra.stage.outputs import OUTPUTS
 from tests.infra.conftest import ENTRA
 
 # What AWS would answer with.

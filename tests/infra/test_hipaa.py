@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from infra.acknowledged import REGISTER
-from infra.hipaa.controls import CONTROLS
-from infra.hipaa.evidence import ByPerson, ByRule, ByTemplate, ByTest, Control, Evidence, problems
+from infra.aws.register import REGISTER
+from infra.docs.hipaa.controls import CONTROLS
+from infra.docs.hipaa.evidence import ByPerson, ByRule, ByTemplate, ByTest, Control, Evidence, problems
 from tests.infra.conftest import Synthesized
-from tests.support.server import ROOT
+from tests.support.api.server import ROOT
 
 ACKNOWLEDGED = frozenset((path, row.rule) for row in REGISTER for path in row.paths)
 

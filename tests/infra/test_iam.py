@@ -14,7 +14,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from tests.support.stacks import Deployed
+from tests.support.cloud.stacks import Deployed
 
 
 @dataclass

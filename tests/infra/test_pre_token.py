@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from infra.functions.pre_token.handler import TenantError, handler
+from infra.aws.functions.pre_token.handler import TenantError, handler
 
 # docs.aws.amazon.com/cognito/latest/developerguide/user-pool-lambda-pre-token-generation.html, "trigger sources"
 SOURCES = (
@@ -136,7 +136,7 @@ def test_a_mapping_that_cannot_be_read_knows_no_provider(value: str, monkeypatch
 
 
 def test_the_pattern_is_that_of_the_service() -> None:
-    from infra.functions.pre_token import handler as function
+    from infra.aws.functions.pre_token import handler as function
     from service import tenancy
 
     for tenant in ("a", "Acme_1-x", "a" * 64, "", "-a", "a b", "a" * 65, "ä", "a\n"):

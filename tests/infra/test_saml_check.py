@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from infra.cli import main
+from infra.cli.main import main
 from tests.service.test_saml_metadata import document
 from tests.service.test_tokens import DEVELOPMENT
-from tests.support.saml import KeyPair, key_pair
-from tests.support.saml_mint import ISSUER
+from tests.support.saml.mint import ISSUER
+from tests.support.saml.provider import KeyPair, key_pair
 
 
 def sp_secret(*pairs: KeyPair) -> str:

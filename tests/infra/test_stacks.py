@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from infra.checks import STATEFUL
-from infra.config import STAGES
-from infra.outputs import OUTPUTS
+from infra.aws.checks import STATEFUL
+from infra.product import STAGES
+from infra.stage.outputs import OUTPUTS
 from tests.infra.conftest import Synthesized
-from tests.support.server import ROOT
+from tests.support.api.server import ROOT
 
 SNAPSHOT = Path(__file__).with_name("stateful_ids.json")
 

@@ -15,8 +15,8 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from infra.local.cdk import LocalCdk, UnsafeEndpoint, loopback
-from infra.local.tools import CdkCancelled, CdkError, ensure_tools
-from tests.support.server import ROOT, free_port
+from infra.shell.tools import CdkCancelled, CdkError, ensure_tools
+from tests.support.api.server import ROOT, free_port
 
 # What a developer's shell may hold, of which nothing may reach the child.
 DANGEROUS = {

@@ -8,14 +8,14 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from infra.config import stage
+from infra.environment.table import TABLE, Inputs, Local
 from infra.local.postgres import LocalPostgres
-from infra.railway.table import TABLE, Inputs, Local
+from infra.stage.chosen import stage
 from tests.local.test_emulator import PASSWORD, Emulator, create_user
-from tests.support.app import API, Browser, application, error_of
-from tests.support.database import Database
-from tests.support.emulator import described
-from tests.support.peers import Form
+from tests.support.api.app import API, Browser, application, error_of
+from tests.support.cloud.emulator import described
+from tests.support.database.databases import Database
+from tests.support.idp.peers import Form
 
 pytestmark = pytest.mark.anyio
 

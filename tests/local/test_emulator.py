@@ -27,10 +27,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.local.postgres import LocalPostgres
 from infra.local.sign_in import Client, SignInError, sign_in
-from infra.local.tools import emulator_command
-from tests.support.emulator import Emulator as Process
-from tests.support.emulator import described
-from tests.support.server import ROOT, free_port
+from infra.shell.tools import emulator_command
+from tests.support.api.server import ROOT, free_port
+from tests.support.cloud.emulator import Emulator as Process
+from tests.support.cloud.emulator import described
 
 STACK = Path(__file__).with_name("stack.template.json").read_text()
 CALLBACK = "http://127.0.0.1:8000/api/v1/auth/cognito/callback"

@@ -26,9 +26,9 @@ from infra.railway.ledger import Ledger
 from infra.railway.operations import Railway
 from infra.railway.release import Clock, release
 from infra.railway.sources import local_project
-from tests.railway.given import PREFIXED
-from tests.support.railway import ACCOUNT_TOKEN, FakeRailway
-from tests.support.server import ROOT, Server, free_port
+from tests.support.api.server import ROOT, Server, free_port
+from tests.support.cloud.given import PREFIXED
+from tests.support.cloud.railway import ACCOUNT_TOKEN, FakeRailway
 
 
 class Stack:
@@ -89,7 +89,7 @@ class Stack:
         return httpx.get(f"{self.ready['api_url']}/api/v1/auth/validate", headers=headers)
 
 
-SIGNALBOX = [sys.executable, "-m", "infra.cli"]
+SIGNALBOX = [sys.executable, "-m", "infra.cli.main"]
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from infra.railway.api import Client, Token
 from infra.railway.operations import Railway
-from tests.support.railway import ACCOUNT_TOKEN, FakeRailway
+from tests.support.cloud.railway import ACCOUNT_TOKEN, FakeRailway
 
 
 @pytest.fixture

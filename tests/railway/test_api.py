@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from infra.railway import operations
 from infra.railway.api import ENDPOINT, Client, Operation, OutcomeUnknownError, RailwayError, Token, endpoint, token
 from infra.railway.operations import Railway
-from tests.support.railway import ACCOUNT_TOKEN, PROJECT_TOKEN, WORKSPACE, FakeRailway, schema
+from tests.support.cloud.railway import ACCOUNT_TOKEN, PROJECT_TOKEN, WORKSPACE, FakeRailway, schema
 
 OPERATIONS = [value for value in vars(operations).values() if isinstance(value, Operation)]
 

@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from infra.failure import Failure
+from infra.environment.build import Variable
 from infra.railway.api import Client, OutcomeUnknownError, Token
 from infra.railway.apply import apply
-from infra.railway.environment import Variable
 from infra.railway.ledger import Ledger
 from infra.railway.operations import Railway
 from infra.railway.plan import Plan, PlanError, choose_workspace, locate, plan
 from infra.railway.project import Project
-from tests.railway.given import SEALED, a_project
-from tests.support.railway import PROJECT_TOKEN, FakeRailway
+from infra.shell.failure import Failure
+from tests.support.cloud.given import SEALED, a_project
+from tests.support.cloud.railway import PROJECT_TOKEN, FakeRailway
 
 NAME = "signalbox-development"
 

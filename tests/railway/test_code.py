@@ -19,8 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from infra.railway import renderings
 from infra.railway.project import Service
 from service.__main__ import DRAIN_SECONDS
-from tests.railway.given import SEALED, a_project
-from tests.support.server import ROOT
+from tests.support.api.server import ROOT
+from tests.support.cloud.given import SEALED, a_project
 
 STAGES = ("development", "staging", "production")
 GRAPH = ROOT / "infra" / "railway" / "schema" / "railway-iac-Graph.schema.json"

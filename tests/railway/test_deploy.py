@@ -16,19 +16,21 @@ from typing import Any, Self
 import pytest
 from pydantic import SecretStr
 
-from infra.certs import issue
-from infra.config import STAGES, Stage, stage
-from infra.failure import Failure
-from infra.railway import costs, preflight
+from infra.deploy import costs, preflight
+from infra.deploy.certificates import issue
+from infra.deploy.destroy import DestroyError, destroy
+from infra.deploy.steps import TITLES, DeployError, Deployment
+from infra.product import STAGES
 from infra.railway.api import Client, Token
-from infra.railway.deploy import TITLES, DeployError, Deployment
-from infra.railway.destroy import DestroyError, destroy
 from infra.railway.operations import Railway
 from infra.railway.release import Clock, ReleaseError, ensure_domain, smoke
 from infra.railway.sources import given_values, repository, sealed_needed, sealed_values
-from tests.railway.given import GIVEN, PREFIXED, outputs_document
-from tests.support.railway import ACCOUNT_TOKEN, FakeRailway
-from tests.support.server import ROOT
+from infra.shell.failure import Failure
+from infra.stage.chosen import stage
+from infra.stage.record import Stage
+from tests.support.api.server import ROOT
+from tests.support.cloud.given import GIVEN, PREFIXED, outputs_document
+from tests.support.cloud.railway import ACCOUNT_TOKEN, FakeRailway
 
 NAME = "signalbox-development"
 TOKEN = "access-token-of-the-test"
@@ -118,7 +120,7 @@ class World:
 @pytest.fixture
 def world(fake: FakeRailway, tmp_path: Path, edge: Edge, monkeypatch: pytest.MonkeyPatch) -> World:
     # The edge is on this machine, which no custom domain can be for.
-    monkeypatch.setattr("infra.railway.deploy.ensure_domain", lambda *_: None)
+    monkeypatch.setattr("infra.deploy.steps.ensure_domain", lambda *_: None)
     monkeypatch.setattr(preflight, "git", lambda _: preflight.Git(fake.commit, True, True))
     return World(fake, tmp_path, edge)
 
@@ -274,7 +276,7 @@ def test_doctor_lists_everything_that_is_missing_at_once(fake: FakeRailway, tmp_
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "RAILWAY_"))}
     environment |= {"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": "/dev/null", "HOME": str(tmp_path)}
     environment |= {"AWS_SHARED_CREDENTIALS_FILE": "/dev/null"}
-    command = [sys.executable, "-m", "infra.cli", "doctor", "production", "--repository", "example/signalbox"]
+    command = [sys.executable, "-m", "infra.cli.main", "doctor", "production", "--repository", "example/signalbox"]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
@@ -298,7 +300,7 @@ def test_what_only_the_user_of_the_template_knows_is_asked_for(tmp_path: Path) -
     told = {f.name: f for f in islice(preflight.checks(tmp_path, fresh, Client.from_environment, None), 4)}
     told = {name: told[name] for name in ("addresses", "proof to AWS")}
     assert {finding.state for finding in told.values()} == {"missing"}
-    assert "edit infra/config.py" in told["addresses"].text
+    assert "edit infra/stage/record.py" in told["addresses"].text
     assert "signalbox certs production" in told["proof to AWS"].text
     assert preflight.repository(tmp_path, None).state == "missing"
     assert "--repository" in preflight.repository(tmp_path, None).text
@@ -432,7 +434,7 @@ def replace_type(target: Stage, kind: str) -> Any:
 
 
 def test_every_step_is_a_command_of_its_own() -> None:
-    from infra.railway.commands import _STEPS, COMMANDS
+    from infra.cli.railway import _STEPS, COMMANDS
 
     assert tuple(TITLES) == _STEPS
     names = {command.name for command in COMMANDS}

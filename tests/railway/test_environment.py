@@ -14,15 +14,15 @@ import pytest
 from jsonschema import Draft7Validator
 from pydantic import SecretStr
 
-from infra.config import stage
-from infra.failure import Failure
+from infra.environment.build import EnvironmentRefused, Variable, build, rows_missing, values
+from infra.environment.guard import refuse_printed_secrets
+from infra.environment.table import TABLE, Inputs, Local
 from infra.railway import renderings, trial
-from infra.railway.environment import EnvironmentRefused, Variable, build, rows_missing, values
-from infra.railway.guard import refuse_printed_secrets
-from infra.railway.table import TABLE, Inputs, Local
+from infra.shell.failure import Failure
+from infra.stage.chosen import stage
 from service import settings
-from tests.railway.given import API_GIVEN, GIVEN, OUTPUT_VALUES, SEALED, a_project, outputs_document
-from tests.support.server import ROOT
+from tests.support.api.server import ROOT
+from tests.support.cloud.given import API_GIVEN, GIVEN, OUTPUT_VALUES, SEALED, a_project, outputs_document
 
 GOLDEN = Path(__file__).parent / "golden"
 SCHEMAS = ROOT / "infra" / "railway" / "schema"
@@ -51,7 +51,7 @@ def test_the_one_click_template_is_as_its_golden_file_has_it() -> None:
 
 
 def test_every_setting_has_a_row_that_says_where_it_comes_from() -> None:
-    assert rows_missing() == [], "add a row to TABLE in infra/railway/table.py"
+    assert rows_missing() == [], "add a row to TABLE in infra/environment/table.py"
     known = {variable.name for variable in settings.variables()}
     assert [row.name for row in TABLE if row.name not in known] == [], "a row for a setting that is gone"
     assert len({row.name for row in TABLE}) == len(TABLE)
@@ -141,7 +141,7 @@ def test_what_is_sealed_on_railway_is_no_process_environment() -> None:
 
 
 def run(*options: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "infra.cli", "env", *options]
+    command = [sys.executable, "-m", "infra.cli.main", "env", *options]
     environment = {**os.environ, "SIGNALBOX_STATE": str(folder)}
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 

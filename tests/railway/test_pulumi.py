@@ -10,13 +10,13 @@ from typing import Any
 import pulumi
 import pytest
 
-from infra.config import stage
-from infra.railway import tunnel
-from infra.railway.environment import build
-from infra.railway.table import Inputs
-from tests.railway.given import API_GIVEN, GIVEN, OUTPUT_VALUES, outputs_document
-from tests.support.pulumi_engine import Engine, run
-from tests.support.railway import ACCOUNT_TOKEN, FakeRailway
+from infra.environment.build import build
+from infra.environment.table import Inputs
+from infra.stage import tailscale as tunnel
+from infra.stage.chosen import stage
+from tests.support.cloud.given import API_GIVEN, GIVEN, OUTPUT_VALUES, outputs_document
+from tests.support.cloud.pulumi_engine import Engine, run
+from tests.support.cloud.railway import ACCOUNT_TOKEN, FakeRailway
 
 NAME = "signalbox-development"
 KEY = "digest-key-of-the-test-0123456789abcdef"

@@ -18,8 +18,8 @@ from jsonschema import Draft7Validator
 from infra.local.postgres import LocalPostgres, temporary_postgres
 from infra.railway import trial
 from service import settings
-from tests.support.issuer import CLIENT_ID, Issuer
-from tests.support.server import ROOT, Server
+from tests.support.api.server import ROOT, Server
+from tests.support.idp.issuer import CLIENT_ID, Issuer
 
 ASKED = {"ALLOWED_ORIGINS", "IDP__OIDC__ISSUER", "IDP__OIDC__CLIENT_ID"}
 _SECRET = re.compile(r'\$\{\{\s*secret\((\d+), "([^"]+)"\)\s*\}\}')

@@ -22,11 +22,11 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from infra.certs import Issued, issue
-from infra.config import STAGES
-from service.aws import Aws
+from infra.deploy.certificates import Issued, issue
+from infra.product import STAGES
+from service.aws.identity import Aws
+from service.aws.secrets import Secrets
 from service.errors import ApiError
-from service.secrets import Secrets
 from service.settings import Settings, SettingsError, load
 
 ARN = "arn:aws:rolesanywhere:us-east-1:111122223333:"

@@ -13,11 +13,11 @@ import pytest
 import trustme
 
 from service.settings import SettingsError, load
-from tests.support.database import APP, APP_PASSWORD, MASTER, MASTER_PASSWORD, Database, Databases, migrate
-from tests.support.issuer import Issuer
-from tests.support.server import Server, free_port
-from tests.support.socks import SocksProxy
-from tests.support.tls_front import TlsFront, write_authority
+from tests.support.api.server import Server, free_port
+from tests.support.database.databases import APP, APP_PASSWORD, MASTER, MASTER_PASSWORD, Database, Databases, migrate
+from tests.support.database.socks import SocksProxy
+from tests.support.idp.issuer import Issuer
+from tests.support.idp.tls_front import TlsFront, write_authority
 
 NAME = "signalbox-production.c1abcdefghij.us-east-1.rds.amazonaws.com"
 
@@ -45,7 +45,7 @@ def test_the_name_is_resolved_on_the_far_side_and_verified_on_this(
         socket.getaddrinfo(NAME, 5432)
     with TlsFront(database.server.port, NAME, authority) as front:
         variables = environment(issuer, database, front.port, write_authority(authority, tmp_path), proxy.url)
-        with Server(variables, "tests.support.serve") as server:
+        with Server(variables, "tests.support.api.serve") as server:
             assert server.post("/api/v1/notes", issuer.token(), json={"body": "through the tunnel"}).status_code == 201
             assert server.get("/api/v1/notes", issuer.token()).json()[0]["body"] == "through the tunnel"
             assert _ready(server) == {"database": "ok", "migrations": "ok"}
@@ -76,7 +76,7 @@ def test_what_is_not_the_database_is_refused_as_an_outage(
             variables["DATABASE_URL"] = variables["DATABASE_URL"].replace(NAME, f"x{NAME}")
         if wrong == "proxy":
             variables["DATABASE_PROXY"] = f"socks5://127.0.0.1:{free_port()}"
-        with Server(variables, "tests.support.serve") as server:
+        with Server(variables, "tests.support.api.serve") as server:
             refused = server.post("/api/v1/notes", issuer.token(), json={"body": "must not get there"})
             assert refused.status_code == 503
             assert refused.json()["error"]["code"] == "SYS_002"
@@ -109,7 +109,7 @@ def test_a_restart_of_the_proxy_under_load_loses_no_write_that_was_acknowledged(
 
     with SocksProxy(NAME) as proxy, TlsFront(database.server.port, NAME, authority) as front:
         variables = environment(issuer, database, front.port, write_authority(authority, tmp_path), proxy.url)
-        with Server(variables, "tests.support.serve") as server:
+        with Server(variables, "tests.support.api.serve") as server:
             token = issuer.token()
             workers = [threading.Thread(target=write, args=(n, server.url, token)) for n in range(6)]
             for worker in workers:

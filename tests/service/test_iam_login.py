@@ -11,12 +11,12 @@ import asyncpg
 import pytest
 import trustme
 
-from service.aws import Aws
+from service.aws.identity import Aws
+from service.aws.secrets import Secrets
 from service.database.engine import Connector
-from service.secrets import Secrets
 from service.settings import Settings, SettingsError, load
-from tests.support.database import APP, Databases, migrate
-from tests.support.tls_front import write_authority
+from tests.support.database.databases import APP, Databases, migrate
+from tests.support.idp.tls_front import write_authority
 
 NAME = "localhost"
 

@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 import asyncpg
 import pytest
 
-from tests.support.database import Database, Databases
-from tests.support.issuer import Issuer
-from tests.support.server import Server
+from tests.support.api.server import Server
+from tests.support.database.databases import Database, Databases
+from tests.support.idp.issuer import Issuer
 
-FEATURES = "tests.support.serve"
+FEATURES = "tests.support.api.serve"
 
 
 @pytest.fixture(scope="module")

@@ -12,11 +12,11 @@ import httpx
 import pytest
 
 from service import errors
-from service.auth import keys
-from service.auth.keys import IssuerKeys, usable_keys
+from service.auth.tokens import keys
+from service.auth.tokens.keys import IssuerKeys, usable_keys
 from service.errors import ApiError
 from tests.service.test_tokens import provider_of
-from tests.support.issuer import Issuer, SigningKey
+from tests.support.idp.issuer import Issuer, SigningKey
 
 pytestmark = pytest.mark.anyio
 

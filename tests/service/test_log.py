@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.database import Database, Databases
-from tests.support.issuer import Issuer
-from tests.support.server import ROOT, Server
+from tests.support.api.server import ROOT, Server
+from tests.support.database.databases import Database, Databases
+from tests.support.idp.issuer import Issuer
 
 # Each is put where it could leak from; none may come out anywhere.
 MARKERS = {
@@ -44,7 +44,7 @@ def module_database(databases: Databases) -> Database:
 @pytest.fixture
 def server(module_issuer: Issuer, module_database: Database) -> Iterator[Server]:
     environment = {**module_issuer.environment(), "DATABASE_URL": module_database.url()}
-    with Server(environment, "tests.support.serve") as running:
+    with Server(environment, "tests.support.api.serve") as running:
         yield running
 
 

@@ -13,18 +13,18 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from service.auth.sealing import SealBroken, Sealer
-from service.aws import Aws
+from service.auth.login.sealing import SealBroken, Sealer
+from service.aws.identity import Aws
+from service.aws.secrets import Secrets
 from service.database.tenantless import tenantless
 from service.log import configure
-from service.secrets import Secrets
 from service.settings import load
 from tests.service.test_settings import GOOD
 from tests.service.test_tokens import DEVELOPMENT
-from tests.support.app import NOWHERE, Browser, application, error_of
-from tests.support.database import Database, Databases
-from tests.support.op import ScriptedProvider
-from tests.support.secrets_manager import SecretsManager
+from tests.support.api.app import NOWHERE, Browser, application, error_of
+from tests.support.cloud.secrets_manager import SecretsManager
+from tests.support.database.databases import Database, Databases
+from tests.support.idp.op import ScriptedProvider
 
 pytestmark = pytest.mark.anyio
 FRONT_END = "https://app.example.com"

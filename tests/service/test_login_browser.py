@@ -12,10 +12,10 @@ from selenium.webdriver.chrome.webdriver import WebDriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-from tests.support.chromium import chromium, complaints
-from tests.support.database import Databases
-from tests.support.peers import CLIENT_SECRET, OpenIdProvider
-from tests.support.server import Server, free_port
+from tests.support.api.chromium import chromium, complaints
+from tests.support.api.server import Server, free_port
+from tests.support.database.databases import Databases
+from tests.support.idp.peers import CLIENT_SECRET, OpenIdProvider
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,9 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from tests.support.database import Databases
-from tests.support.peers import CLIENT_SECRET, Form, OpenIdProvider, sign_in
-from tests.support.server import Server, free_port
+from tests.support.api.server import Server, free_port
+from tests.support.database.databases import Databases
+from tests.support.idp.peers import CLIENT_SECRET, Form, OpenIdProvider, sign_in
 
 FRONT_END = "http://127.0.0.1:3999"
 CALLBACK = "/api/v1/auth/op/callback"
@@ -145,7 +145,7 @@ def test_a_rotation_at_the_provider_is_picked_up(databases: Databases, mode: str
             "TEST_COOLDOWN": "1",
         }
         with (
-            Server(environment, "tests.support.serve_impatient", port=provider.api_port) as server,
+            Server(environment, "tests.support.api.serve_impatient", port=provider.api_port) as server,
             httpx.Client(timeout=20) as browser,
         ):
             before = signed_in(server, browser)["access_token"]

@@ -11,7 +11,7 @@ import pytest
 
 from migrations.roles import scram_verifier
 from service.database.migrations import expected
-from tests.support.database import APP, MASTER, MASTER_PASSWORD, Database, Databases, migrate, start_migration
+from tests.support.database.databases import APP, MASTER, MASTER_PASSWORD, Database, Databases, migrate, start_migration
 
 
 @pytest.fixture

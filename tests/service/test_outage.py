@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from infra.local.postgres import LocalPostgres, temporary_postgres
-from tests.support.database import Database, Databases
-from tests.support.issuer import Issuer
-from tests.support.server import Server
+from tests.support.api.server import Server
+from tests.support.database.databases import Database, Databases
+from tests.support.idp.issuer import Issuer
 
 READY = "/api/v1/health/ready"
 LIMIT = 0.1  # seconds: what readiness promises, hung dependencies included
@@ -42,7 +42,7 @@ def module_issuer() -> Iterator[Issuer]:
 @pytest.fixture(scope="module")
 def server(module_issuer: Issuer, own_database: Database) -> Iterator[Server]:
     environment = {**module_issuer.environment(), "DATABASE_URL": own_database.url()}
-    with Server(environment, "tests.support.serve") as running:
+    with Server(environment, "tests.support.api.serve") as running:
         yield running
 
 
@@ -137,7 +137,7 @@ def test_a_schema_that_is_behind_is_not_ready(own_databases: Databases, module_i
 
 def test_a_request_in_flight_is_answered_before_the_process_ends(own_database: Database, module_issuer: Issuer) -> None:
     environment = {**module_issuer.environment(), "DATABASE_URL": own_database.url()}
-    with Server(environment, "tests.support.serve") as server, ThreadPoolExecutor(1) as thread:
+    with Server(environment, "tests.support.api.serve") as server, ThreadPoolExecutor(1) as thread:
         wait_ready(server, 10)
         answer = thread.submit(server.post, "/api/v1/notes/sleep/0.5", module_issuer.token())
         sleeping = "select 1 from pg_stat_activity where wait_event = 'PgSleep'"

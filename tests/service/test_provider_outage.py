@@ -17,13 +17,13 @@ import httpx
 import pytest
 
 from service import errors
-from service.auth.keys import IssuerKeys
-from service.auth.tokens import Authenticator, ExternalIssuers
+from service.auth.tokens.judge import Authenticator, ExternalIssuers
+from service.auth.tokens.keys import IssuerKeys
 from service.errors import ApiError
 from tests.service.test_request import NO_DATABASE
 from tests.service.test_tokens import provider_of
-from tests.support.issuer import Issuer
-from tests.support.server import Server, free_port
+from tests.support.api.server import Server, free_port
+from tests.support.idp.issuer import Issuer
 
 pytestmark = pytest.mark.anyio
 HARD_AGE = 6.0  # seconds
@@ -46,7 +46,7 @@ def test_an_outage_of_the_provider_under_load() -> None:
                 started = time.monotonic()
                 seen.append((started, client.get("/api/v1/auth/validate").status_code))
 
-    with provider, Server(environment, "tests.support.serve_impatient") as server:
+    with provider, Server(environment, "tests.support.api.serve_impatient") as server:
         # Live comes before the first fetch: a provider that stops in between was never there.
         until(lambda: ready(server)["checks"]["signing_keys_test"] == "ok", 10)
         fetched = time.monotonic()  # or up to a soft age earlier

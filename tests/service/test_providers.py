@@ -16,14 +16,14 @@ from jose import jwk
 from jose.backends.base import Key
 
 from service import errors
-from service.auth import providers
-from service.auth.principal import Principal, principal_of
-from service.auth.providers import Provider
-from service.auth.tokens import Authenticator, ExternalIssuers
+from service.auth.providers import presets as providers
+from service.auth.providers.presets import Provider
+from service.auth.tokens.judge import Authenticator, ExternalIssuers
+from service.auth.tokens.principal import Principal, principal_of
 from service.errors import ApiError, Error
 from service.settings import SettingsError, load
 from tests.service.test_tokens import DEVELOPMENT
-from tests.support.issuer import _first_key, sign
+from tests.support.idp.issuer import _first_key, sign
 
 pytestmark = pytest.mark.anyio
 NOW = int(time.time())

@@ -16,11 +16,11 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from service.auth import keys
-from tests.support.app import API, Browser, application, error_of
-from tests.support.database import Database, Databases
-from tests.support.issuer import SigningKey
-from tests.support.op import CLIENT_ID, Answer, ScriptedProvider
+from service.auth.tokens import keys
+from tests.support.api.app import API, Browser, application, error_of
+from tests.support.database.databases import Database, Databases
+from tests.support.idp.issuer import SigningKey
+from tests.support.idp.op import CLIENT_ID, Answer, ScriptedProvider
 
 pytestmark = pytest.mark.anyio
 FRONT_END = "https://app.example.com"
@@ -309,7 +309,7 @@ async def test_every_failure_of_the_token_endpoint_has_our_form(
 async def test_a_provider_that_hangs_costs_five_seconds_and_a_503(
     browser: Browser, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from service.auth import fetch
+    from service.auth.providers import fetch
 
     monkeypatch.setattr(fetch, "TIMEOUT", 0.2)
     asked = await browser.begin()

@@ -10,9 +10,9 @@ import pytest
 from fastapi import APIRouter, FastAPI
 
 from service.errors import ERRORS
-from service.routing import Router, refuse_ungated
-from tests.support.issuer import Issuer
-from tests.support.server import Server, free_port
+from service.http.gate import Router, refuse_ungated
+from tests.support.api.server import Server, free_port
+from tests.support.idp.issuer import Issuer
 
 NO_DATABASE = f"postgresql://signalbox_app@127.0.0.1:{free_port()}/none?sslmode=disable"
 
@@ -31,7 +31,7 @@ def server(module_issuer: Issuer) -> Iterator[Server]:
         "ALLOWED_ORIGINS": "https://app.example.com",
         "MAX_BODY_BYTES": "2048",
     }
-    with Server(environment, "tests.support.serve") as running:
+    with Server(environment, "tests.support.api.serve") as running:
         yield running
 
 

@@ -13,10 +13,10 @@ import httpx
 import pytest
 
 from infra.local.postgres import temporary_postgres
-from tests.support.database import APP, APP_PASSWORD, MASTER, MASTER_PASSWORD, Database, Databases, migrate
-from tests.support.emulator import Emulator
-from tests.support.issuer import Issuer
-from tests.support.server import Server
+from tests.support.api.server import Server
+from tests.support.cloud.emulator import Emulator
+from tests.support.database.databases import APP, APP_PASSWORD, MASTER, MASTER_PASSWORD, Database, Databases, migrate
+from tests.support.idp.issuer import Issuer
 
 
 @dataclass
@@ -74,13 +74,13 @@ def test_a_rotation_under_load_fails_no_request(store: Store, issuer: Issuer) ->
                 answers[client.post("/api/v1/notes", json={"body": "x"}).status_code] += 1
                 time.sleep(0.005)  # the other processes of this test want the cores, too
 
-    with Server(store.environment(issuer), "tests.support.serve") as server:
+    with Server(store.environment(issuer), "tests.support.api.serve") as server:
         workers = [threading.Thread(target=work, args=(server.url, issuer.token())) for _ in range(4)]
         for worker in workers:
             worker.start()
         store.put("second-password")
         # A replica that starts now reads a password that the database does not know yet.
-        with Server(store.environment(issuer), "tests.support.serve") as fresh:
+        with Server(store.environment(issuer), "tests.support.api.serve") as fresh:
             assert fresh.get("/api/v1/notes", issuer.token()).status_code == 200
         store.migrate(issuer)
         rotated = answers[201]
@@ -99,7 +99,7 @@ def test_a_rotation_under_load_fails_no_request(store: Store, issuer: Issuer) ->
 def test_a_password_that_neither_version_knows_is_an_outage(store: Store, issuer: Issuer) -> None:
     for password in ("unknown-1", "unknown-2"):
         store.put(password)
-    with Server(store.environment(issuer), "tests.support.serve") as server:
+    with Server(store.environment(issuer), "tests.support.api.serve") as server:
         refused = server.get("/api/v1/notes", issuer.token())
     assert refused.status_code == 503
     assert refused.headers["Retry-After"]

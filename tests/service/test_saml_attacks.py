@@ -15,10 +15,10 @@ from service.auth.saml.library import accept
 from service.auth.saml.party import Party
 from service.auth.saml.screen import screen
 from service.errors import ApiError
-from tests.support import saml_bombs as bombs
-from tests.support.saml import SamlIdp, User, key_pair
-from tests.support.saml_mint import ACS, AUDIENCE, ISSUER, SLS, expected, party, response, utc_now
-from tests.support.saml_variants import changed, duplicated, remarked, wrapped
+from tests.support.saml import bombs
+from tests.support.saml.mint import ACS, AUDIENCE, ISSUER, SLS, expected, party, response, utc_now
+from tests.support.saml.provider import SamlIdp, User, key_pair
+from tests.support.saml.variants import changed, duplicated, remarked, wrapped
 
 FORMS = {
     "assertion_signed": {"signAssertion": True, "signResponse": False},

@@ -19,12 +19,12 @@ from jose import jwt
 
 from tests.local.test_emulator import Emulator
 from tests.service.test_saml_logout import message, query, sent
-from tests.support import saml_bombs as bombs
-from tests.support.database import Databases
-from tests.support.saml import Posted, SamlIdp, User, key_pair
-from tests.support.saml_mint import ISSUER
-from tests.support.saml_variants import wrapped
-from tests.support.server import Server, free_port
+from tests.support.api.server import Server, free_port
+from tests.support.database.databases import Databases
+from tests.support.saml import bombs
+from tests.support.saml.mint import ISSUER
+from tests.support.saml.provider import Posted, SamlIdp, User, key_pair
+from tests.support.saml.variants import wrapped
 
 FRONT_END = "http://127.0.0.1:3999"
 HOSPITAL, CLINIC = "https://idp.hospital.example/metadata", "urn:clinic:idp"

@@ -18,8 +18,8 @@ from service import errors
 from service.auth.saml import messages
 from service.auth.saml.messages import LogoutRequest, LogoutResponse, read_logout
 from service.errors import ApiError, Error
-from tests.support.saml import KeyPair, key_pair
-from tests.support.saml_mint import AUDIENCE, ISSUER, NS, SLS, at, party, utc_now
+from tests.support.saml.mint import AUDIENCE, ISSUER, NS, SLS, at, party, utc_now
+from tests.support.saml.provider import KeyPair, key_pair
 
 SHA256 = "http://www.w3.org/2001/04/xmldsig-more#rsa-sha256"
 SHA1 = "http://www.w3.org/2000/09/xmldsig#rsa-sha1"

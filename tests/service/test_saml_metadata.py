@@ -21,8 +21,8 @@ from service.auth.saml.metadata import MetadataError, certificate_pem, read_idp,
 from service.auth.saml.source import COOLDOWN, HARD_AGE, MetadataSource
 from service.auth.saml.workers import Workers
 from service.errors import ApiError
-from tests.support.saml import KeyPair, key_pair
-from tests.support.saml_mint import ISSUER, party, signed, utc_now
+from tests.support.saml.mint import ISSUER, party, signed, utc_now
+from tests.support.saml.provider import KeyPair, key_pair
 
 pytestmark = pytest.mark.anyio
 MD = "urn:oasis:names:tc:SAML:2.0:metadata"

@@ -14,8 +14,8 @@ from service import errors
 from service.auth.saml.library import accept
 from service.errors import ApiError, Error
 from service.tenancy import TenantId
-from tests.support.saml import key_pair
-from tests.support.saml_mint import ACS, NS, REQUEST, Change, Element, at, expected, good, party, response
+from tests.support.saml.mint import ACS, NS, REQUEST, Change, Element, at, expected, good, party, response
+from tests.support.saml.provider import key_pair
 
 
 def refused(raw: bytes, **changes: Any) -> Error:

@@ -8,8 +8,8 @@ from lxml import etree
 from service.auth.saml.grammar import LOGOUT, METADATA, RESPONSE, Form
 from service.auth.saml.screen import screen
 from service.errors import ApiError
-from tests.support.saml import key_pair
-from tests.support.saml_mint import NS, Element, good, response
+from tests.support.saml.mint import NS, Element, good, response
+from tests.support.saml.provider import key_pair
 
 
 def reason(raw: bytes, form: Form = RESPONSE) -> str:

@@ -12,8 +12,8 @@ import pytest
 
 from service.settings import SettingsError, load
 from tests.service.test_settings import GOOD
-from tests.support.saml import key_pair
-from tests.support.server import ROOT, free_port
+from tests.support.api.server import ROOT, free_port
+from tests.support.saml.provider import key_pair
 
 SAML = {
     **{name: value for name, value in GOOD.items() if not name.startswith("IDP__")},

@@ -10,8 +10,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from service.aws import Aws
-from service.secrets import Secrets
+from service.aws.identity import Aws
+from service.aws.secrets import Secrets
 from service.settings import SettingsError, load, variables
 
 GOOD = {

@@ -16,18 +16,18 @@ from jose import jwt
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from service import errors
-from service.auth.ended import EndedSessions
-from service.auth.issued import IssuedTokens, OwnIssuer, Session
-from service.auth.principal import principal_of
-from service.auth.signing import TokenSigner
-from service.auth.tokens import Authenticator
-from service.aws import Aws
+from service.auth.issued.ended import EndedSessions
+from service.auth.issued.signing import TokenSigner
+from service.auth.issued.tokens import IssuedTokens, OwnIssuer, Session
+from service.auth.tokens.judge import Authenticator
+from service.auth.tokens.principal import principal_of
+from service.aws.identity import Aws
 from service.errors import ApiError
 from service.settings import load
 from service.tenancy import TenantId
 from tests.local.test_emulator import Emulator
 from tests.service.test_tokens import DEVELOPMENT
-from tests.support.server import free_port
+from tests.support.api.server import free_port
 
 pytestmark = pytest.mark.anyio
 

@@ -14,14 +14,14 @@ import httpx
 import pytest
 
 from service import errors
-from service.auth import providers
-from service.auth.keys import IssuerKeys
-from service.auth.principal import principal_of
-from service.auth.tokens import Authenticator, ExternalIssuers, VerifiedClaims
+from service.auth.providers import presets as providers
+from service.auth.tokens.judge import Authenticator, ExternalIssuers, VerifiedClaims
+from service.auth.tokens.keys import IssuerKeys
+from service.auth.tokens.principal import principal_of
 from service.errors import ApiError, Error
 from service.settings import load
 from tests.service.test_settings import GOOD, LOCAL_DATABASE
-from tests.support.issuer import Issuer, SigningKey, b64, sign
+from tests.support.idp.issuer import Issuer, SigningKey, b64, sign
 
 pytestmark = pytest.mark.anyio
 DEVELOPMENT = {

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pulumi
 
-from infra import outputs
 from infra.railway.pulumi.resources import RailwayStage
+from infra.stage import outputs
 
 
 def program() -> None:

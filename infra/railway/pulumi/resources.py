@@ -20,7 +20,7 @@ _KEPT: Final = ("stage", "workspace", "outputs", "given", "repository", "branch"
 
 
 def _key() -> bytes:
-    from infra.failure import Failure
+    from infra.shell.failure import Failure
 
     value = os.environ.get(DIGEST_KEY, "")
     if len(value) < _SHORTEST_KEY:
@@ -32,12 +32,12 @@ def _push(props: Mapping[str, Any], known: Mapping[str, str]) -> dict[str, Any]:
     """Bring Railway to what the inputs say; the answer is what the state keeps."""
     from pathlib import Path
 
-    from infra.config import stage
     from infra.railway.api import Client
     from infra.railway.apply import apply
     from infra.railway.ledger import Ledger
     from infra.railway.operations import Railway
     from infra.railway.sources import stage_project
+    from infra.stage.chosen import stage
 
     ledger = Ledger(None, _key(), dict(known))
     root = Path(__file__).resolve().parents[3]
@@ -82,7 +82,7 @@ class RailwayStage(Resource):
 
     Args:
         name: Pulumi's name of the resource.
-        stage: Name of the stage in ``infra/config.py``.
+        stage: Name of the stage in ``infra/stage/record.py``.
         outputs: Stack outputs by key.
         repository: ``owner/name`` that Railway builds.
         branch: Which branch.

@@ -9,14 +9,14 @@ from typing import Any
 import httpx
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.auth.ended import EndedSessions
-from service.auth.issued import IssuedTokens, OwnIssuer
-from service.auth.onetime import OneTime
-from service.auth.principal import Principal
+from service.auth.issued.ended import EndedSessions
+from service.auth.issued.signing import TokenSigner
+from service.auth.issued.tokens import IssuedTokens, OwnIssuer
+from service.auth.login.onetime import OneTime
+from service.auth.login.sealing import Sealer
 from service.auth.saml import check_libraries
-from service.auth.sealing import Sealer
-from service.auth.signing import TokenSigner
-from service.secrets import Secrets
+from service.auth.tokens.principal import Principal
+from service.aws.secrets import Secrets
 from service.settings import ProviderSettings, Settings, SettingsError
 from service.tenancy import TenantId
 

@@ -19,8 +19,8 @@ from service.auth.saml.party import Idp, Party, SpKey
 from service.auth.saml.reading import instant, text
 from service.auth.saml.screen import screen
 from service.errors import SAML_UNREADABLE, ApiError
-from service.formats import LOOPBACK
 from service.log import get_logger
+from service.settings.formats import LOOPBACK
 
 _MIN_RSA_BITS = 2048  # NIST SP 800-131A: 112 bits of strength
 _MAX_CERTIFICATES = 10

@@ -13,10 +13,11 @@ from datetime import datetime, timedelta
 
 import orjson
 
-from service.auth.ended import EndedSessions
-from service.auth.issued import OwnIssuer, Session
-from service.auth.onetime import OneTime
-from service.auth.principal import Principal
+from service.auth.issued.ended import EndedSessions
+from service.auth.issued.tokens import OwnIssuer, Session
+from service.auth.login.onetime import OneTime
+from service.auth.login.sealing import SealBroken, Sealer
+from service.auth.login.sign_in import Grant, Transaction
 from service.auth.saml import messages
 from service.auth.saml.grammar import RESPONSE
 from service.auth.saml.library import accept
@@ -25,9 +26,9 @@ from service.auth.saml.party import Party, SpKey
 from service.auth.saml.rules import Expected, SignedIn
 from service.auth.saml.source import EXPIRES_SOON, MetadataSource, warn_of_expiry
 from service.auth.saml.workers import Workers
-from service.auth.sealing import SealBroken, Sealer
-from service.auth.sign_in import Grant, Transaction
-from service.auth.tokens import MAX_LIFETIME
+from service.auth.tokens.judge import MAX_LIFETIME
+from service.auth.tokens.principal import Principal
+from service.aws.secrets import Secrets
 from service.errors import (
     SAML_LOGOUT,
     SAML_OVERSIZED,
@@ -38,7 +39,6 @@ from service.errors import (
     ApiError,
 )
 from service.log import get_logger
-from service.secrets import Secrets
 from service.tenancy import TenantId
 
 _MAX_FIELD = RESPONSE.max_bytes * 4 // 3 + 8  # base64

@@ -13,14 +13,14 @@ from pathlib import Path
 
 import httpx
 
-from service.auth.fetch import FetchError, exchange_bytes
-from service.auth.flight import Flight
+from service.auth.providers.fetch import FetchError, exchange_bytes
 from service.auth.saml.grammar import METADATA
 from service.auth.saml.messages import utc_now
 from service.auth.saml.metadata import MetadataError, read_idp
 from service.auth.saml.party import Idp
 from service.auth.saml.workers import Workers
 from service.errors import KEYS_DOWN, ApiError
+from service.fresh import Flight
 from service.log import get_logger
 
 SOFT_AGE = 600.0  # seconds; a certificate that was taken out dies after this while the provider answers

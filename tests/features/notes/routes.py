@@ -10,7 +10,7 @@ from sqlalchemy import text
 from service import errors
 from service.database.session import TenantSession
 from service.errors import ApiError, openapi_responses
-from service.routing import Router
+from service.http.gate import Router
 
 router = Router(prefix="/api/v1/notes", tags=["notes"])
 

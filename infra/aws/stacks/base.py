@@ -1,0 +1,31 @@
+"""What all stacks have in common: name, place, tags, protection."""
+
+from __future__ import annotations
+
+import aws_cdk as cdk
+from constructs import Construct
+
+from infra.stage.outputs import Part, stack_name
+from infra.stage.record import Stage
+
+
+class StageStack(cdk.Stack):
+    """A stack of a stage.
+
+    Args:
+        scope: The app.
+        stage: Where, and whether it is protected from deletion.
+        part: Which one.
+        description: What it holds.
+    """
+
+    def __init__(self, scope: Construct, *, stage: Stage, part: Part, description: str) -> None:
+        super().__init__(
+            scope,
+            f"Signalbox{part.capitalize()}",
+            stack_name=stack_name(stage.name, part),
+            description=description,
+            env=cdk.Environment(account=stage.account, region=stage.region),
+            tags={"project": "signalbox", "stage": stage.name},
+            termination_protection=stage.retain,
+        )

@@ -1,0 +1,1 @@
+"""The signalbox command, a file for each group of commands."""

@@ -1,0 +1,164 @@
+"""The commands about Railway: ``env`` prints, ``doctor`` and ``plan`` look, the others change something."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from infra.product import STAGES
+from infra.shell.failure import Failure
+
+if TYPE_CHECKING:
+    from infra.deploy.steps import Deployment
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = Path(os.environ.get("SIGNALBOX_STATE") or ROOT / ".signalbox").resolve()
+_STEPS: Final = ("doctor", "stacks", "render", "plan", "apply", "release", "smoke")
+_FORMS = click.Choice(("dotenv", "json", "sdk", "template", "patch"))
+_PRINTED = click.Choice((*STAGES, "trial"))
+_REPOSITORY = click.option("--repository", help="owner/name on GitHub; default: the remote origin.")
+_BRANCH = click.option("--branch", default="main", show_default=True, help="Branch that Railway builds.")
+_SET = click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A value that is asked for.")
+
+
+@click.command()
+@click.option(
+    "--stage", "name", type=_PRINTED, default="local", show_default=True, help="trial: the one-click template."
+)
+@click.option("--format", "form", type=_FORMS, default="dotenv", show_default=True, help="Which rendering.")
+@click.option("--outputs", type=click.Path(path_type=Path), help="The outputs file; default: where stacks left it.")
+@click.option("--write", is_flag=True, help="With sdk: write .railway/environments/<stage>.json instead of printing.")
+@_SET
+@_REPOSITORY
+@_BRANCH
+def env(
+    name: str,
+    form: str,
+    outputs: Path | None,
+    write: bool,
+    settings: tuple[str, ...],
+    repository: str | None,
+    branch: str,
+) -> None:
+    """Print the environment of a stage, made from its stack outputs. Sealed values are never printed."""
+    from infra.railway import sources, trial
+    from infra.railway.renderings import printable
+    from infra.stage.chosen import stage
+
+    if name == "trial":
+        project = trial.trial_project(ROOT, sources.repository(ROOT, repository))
+        text = trial.serialized(project) if form == "template" else printable(project, form)
+    elif name == "local":
+        text = printable(sources.local_project(ROOT, FOLDER), form)
+    else:
+        found = sources.outputs(outputs or sources.outputs_file(FOLDER, name), name)
+        given = sources.given_values(settings)  # no sealed value: none could be printed
+        repo = sources.repository(ROOT, repository) if form == "sdk" else repository or "owner/name"
+        text = printable(sources.stage_project(ROOT, stage(name), found, given, repo, branch), form)
+    if not write:
+        click.echo(text, nl=False)
+    elif form == "sdk":
+        path = ROOT / ".railway" / "environments" / f"{name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        click.echo(f"Wrote {path.relative_to(ROOT)}")
+    else:
+        raise Failure("--write goes with --format sdk; redirect the others to where you want them")
+
+
+_STAGE = click.argument("name", metavar="STAGE", type=click.Choice([n for n in STAGES if n != "local"]))
+_WORKSPACE = click.option("--workspace", help="Railway workspace, id or name, where the token is for several.")
+
+
+def _deployment(
+    name: str, repository: str | None, branch: str, workspace: str | None, settings: tuple[str, ...]
+) -> Deployment:
+    from infra.deploy.steps import Deployment
+    from infra.stage.chosen import stage
+
+    return Deployment(ROOT, FOLDER, stage(name), repository, branch, workspace, settings)
+
+
+def _of_a_deployment(command: Callable[..., None]) -> Callable[..., None]:
+    """The arguments that every command about a deployment has."""
+    for decorate in (_SET, _WORKSPACE, _BRANCH, _REPOSITORY, _STAGE):
+        command = decorate(command)
+    return command
+
+
+@click.command()
+@_of_a_deployment
+@click.option("--plan", "only_plan", is_flag=True, help="Show what would be done; change nothing.")
+@click.option("--from", "first", type=click.Choice(_STEPS), default="doctor", show_default=True, help="Where to begin.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def deploy(only_plan: bool, first: str, yes: bool, **options: Any) -> None:
+    """Bring STAGE from nothing, or from wherever it is, to a healthy, smoke-tested service."""
+    from infra.deploy import costs, stacks
+    from infra.railway.project import project_name
+
+    run = _deployment(**options)
+    if only_plan:
+        try:
+            run.doctor()
+        except Failure:  # without credentials nothing can be compared, but the price needs none
+            click.echo(costs.summary(run.stage))
+            raise
+        click.echo(stacks.difference(ROOT, run.stage))
+        try:
+            run.plan()
+        except Failure as failure:  # before the first deployment there are no outputs to plan with
+            click.echo(f"Railway: {failure}")
+        click.echo(costs.summary(run.stage))
+        return
+    target = project_name(run.stage.name)
+    if not yes:
+        where = f"AWS {run.stage.region} and Railway project {target}"
+        click.confirm(f"Deploy stage {run.stage.name} to {where}?", abort=True)
+    run.run(first)
+    click.echo(run.summary())
+
+
+@click.command()
+@_of_a_deployment
+def doctor(**options: Any) -> None:
+    """Say what is missing before STAGE can be deployed."""
+    run = _deployment(**options)
+    run.doctor()
+    click.echo("Nothing is missing.")
+
+
+def _step(name: str, text: str) -> click.Command:
+    @click.command(name, help=text)
+    @_of_a_deployment
+    def command(**options: Any) -> None:
+        _deployment(**options).run(name, name)
+
+    return command
+
+
+STEP_COMMANDS = (
+    _step("stacks", "Deploy the CDK stacks of STAGE."),
+    _step("plan", "Show what is different on Railway, with secrets masked; change nothing."),
+    _step("apply", "Bring Railway to what STAGE should be; deploy nothing."),
+    _step("release", "Deploy the services of STAGE where that is needed, and wait for readiness."),
+    _step("smoke", "Try STAGE from outside; SIGNALBOX_SMOKE_TOKEN may hold an access token."),
+)
+
+
+@click.command()
+@_STAGE
+@_WORKSPACE
+@click.option("--name", "typed", prompt="Type the name of the stage to destroy it", help="The name once more.")
+def destroy(name: str, workspace: str | None, typed: str) -> None:
+    """Delete STAGE: its Railway project and its stacks. Not for production."""
+    from infra.deploy.destroy import destroy as destroy_stage
+    from infra.stage.chosen import stage
+
+    destroy_stage(ROOT, FOLDER, stage(name), typed, workspace, click.echo)
+
+
+COMMANDS = (env, deploy, doctor, *STEP_COMMANDS, destroy)

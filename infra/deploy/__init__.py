@@ -1,0 +1,1 @@
+"""A deployment in steps that can each run alone and again."""

@@ -1,0 +1,69 @@
+"""The end of a stage that is not production: its Railway project, then its stacks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from infra.deploy import stacks
+from infra.railway import operations
+from infra.railway.api import Client
+from infra.railway.operations import Railway
+from infra.railway.plan import choose_workspace
+from infra.railway.project import project_name
+from infra.shell.failure import Failure
+from infra.stage.record import Stage
+
+
+class DestroyError(Failure):
+    """Nothing was deleted, or not everything; the text says which."""
+
+
+def destroy(
+    root: Path,
+    folder: Path,
+    stage: Stage,
+    typed: str,
+    workspace: str | None,
+    echo: Callable[[str], None],
+    *,
+    connect: Callable[[], Client] = Client.from_environment,
+    destroy_stacks: Callable[[Path, Stage, Path], None] = stacks.destroy,
+) -> None:
+    """Delete a stage.
+
+    Args:
+        root: The checkout.
+        folder: Where state lives.
+        stage: Which.
+        typed: Its name, as the person typed it.
+        workspace: Id or name, where the token is for several.
+        echo: Takes lines for the person.
+        connect: Makes the Railway client.
+        destroy_stacks: As ``stacks.destroy``.
+
+    Raises:
+        DestroyError: It is production, the name is another, or its data is protected.
+    """
+    if stage.environment == "production":
+        raise DestroyError("Production is not destroyed by a command; docs/DEPLOYMENT.md says how it is taken down")
+    if typed != stage.name:
+        raise DestroyError(f"That is not the name of the stage ({stage.name}); nothing was deleted")
+    if stage.retain:
+        raise DestroyError(
+            f"The stacks of stage {stage.name} are protected (retain in infra/stage/record.py); nothing was deleted. "
+            "Set retain and database.deletion_protection to false and deploy once, if that is what you want"
+        )
+    with connect() as client:
+        railway = Railway(client)
+        chosen = choose_workspace(railway.workspaces(), workspace)
+        found = [one for name, one in railway.projects(chosen) if name == project_name(stage.name)]
+        if len(found) > 1:
+            raise DestroyError(f"Two projects are named {project_name(stage.name)}: delete the right one on Railway")
+        for project_id in found:
+            railway.call(operations.PROJECT_DELETE, id=project_id)
+            echo(f"Deleted Railway project {project_name(stage.name)}")
+    destroy_stacks(root, stage, folder / stage.name)
+    (folder / stage.name / "sealed.json").unlink(missing_ok=True)
+    (folder / stage.name / "cdk-outputs.json").unlink(missing_ok=True)
+    echo(f"Deleted the stacks signalbox-{stage.name}-*")

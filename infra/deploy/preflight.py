@@ -1,0 +1,195 @@
+"""What is missing before a deployment is begun: every check at once, each with what to do, none changes anything."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from infra.deploy import stacks
+from infra.environment.table import SEALED_PREFIX
+from infra.railway import sources
+from infra.railway.api import Client
+from infra.railway.operations import Railway
+from infra.railway.plan import choose_workspace
+from infra.shell.failure import Failure
+from infra.shell.tools import installed_cdk
+from infra.stage.record import Stage
+
+State = Literal["ok", "note", "missing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a check found.
+
+    Attributes:
+        state: ``missing`` stops a deployment.
+        name: What was checked.
+        text: What was found, or what to do.
+    """
+
+    state: State
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Git:
+    """The checkout.
+
+    Attributes:
+        commit: HEAD; None where there is no git.
+        clean: Whether everything is committed.
+        pushed: Whether GitHub has HEAD, as far as the last fetch knows.
+    """
+
+    commit: str | None
+    clean: bool
+    pushed: bool
+
+
+def git(root: Path) -> Git:
+    """Look at the checkout.
+
+    Args:
+        root: Its folder.
+    """
+
+    def ask(*command: str) -> str | None:
+        done = subprocess.run(["git", "-C", str(root), *command], capture_output=True, text=True, check=False)
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    commit = ask("rev-parse", "HEAD")
+    on_remote = ask("branch", "--remotes", "--contains", "HEAD") if commit else None
+    return Git(commit, ask("status", "--porcelain", "--untracked-files=no") == "", bool(on_remote))
+
+
+def repository(root: Path, given: str | None) -> Finding:
+    """Which repository Railway is to build.
+
+    Args:
+        root: The checkout.
+        given: What the user said.
+    """
+    try:
+        return Finding("ok", "repository", sources.repository(root, given))
+    except Failure as failure:
+        return Finding("missing", "repository", str(failure))
+
+
+def checks(root: Path, stage: Stage, connect: Callable[[], Client], workspace: str | None) -> Iterator[Finding]:
+    """Check everything that a deployment of a stage needs.
+
+    Args:
+        root: The checkout.
+        stage: The stage.
+        connect: Makes the Railway client.
+        workspace: Id or name, where the token is for several.
+    """
+    yield _tools(root)
+    yield _checkout(root)
+    yield _addresses(stage)
+    yield _proof(root, stage)
+    yield from _aws(stage)
+    yield from _railway(stage, connect, workspace)
+
+
+def sealed(needed: Iterable[str], given: Mapping[str, str]) -> Iterator[Finding]:
+    """Which sealed values a stage needs, and which of them this command was given.
+
+    Args:
+        needed: Names of its sealed variables.
+        given: Values by name.
+    """
+    missing = [name for name in needed if name not in given]
+    if missing:
+        text = f"{', '.join(missing)} not given: fine where Railway has them already, needed for the first deployment"
+        yield Finding("note", "sealed values", f"{text} ({SEALED_PREFIX}<name>, or signalbox certs)")
+    elif given:
+        yield Finding("ok", "sealed values", ", ".join(sorted(needed)))
+
+
+def _tools(root: Path) -> Finding:
+    pinned = json.loads((root / "package.json").read_text(encoding="utf-8"))["devDependencies"]["aws-cdk"]
+    found = installed_cdk(root)
+    if found == pinned:
+        return Finding("ok", "tools", f"CDK {found}")
+    return Finding("note", "tools", f"CDK {pinned} is not installed yet ({found or 'none'}): the first step does it")
+
+
+def _checkout(root: Path) -> Finding:
+    found = git(root)
+    if found.commit is None:
+        return Finding("missing", "git", "this is no git checkout: Railway builds what is on GitHub")
+    if not found.clean:
+        return Finding("missing", "git", "there are uncommitted changes, which Railway would not build: commit them")
+    if not found.pushed:
+        return Finding("missing", "git", f"commit {found.commit[:12]} is not on GitHub: git push")
+    return Finding("ok", "git", f"commit {found.commit[:12]}, clean and pushed")
+
+
+def _addresses(stage: Stage) -> Finding:
+    if ".example.com" in stage.public_url:
+        return Finding(
+            "missing", "addresses", f"stage {stage.name} still has {stage.public_url}: edit infra/stage/record.py"
+        )
+    return Finding("ok", "addresses", stage.public_url)
+
+
+def _proof(root: Path, stage: Stage) -> Finding:
+    """The certificate without which CloudFormation would refuse the stack, at the end of a long way."""
+    if stage.access != "roles-anywhere":
+        return Finding("ok", "proof to AWS", "an IAM user")
+    public = Path("infra", "authorities", f"{stage.name}.pem")
+    if not (root / public).exists():
+        return Finding(
+            "missing", "proof to AWS", f"{public} is missing: uv run signalbox certs {stage.name}; commit it"
+        )
+    return Finding("ok", "proof to AWS", f"by certificate; the authority is {public}")
+
+
+def _aws(stage: Stage) -> Iterator[Finding]:
+    try:
+        who = stacks.identity(stage)
+        yield Finding("ok", "AWS identity", f"{who.arn} in {stage.region}")
+        stacks.bootstrapped(stage, who.account)
+        yield Finding("ok", "AWS bootstrap", f"account {who.account}, {stage.region}")
+    except Failure as failure:
+        yield Finding("missing", "AWS", str(failure))
+
+
+def _railway(stage: Stage, connect: Callable[[], Client], workspace: str | None) -> Iterator[Finding]:
+    try:
+        with connect() as client:
+            railway = Railway(client)
+            if client.credential.project:
+                project, _ = railway.token_project()
+                yield Finding("note", "Railway token", f"of project {project}: it can set variables and deploy only")
+                if stage.environment == "production":
+                    yield Finding(
+                        "missing", "Railway BAA", "the token of a project cannot see it: use RAILWAY_API_TOKEN"
+                    )
+                return
+            found = railway.workspaces()
+            chosen = choose_workspace(found, workspace)
+            yield Finding("ok", "Railway token", f"workspace {found[chosen]}")
+            yield _agreement(stage, railway.has_baa(chosen))
+    except Failure as failure:
+        yield Finding("missing", "Railway", str(failure))
+
+
+def _agreement(stage: Stage, signed: bool) -> Finding:
+    if signed:
+        return Finding("ok", "Railway BAA", "the workspace has a business associate agreement")
+    if stage.environment == "production":
+        return Finding(
+            "missing",
+            "Railway BAA",
+            "the workspace has no business associate agreement: no health data before it is signed (a committed spend "
+            "of $1,000 a month on the Pro plan, one year; https://docs.railway.com/enterprise/compliance)",
+        )
+    return Finding("note", "Railway BAA", "none: this stage must not hold health data")

@@ -1,0 +1,225 @@
+"""`signalbox deploy`: from nothing to a smoke-tested service, in steps that can each be run alone and again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import click
+from pydantic import SecretStr
+
+from infra.deploy import costs, preflight, stacks
+from infra.railway import renderings, sources
+from infra.railway.api import Client
+from infra.railway.apply import apply
+from infra.railway.ledger import Ledger
+from infra.railway.operations import Railway
+from infra.railway.plan import Place, Plan, locate, plan
+from infra.railway.project import Project
+from infra.railway.release import Clock, ensure_domain, release, smoke
+from infra.shell.failure import Failure
+from infra.shell.progress import Steps
+from infra.stage.record import Stage
+
+TITLES: Final[Mapping[str, str]] = {
+    "doctor": "Look for what is missing",
+    "stacks": "Deploy the stacks with the CDK",
+    "render": "Turn their outputs into the environment",
+    "plan": "Compare with what Railway has",
+    "apply": "Apply the difference",
+    "release": "Deploy the services and wait for readiness",
+    "smoke": "Try it from outside",
+}
+
+
+class DeployError(Failure):
+    """A step failed; the text says which, why, and how to go on from there."""
+
+
+@dataclass(slots=True)
+class Deployment:
+    """One run.
+
+    Attributes:
+        root: The checkout.
+        folder: Where state lives between runs.
+        stage: The deployment target.
+        repository: ``owner/name`` that Railway builds; None is that of the remote ``origin``.
+        branch: Which branch.
+        workspace: Id or name on Railway, where the token is for several.
+        settings: ``NAME=value`` texts for what is asked for.
+        connect: Makes the Railway client.
+        deploy_stacks: Deploys the stacks; as ``stacks.deploy``.
+        check: As ``preflight.checks``.
+        clock: Time.
+        echo: Takes lines for the person.
+        environ: Where sealed values and the smoke token come from.
+    """
+
+    root: Path
+    folder: Path
+    stage: Stage
+    repository: str | None = None
+    branch: str = "main"
+    workspace: str | None = None
+    settings: tuple[str, ...] = ()
+    connect: Callable[[], Client] = Client.from_environment
+    deploy_stacks: Callable[[Path, Stage, Path], None] = stacks.deploy
+    check: Callable[..., Iterator[preflight.Finding]] = preflight.checks
+    clock: Clock = field(default_factory=Clock)
+    echo: Callable[[str], None] = click.echo
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
+
+    def run(self, first: str = "doctor", last: str = "smoke") -> None:
+        """Run steps in their order; each may be run again.
+
+        Args:
+            first: Where to begin, as after a failure.
+            last: Where to end.
+
+        Raises:
+            DeployError: A step failed.
+        """
+        names = list(TITLES)
+        with Steps() as steps:
+            for name in names[names.index(first) : names.index(last) + 1]:
+                with _told(name, self.stage.name, steps):
+                    getattr(self, name)()
+
+    def doctor(self) -> None:
+        """Stop where something is missing.
+
+        Raises:
+            Failure: Something is.
+        """
+        found = [preflight.repository(self.root, self.repository)]
+        found += self.check(self.root, self.stage, self.connect, self.workspace)
+        found += preflight.sealed(sources.sealed_needed(self.stage), self._sealed())
+        for finding in found:
+            self._line(f"{finding.state:<7} {finding.name}: {finding.text}")
+        if missing := [finding.name for finding in found if finding.state == "missing"]:
+            raise Failure(f"{', '.join(missing)} missing: see above what to do")
+
+    def stacks(self) -> None:
+        """Deploy the stacks."""
+        self.deploy_stacks(self.root, self.stage, self._outputs)
+
+    def render(self) -> None:
+        """Write the environment for people, and for ``railway config``."""
+        project = self._project(sealed=False)
+        folder = self.folder / self.stage.name
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "railway.env").write_text(renderings.printable(project, "dotenv"), encoding="utf-8")
+        path = folder / "railway.sdk.json"
+        path.write_text(renderings.printable(project, "sdk"), encoding="utf-8")
+        self._line(f"wrote {folder / 'railway.env'}")
+
+    def plan(self) -> Plan:
+        """Show the difference; change nothing."""
+        project = self._project(sealed=True)
+        with self.connect() as client:
+            railway = Railway(client)
+            place = self._locate(railway, client, project)
+            found = plan(railway, project, place, self._ledger)
+        for line in str(found).splitlines():
+            self._line(line.strip())
+        return found
+
+    def apply(self) -> None:
+        """Bring Railway to what it should be, with the domain of the API."""
+        project = self._project(sealed=True)
+        with self.connect() as client:
+            railway = Railway(client)
+            token_of_project = client.credential.project
+            place = apply(
+                railway,
+                project,
+                self._ledger,
+                project_token=token_of_project,
+                workspace=self.workspace,
+                told=self._line,
+            )
+            domain = ensure_domain(railway, place, project.services[0].name, self.stage.public_url)
+        if domain is not None and not domain.verified:
+            self._line(f"{domain.name} waits for these DNS records:")
+            for kind, name, value in domain.records:
+                self._line(f"  {kind:<6} {name}  {value}")
+
+    def release(self) -> None:
+        """Have every service run what is configured: what the API needs first."""
+        project = self._project(sealed=False)
+        commit = preflight.git(self.root).commit
+        with self.connect() as client:
+            railway = Railway(client)
+            place = self._locate(railway, client, project)
+            if missing := [s.name for s in project.services if s.name not in place.services]:
+                raise Failure(f"{missing[0]} is not on Railway yet: run signalbox apply {self.stage.name}")
+            for service in reversed(project.services):
+                built = commit if "repo" in service.source else None
+                release(railway, place, service.name, built, clock=self.clock, told=self._line)
+
+    def smoke(self) -> None:
+        """Look at it from outside, and sum up."""
+        given = self.environ.get("SIGNALBOX_SMOKE_TOKEN")
+        smoke(
+            self.stage.public_url,
+            self.stage.environment,
+            preflight.git(self.root).commit,
+            SecretStr(given) if given else None,
+            clock=self.clock,
+            told=self._line,
+        )
+
+    def summary(self) -> str:
+        """What there is now, and what it costs."""
+        project = self._project(sealed=False)
+        names = ", ".join(service.name for service in project.services)
+        return (
+            f"Stage {self.stage.name} runs at {self.stage.public_url}\n"
+            f"AWS: the stacks signalbox-{self.stage.name}-* in {self.stage.region}\n"
+            f"Railway: project {project.name}, environment {project.environment}, services {names}\n"
+            f"{costs.summary(self.stage)}"
+        )
+
+    @property
+    def _outputs(self) -> Path:
+        return sources.outputs_file(self.folder, self.stage.name)
+
+    @property
+    def _ledger(self) -> Ledger:
+        return Ledger.load(self.folder / self.stage.name / "sealed.json")
+
+    def _project(self, *, sealed: bool) -> Project:
+        """The project; without sealed values it can be printed."""
+        found = sources.outputs(self._outputs, self.stage.name)
+        given = sources.given_values(self.settings)
+        if sealed:
+            given |= self._sealed()
+        repository = sources.repository(self.root, self.repository)
+        return sources.stage_project(self.root, self.stage, found, given, repository, self.branch)
+
+    def _sealed(self) -> dict[str, str]:
+        return sources.sealed_values(self.environ, self.folder / "certs" / self.stage.name)
+
+    def _locate(self, railway: Railway, client: Client, project: Project) -> Place:
+        return locate(railway, project, project_token=client.credential.project, workspace=self.workspace)
+
+    def _line(self, text: str) -> None:
+        self.echo(f"    {text}")
+
+
+@contextmanager
+def _told(name: str, stage: str, steps: Steps) -> Iterator[None]:
+    step: AbstractContextManager[None] = steps.step(TITLES[name])
+    try:
+        with step:
+            yield
+    except Failure as failure:
+        raise DeployError(
+            f"{TITLES[name]}: {failure}\nEvery step may be repeated. Go on with: "
+            f"uv run signalbox deploy {stage} --from {name}"
+        ) from None

@@ -1,0 +1,154 @@
+"""The parts of documents that are tables: each made from the data of the code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from infra.aws.alarms import LOG_ALARMS, METRIC_ALARMS
+from infra.aws.register import REGISTER
+from infra.product import STAGES
+from infra.stage.outputs import OUTPUTS
+from infra.stage.record import Stage
+from service import settings
+from service.auth.providers.presets import PRESETS, Preset
+from service.errors import ERRORS
+
+
+def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A Markdown table; ``|`` in a cell is escaped."""
+    head = list(header)
+    lines = [head, ["---"] * len(head), *(list(row) for row in rows)]
+    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+
+
+def error_codes() -> str:
+    """docs/ERROR_CODES.md, out of the registry."""
+    rows = ([f"`{e.code}`", str(e.status), e.message, e.detail, e.action] for e in ERRORS.values())
+    return (
+        "# Error codes\n\n"
+        "Every error has one shape: "
+        '`{"error": {"code": "AUTH_001", "message": "Invalid token", "detail": "Token expired"}}`. '
+        "Branch on `code`: it is stable, and never used again for another cause. "
+        "401 and 403 carry `WWW-Authenticate` (RFC 6750), 503 carries `Retry-After`. "
+        "The log line of a refusal has the same code, and a finer `reason` where there is one; find it by the "
+        "`X-Request-ID` of the answer.\n\n"
+        "This page is generated from `service/errors.py`: `uv run signalbox docs`.\n\n"
+        + table(("code", "status", "message", "detail", "what to do"), rows)
+    )
+
+
+def variables_table() -> str:
+    """The reference of environment variables, out of the settings and the environment's table."""
+    from infra.environment.table import EXTRA, TABLE
+
+    known = {v.name: v for v in settings.variables()}
+    rows = []
+    for row in (*TABLE, *EXTRA):
+        v = known.get(row.name)
+        needed = "no" if v is None else "yes" if v.required else f"`{v.default}`" if v.default else "no"
+        text = row.description or (v.description if v else "")
+        example = f"`{v.example}`" if v else ""
+        sealed = "sealed" if row.sealed else ""
+        rows.append([f"`{row.name}`", text, needed, row.stage.text, row.trial.text, sealed, example])
+    head = ("variable", "meaning", "required, or default", "in a stage", "in the trial", "sealed", "example")
+    return table(head, rows)
+
+
+def env_example() -> str:
+    """.env.example: Railway offers what it finds in it, so that it holds every variable and placeholders only."""
+    from infra.environment.table import TABLE
+
+    sealed = {row.name for row in TABLE if row.sealed}
+    text = (
+        "# Every variable the service reads. `signalbox up` and `signalbox deploy` write them; this is for reading,\n"
+        "# and for setting one by hand. What is commented out has a default or is optional.\n"
+        "# Generated from service/settings/fields.py and infra/environment/table.py: uv run signalbox docs\n"
+    )
+    for v in settings.variables():
+        name, mark = v.name.replace("<NAME>", "EXAMPLE"), "" if v.required else "# "
+        notes = [
+            "required" if v.required else f"default: {v.default}" if v.default else "",
+            "keep sealed" if v.name in sealed else "",
+        ]
+        note = ", ".join(filter(None, notes))
+        text += f"\n# {v.description}{f' ({note})' if note else ''}\n{mark}{name}={_quoted(v.example)}\n"
+    return text
+
+
+def _quoted(value: str) -> str:
+    """As a dotenv file takes it."""
+    return f"'{value}'" if set(value) & set('"{}# ') else value
+
+
+def outputs_table() -> str:
+    """What the stacks tell the outside."""
+    rows = ([f"`{o.stack}`", f"`{o.key}`", o.description + (" (if the stage has it)" * o.optional)] for o in OUTPUTS)
+    return table(("stack", "output", "what it is"), rows)
+
+
+def alarms_table() -> str:
+    """What somebody is woken for."""
+    metrics = ([f"`{a.name}`", f"{a.namespace} {a.metric}, {a.compare} {a.threshold:g}", a.why] for a in METRIC_ALARMS)
+    logs = ([f"`{a.name}`", f"{a.threshold} lines in 5 minutes of the log `{a.log}`", a.why] for a in LOG_ALARMS)
+    return table(("alarm", "when", "what it means"), [*metrics, *logs])
+
+
+def register_table() -> str:
+    """Every finding of a rule pack that is acknowledged."""
+    rows = (
+        [f"`{r.rule.partition('::')[2]}`", ", ".join(f"`{p}`" for p in r.paths), ", ".join(r.stages), r.reason, r.owner,
+         f"{r.review:%Y-%m-%d}"]
+        for r in REGISTER
+    )  # fmt: skip
+    return table(("rule", "where", "stages", "why it stands", "owner", "review by"), rows)
+
+
+def stages_table() -> str:
+    """What differs between the stages."""
+    rows: list[tuple[str, Callable[[Stage], str]]] = [
+        ("how strict the service is", lambda s: s.environment),
+        ("proof to AWS", lambda s: "certificate (Roles Anywhere)" if s.access == "roles-anywhere" else "IAM user"),
+        ("way to the database", lambda s: "subnet router" if s.subnet_router else "this machine"),
+        ("addresses, NAT gateways", lambda s: f"{s.network.cidr}, {s.network.nat_gateways}"),
+        ("database", lambda s: f"{s.database.instance_type}, {'two zones' if s.database.multi_az else 'one zone'}"),
+        ("automated backups", lambda s: f"{s.database.backup_days} days"),
+        ("Cognito plan, second factor", lambda s: f"{s.cognito_plan}, {'required' if s.mfa_required else 'off'}"),
+        ("audit trail", lambda s: "own" if s.watch.trail else "none of its own"),
+        ("budget, US dollars a month", lambda s: str(s.watch.budget_usd or "none")),
+        ("outlives its stacks", lambda s: "yes" if s.retain else "no"),
+    ]
+    return table(("", *STAGES), ([name, *(tell(record) for record in STAGES.values())] for name, tell in rows))
+
+
+def presets_table() -> str:
+    """What each kind of provider implies, out of the presets."""
+    header = (
+        "kind",
+        "accepted token",
+        "algorithms",
+        "`typ`",
+        "must have",
+        "client",
+        "user",
+        "scopes",
+        "tenant",
+        "sign-out",
+    )
+    return table(header, (_preset_row(kind, preset) for kind, preset in PRESETS.items()))
+
+
+def _preset_row(kind: str, preset: Preset) -> list[str]:
+    required = ", ".join(f"`{name}` = `{value}`" for name, value in preset.required.items())
+    refused = f"no {', '.join(f'`{name}`' for name in sorted(preset.refused))}" if preset.refused else ""
+    return [
+        f"`{kind}`",
+        "access" if preset.accepted == "access" else "ID",
+        ", ".join(sorted(preset.algorithms)),
+        ", ".join(sorted(name or "none" for name in preset.types)),
+        "; ".join(part for part in (required, refused) if part) or "-",
+        f"`{preset.client_id_claim}`",
+        f"`{preset.subject_claim}`",
+        f"`{preset.scope_claim}`",
+        " or ".join(f"`{' > '.join(path)}`" for path in preset.tenant_paths),
+        preset.logout,
+    ]

@@ -1,0 +1,1 @@
+"""From stack outputs to checked variables: one table, one way."""

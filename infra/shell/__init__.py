@@ -1,0 +1,1 @@
+"""What every command leans on: child processes that die with us, pinned tools, progress, failures."""

@@ -1,0 +1,1 @@
+"""What a stage is: its record, its names, the outputs of its stacks."""

@@ -1,0 +1,61 @@
+"""The Railway end of the way to the database: the official Tailscale image as a SOCKS5 server, as data.
+
+Railway gives a container no network device, so Tailscale runs in userspace: it opens no route, and whoever wants
+through asks its SOCKS5 server, which only the project's private network reaches. Its end in AWS is
+``infra/aws/constructs/subnet_router.py``. The name of an RDS instance that is not public resolves, everywhere, to its
+private address, which the router's route leads to. Nothing is kept: without TS_STATE_DIR the image holds its state in
+memory, and an ephemeral node leaves the tailnet when it is gone. The variables are those of the image
+(https://tailscale.com/kb/1282/docker).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from infra.stage.record import Stage
+
+SERVICE: Final = "tailscale"  # its name on Railway, and so its private name
+IMAGE: Final = "tailscale/tailscale:v1.102.5"
+SOCKS_PORT: Final = 1055
+PROXY_URL: Final = f"socks5://{SERVICE}.railway.internal:{SOCKS_PORT}"
+# A key that is reusable, ephemeral, pre-approved and tagged, made in Tailscale's console; sealed on Railway.
+SEALED: Final = ("TS_AUTHKEY",)
+_TAG: Final = "tag:signalbox-api-{stage}"
+
+
+def variables(stage: Stage) -> dict[str, str]:
+    """The environment of the tunnel, without what is sealed; empty for a stage without a subnet router.
+
+    Args:
+        stage: The deployment target.
+    """
+    if not stage.subnet_router:
+        return {}
+    return {
+        "TS_USERSPACE": "true",
+        # Every address, IPv6 too: on the private network of an older environment there is no other.
+        "TS_SOCKS5_SERVER": f"[::]:{SOCKS_PORT}",
+        "TS_HOSTNAME": f"signalbox-{stage.name}-api",
+        "TS_ACCEPT_DNS": "true",
+        # The image hands these to `tailscale set`, which knows no tags: the node has those of its key.
+        "TS_EXTRA_ARGS": "--accept-routes",
+        "TS_ENABLE_HEALTH_CHECK": "true",
+        "TS_LOCAL_ADDR_PORT": "[::]:9002",
+    }
+
+
+def tailnet_policy(stage: Stage) -> dict[str, object]:
+    """What the tailnet's policy file needs for a stage: the service may reach the database's port, nothing else.
+
+    Args:
+        stage: The deployment target.
+
+    Returns:
+        Sections to merge into the policy file (https://tailscale.com/kb/1337/policy-syntax).
+    """
+    api, router = _TAG.format(stage=stage.name), f"tag:signalbox-router-{stage.name}"
+    return {
+        "tagOwners": {api: ["autogroup:admin"], router: ["autogroup:admin"]},
+        "autoApprovers": {"routes": {stage.network.cidr: [router]}},
+        "grants": [{"src": [api], "dst": [stage.network.cidr], "ip": [f"tcp:{stage.database.port}"]}],
+    }

@@ -1,0 +1,1 @@
+"""Tokens that we issue: KMS signs them, a logout ends them."""

@@ -1,0 +1,1 @@
+"""One browser, one provider, one use: what every kind of sign-in shares."""

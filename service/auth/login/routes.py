@@ -1,0 +1,319 @@
+"""Authentication routes. They know no kind of provider: what differs between kinds is behind ``sign_in.SignIn``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import Depends, Path, Query
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+
+from service import errors
+from service.auth.issued.signing import TokenSigner
+from service.auth.login.sign_in import SignIn, Transaction
+from service.auth.login.transaction import Logins
+from service.auth.tokens.principal import CurrentPrincipal
+from service.errors import ApiError, openapi_responses
+from service.http.gate import Router
+from service.http.request import LOCAL_ORIGIN
+from service.log import get_logger
+
+log = get_logger(__name__)
+router = Router(prefix="/api/v1/auth", tags=["auth"])
+public = Router(public=True)
+well_known = Router(public=True, tags=["auth"])
+
+_MAX_FIELDS = 20
+_METADATA = "application/samlmetadata+xml"
+_FORM = "application/x-www-form-urlencoded"
+_OUTAGES = (
+    errors.PROVIDER_DOWN,
+    errors.PROVIDER_WRONG,
+    errors.SECRETS_DOWN,
+    errors.DATABASE_DOWN,
+    errors.KEYS_DOWN,
+    errors.NOT_READY,
+)
+_FORM_BODY: dict[str, Any] = {"requestBody": {"required": True, "content": {_FORM: {"schema": {"type": "object"}}}}}
+_SAML_FORM = (errors.SAML_UNREADABLE, errors.SAML_OVERSIZED, errors.SAML_CONSTRUCT)
+_LOGIN_ERRORS = openapi_responses([errors.NOT_FOUND, errors.LOGIN_TARGET, *_OUTAGES])
+_ON: dict[int | str, dict[str, Any]] = {303: {"description": "On to `return_to`."}}
+_CALLBACK_ERRORS = _ON | openapi_responses(
+    [
+        errors.NOT_FOUND,
+        *(row for row in errors.ERRORS.values() if "AUTH_040" <= row.code < "AUTH_049" and row.code != "AUTH_045"),
+        *(row for row in errors.ERRORS.values() if "AUTH_070" <= row.code < "AUTH_089"),
+        *(row for row in errors.ERRORS.values() if "AUTH_030" <= row.code < "AUTH_040"),
+        errors.SIGNING_DOWN,
+        *_OUTAGES,
+    ]
+)
+_FORM_ERRORS = _CALLBACK_ERRORS | openapi_responses([errors.UNSUPPORTED_MEDIA])
+
+
+class Caller(BaseModel):
+    """Who the token's bearer is."""
+
+    subject: str
+    tenant: str
+    issuer: str
+    provider: str
+    expires_at: datetime
+    scopes: list[str]
+
+
+class SignInOption(BaseModel):
+    """A button of a sign-in page."""
+
+    name: str
+    kind: str
+    login_url: str
+
+
+class LoginCode(BaseModel):
+    """What the front end found in its address."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    login_code: str = Field(min_length=1, max_length=200)
+
+
+class Token(BaseModel):
+    """A bearer token for this API (RFC 6749, section 5.1)."""
+
+    access_token: str
+    token_type: str
+    expires_in: int
+    id_token: str | None = None
+
+
+class SignOut(BaseModel):
+    """Where to go after a sign-out, and the ID token of the sign-in, which spares the person a question."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    return_to: str | None = Field(default=None, max_length=1024)
+    id_token_hint: str | None = Field(default=None, max_length=16_384)
+
+
+class SignedOut(BaseModel):
+    """``logout_url`` ends the provider's session when the browser goes there; null where there is no such thing."""
+
+    logout_url: str | None
+
+
+class KeySet(BaseModel):
+    """A JSON Web Key Set."""
+
+    keys: list[dict[str, str]]
+
+
+ProviderName = Annotated[str, Path(max_length=64, description="As in GET /api/v1/auth/providers.")]
+ReturnTo = Annotated[str | None, Query(max_length=1024, description="An address below one of ALLOWED_ORIGINS.")]
+
+
+@router.get("/validate")
+async def validate(principal: CurrentPrincipal) -> Caller:
+    """Who am I: answers for the token that was sent."""
+    return Caller(
+        subject=principal.subject,
+        tenant=principal.tenant,
+        issuer=principal.issuer,
+        provider=principal.provider,
+        expires_at=datetime.fromtimestamp(principal.expires_at, UTC),
+        scopes=sorted(principal.scopes),
+    )
+
+
+@public.get("/providers")
+async def providers(request: Request) -> list[SignInOption]:
+    """Where a person can sign in."""
+    sign_ins: Mapping[str, SignIn] = request.app.state.auth.sign_ins
+    base = request.app.state.settings.public_url
+    return [
+        SignInOption(name=name, kind=sign_in.kind, login_url=f"{base}/api/v1/auth/{name}/login")
+        for name, sign_in in sign_ins.items()
+    ]
+
+
+@public.get("/{provider}/login", status_code=303, response_class=RedirectResponse, responses=_LOGIN_ERRORS)
+async def login(request: Request, provider: ProviderName, return_to: ReturnTo = None) -> Response:
+    """Send the browser to the provider. Afterwards it comes back to `return_to` with a one-time `login_code`."""
+    sign_in, logins = _parts(request, provider)
+    destination, transaction = await sign_in.start(logins.begin(sign_in.name, return_to))
+    response = RedirectResponse(destination, 303)
+    await logins.remember(request, response, transaction, cross_site=sign_in.cross_site_post)
+    return response
+
+
+@public.get("/{provider}/callback", response_model=Token, responses=_CALLBACK_ERRORS)
+async def callback(request: Request, provider: ProviderName) -> Response:
+    """Where the provider sends the browser back to: a token as JSON, or on to `return_to`."""
+    return await _conclude(request, provider, _once_each(request.query_params.multi_items()))
+
+
+@public.post("/{provider}/callback", response_model=Token, responses=_FORM_ERRORS, openapi_extra=_FORM_BODY)
+async def callback_form(request: Request, provider: ProviderName) -> Response:
+    """The same for a provider that answers with a form (`form_post`, SAML)."""
+    return await _conclude(request, provider, await _form(request))
+
+
+async def _from_ours(request: Request) -> None:
+    """A page of anybody's can post a form here, cookies included, and CORS, which hides answers, would not stop it."""
+    origin, settings = request.headers.get("origin"), request.app.state.settings
+    if origin is None or origin == settings.public_url or origin in settings.allowed_origins:
+        return
+    if not (settings.development and re.fullmatch(LOCAL_ORIGIN, origin)):
+        raise ApiError(errors.ORIGIN_REFUSED)
+
+
+@public.post(
+    "/token",
+    responses=openapi_responses([errors.LOGIN_CODE, errors.ORIGIN_REFUSED, errors.SECRETS_DOWN, errors.DATABASE_DOWN]),
+    dependencies=[Depends(_from_ours)],
+)
+async def token(request: Request, code: LoginCode, response: Response) -> Token:
+    """Exchange a `login_code` for the token: once, within a minute, from the browser that signed in."""
+    logins: Logins = request.app.state.auth.logins
+    grant, ended = await logins.redeem(request, code.login_code)
+    response.headers.append("Set-Cookie", ended)
+    return Token.model_validate(logins.token_body(grant))
+
+
+@public.post(
+    "/{provider}/logout",
+    response_model=SignedOut,
+    responses=openapi_responses(
+        [errors.NOT_FOUND, errors.LOGIN_TARGET, errors.ORIGIN_REFUSED, errors.SAML_LOGOUT, *_OUTAGES]
+    ),
+    dependencies=[Depends(_from_ours)],
+)
+async def logout(request: Request, provider: ProviderName, options: SignOut | None = None) -> Response:
+    """Forget every sign-in that is under way here, and say where the browser ends the provider's session."""
+    sign_in, logins = _parts(request, provider)
+    options = options or SignOut()
+    transaction = logins.begin(sign_in.name, options.return_to, "logout")
+    try:
+        destination, transaction = await sign_in.sign_out(transaction, options.id_token_hint)
+        response = JSONResponse({"logout_url": destination})
+    except ApiError as failure:  # our half ends, whether or not the provider can be reached
+        log.warning("refused", code=failure.error.code, reason=failure.reason)
+        destination, response = None, errors.response(failure.error, failure.headers)
+    logins.forget_all(request, response)
+    if destination is not None:
+        await logins.remember(request, response, transaction, cross_site=sign_in.cross_site_post)
+    return response
+
+
+@public.get(
+    "/{provider}/logout",
+    responses=_ON
+    | openapi_responses(
+        [errors.NOT_FOUND, errors.LOGOUT_UNKNOWN, errors.SAML_LOGOUT, errors.SAML_NO_LOGOUT, *_SAML_FORM, *_OUTAGES]
+    ),
+)
+async def signed_out(request: Request, provider: ProviderName) -> Response:
+    """Where the provider sends the browser back to after a sign-out."""
+    sign_in, logins = _parts(request, provider)
+    query = request.scope["query_string"].decode("latin-1")  # as it came: request.url is built with the Host header
+    if (destination := await sign_in.asked_to_sign_out(query)) is not None:
+        response: Response = RedirectResponse(destination, 303)
+        logins.forget_all(request, response)
+        return response
+    answer = _once_each(request.query_params.multi_items())
+    try:
+        transaction = await logins.take(request, sign_in.name, answer.get(sign_in.state_field), "logout")
+    except ApiError as failure:
+        known = failure.error in (errors.LOGIN_UNKNOWN, errors.LOGIN_MIXED)
+        raise ApiError(errors.LOGOUT_UNKNOWN, failure.reason) if known else failure from None
+    try:
+        await sign_in.signed_out(transaction, answer, query)
+    except ApiError as failure:
+        raise _ended(failure, logins, transaction) from None
+    response = RedirectResponse(transaction.return_to, 303) if transaction.return_to else JSONResponse({"status": "ok"})
+    logins.forget(response, transaction.id)
+    return response
+
+
+@public.get(
+    "/{provider}/metadata",
+    response_class=Response,
+    responses={
+        **openapi_responses([errors.NOT_FOUND, errors.KEYS_DOWN, errors.SECRETS_DOWN, errors.NOT_READY]),
+        200: {"content": {_METADATA: {}}, "description": "Our metadata: entity id, addresses, certificates."},
+    },
+)
+async def metadata(request: Request, provider: ProviderName) -> Response:
+    """What a SAML provider's administrator needs of us."""
+    document = await _parts(request, provider)[0].describe()
+    if document is None:
+        raise ApiError(errors.NOT_FOUND)
+    return Response(document, media_type=_METADATA)
+
+
+@well_known.get("/.well-known/jwks.json", responses=openapi_responses([errors.NOT_FOUND, errors.KEYS_DOWN]))
+async def key_set(request: Request, response: Response) -> KeySet:
+    """The keys that the tokens we issue verify with (RFC 7517)."""
+    signer: TokenSigner | None = request.app.state.auth.signer
+    if signer is None:
+        raise ApiError(errors.NOT_FOUND)
+    if not signer.ready:
+        await signer.look_again()
+    keys = KeySet(keys=[dict(key) for key in signer.jwks()["keys"]])
+    response.headers["Cache-Control"] = "public, max-age=300"
+    return keys
+
+
+async def _conclude(request: Request, provider: str, answer: Mapping[str, str]) -> Response:
+    sign_in, logins = _parts(request, provider)
+    try:
+        transaction = await logins.take(request, sign_in.name, answer.get(sign_in.state_field))
+    except ApiError as failure:
+        if failure.error is not errors.LOGIN_UNKNOWN or not sign_in.unsolicited:
+            raise
+        transaction = logins.begin(sign_in.name, None)  # remembers no request: only an answer to none will do
+    try:
+        response = await logins.conclude(transaction, await sign_in.finish(transaction, answer))
+        log.info("signed_in", provider=sign_in.name)
+        return response
+    except ApiError as failure:
+        raise _ended(failure, logins, transaction) from None
+
+
+def _parts(request: Request, provider: str) -> tuple[SignIn, Logins]:
+    auth = request.app.state.auth
+    sign_in: SignIn | None = auth.sign_ins.get(provider)
+    if sign_in is None:
+        raise ApiError(errors.NOT_FOUND)
+    return sign_in, auth.logins
+
+
+def _ended(failure: ApiError, logins: Logins, transaction: Transaction) -> ApiError:
+    """A transaction that failed is over: its cookie goes with the answer."""
+    failure.headers["Set-Cookie"] = logins.ended(transaction.id)
+    return failure
+
+
+def _once_each(pairs: Iterable[tuple[str, Any]]) -> Mapping[str, str]:
+    """The fields of an answer: a field that comes twice has two meanings (RFC 6749, section 3.1)."""
+    found: dict[str, str] = {}
+    for name, value in pairs:
+        if name in found or not isinstance(value, str) or len(found) >= _MAX_FIELDS:
+            raise ApiError(errors.LOGIN_ANSWER, "fields")
+        found[name] = value
+    return found
+
+
+async def _form(request: Request) -> Mapping[str, str]:
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
+        raise ApiError(errors.UNSUPPORTED_MEDIA)
+    async with request.form(max_files=0, max_fields=_MAX_FIELDS) as form:
+        return _once_each(form.multi_items())
+
+
+router.include_router(public)
+router.routes.extend(well_known.routes)  # its address is not below the prefix

@@ -1,0 +1,123 @@
+"""Sealing: what only this service can read or make, in a cookie or a row, under a key that may rotate.
+
+AES-256-GCM with a key derived from a secret of Secrets Manager. After a rotation, what was sealed under the secret
+before it still opens, and a replica that has not heard of the new one reads the store again when it meets it.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import secrets as random
+import time
+from collections.abc import AsyncIterator, Callable
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from service.aws.secrets import Secrets
+from service.strict import unbase64url
+
+_MARK = 4  # bytes that say which key: of its hash, so that they tell nothing about it
+_NONCE = 12
+REREAD_AFTER = 10.0  # seconds; a flood of forged cookies must not become a flood of reads
+
+
+class SealBroken(Exception):  # noqa: N818  says what it is
+    """Not sealed by us, for another purpose, or under a key that is gone."""
+
+
+class _Key:
+    def __init__(self, secret: str) -> None:
+        raw = HKDF(SHA256(), 32, salt=None, info=b"signalbox sealing 1").derive(secret.encode())
+        self.mark = hashlib.sha256(b"mark" + raw).digest()[:_MARK]
+        self.cipher = AESGCM(raw)
+
+
+class Sealer:
+    """Seals and opens bytes.
+
+    Args:
+        secrets: Where the secret is.
+        secret_id: Which; None (development only, the settings see to that) makes one that ends with the process.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(self, secrets: Secrets, secret_id: str | None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._secrets = secrets
+        self._secret_id = secret_id
+        self._own = random.token_urlsafe(48)
+        self._clock = clock
+        self._reread_at = float("-inf")
+        self._keys: dict[str, _Key] = {}
+
+    async def seal(self, content: bytes, purpose: bytes) -> bytes:
+        """Encrypt and authenticate.
+
+        Args:
+            content: What to hide.
+            purpose: Must be given again to open it: what was sealed as one thing never passes for another.
+
+        Raises:
+            ApiError: SYS_004 while the secret cannot be read.
+        """
+        key = self._key(await self._secret())
+        nonce = os.urandom(_NONCE)
+        return key.mark + nonce + key.cipher.encrypt(nonce, content, purpose)
+
+    async def open(self, sealed: bytes, purpose: bytes) -> bytes:
+        """Undo ``seal``.
+
+        Raises:
+            SealBroken: It is not ours, or not for this purpose.
+            ApiError: SYS_004 while the secret cannot be read.
+        """
+        mark, nonce, rest = sealed[:_MARK], sealed[_MARK : _MARK + _NONCE], sealed[_MARK + _NONCE :]
+        key = await self._find(mark)
+        if key is None or len(nonce) < _NONCE:
+            raise SealBroken
+        try:
+            return key.cipher.decrypt(nonce, rest, purpose)
+        except InvalidTag:
+            raise SealBroken from None
+
+    async def seal_text(self, content: bytes, purpose: bytes) -> str:
+        """Like ``seal``, as text that fits into a cookie."""
+        return base64.urlsafe_b64encode(await self.seal(content, purpose)).rstrip(b"=").decode()
+
+    async def open_text(self, text: str, purpose: bytes) -> bytes:
+        """Undo ``seal_text``; raises like ``open``."""
+        try:
+            return await self.open(unbase64url(text), purpose)
+        except ValueError:
+            raise SealBroken from None
+
+    async def _find(self, mark: bytes) -> _Key | None:
+        async for secret in self._candidates():
+            if secret and (key := self._key(secret)).mark == mark:
+                return key
+        return None
+
+    async def _candidates(self) -> AsyncIterator[str]:
+        yield await self._secret()
+        if self._secret_id is None:
+            return
+        yield await self._secrets.text(self._secret_id, previous=True)
+        # Another replica may have sealed under a secret that is newer than what we hold.
+        if self._clock() - self._reread_at >= REREAD_AFTER:
+            self._reread_at = self._clock()
+            for previous in (False, True):
+                yield await self._secrets.text(self._secret_id, refresh=True, previous=previous)
+
+    async def _secret(self) -> str:
+        return self._own if self._secret_id is None else await self._secrets.text(self._secret_id)
+
+    def _key(self, secret: str) -> _Key:
+        if secret not in self._keys:
+            if len(self._keys) >= 4:
+                self._keys.clear()
+            self._keys[secret] = _Key(secret)
+        return self._keys[secret]

@@ -1,0 +1,243 @@
+"""Logins under way: from the button to a token in the front end, whatever kind of provider is asked.
+
+    transaction = logins.begin("okta", return_to)            # return_to is checked here
+    ...                                                      # the kind adds what it must remember: transaction.private
+    await logins.remember(request, response, transaction)    # a sealed cookie of this browser
+    --- the provider ---
+    transaction = await logins.take(request, "okta", state)  # this browser's, this provider's, once
+    return await logins.conclude(transaction, grant)
+
+Nothing here knows OpenID Connect. A kind of provider is an object with the methods of ``SignIn``; the routes call
+nothing else. The transaction's ``id`` is what goes to the provider and comes back: as ``state`` of an authorization
+request, as ``RelayState`` of a SAML request. What the kind has to compare with the answer (nonce and PKCE verifier,
+the id of an AuthnRequest) goes into ``private``, which only this service can read. ``OneTime`` also serves what must
+not be used twice, such as an assertion's id.
+
+The cookie is bound to one provider and one transaction by its sealing, so that an answer of one provider is never
+taken for another's (mix-up, RFC 9700, section 4.4), and tabs do not disturb each other, because each has its own.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets as random
+import time
+from collections.abc import Callable, Iterable
+from urllib.parse import unquote, urlencode, urlsplit
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+
+from service import errors
+from service.auth.login.onetime import OneTime as OneTime
+from service.auth.login.sealing import SealBroken, Sealer
+from service.auth.login.sign_in import Action
+from service.auth.login.sign_in import Grant as Grant
+from service.auth.login.sign_in import SignIn as SignIn
+from service.auth.login.sign_in import Transaction as Transaction
+from service.errors import ApiError
+
+TRANSACTION_SECONDS = 600  # for a person to type a password and find the phone with the second factor
+CODE_SECONDS = 60  # from the redirect to the front end's next request
+MAX_OPEN = 8  # tabs with a login under way; each costs the browser's requests half a kilobyte
+_ID = re.compile(r"[A-Za-z0-9_-]{22}\Z")  # 128 bits
+_TARGET = re.compile(r"[!#-;=?-\[\]_a-z~]{1,1024}\Z")  # RFC 3986's characters: no blank, quote, backslash, control
+_COOKIE = "signalbox-login-"
+_SKEW = 30  # seconds that the clocks of two replicas may differ
+
+
+class Logins:
+    """Begins, remembers, takes and concludes logins.
+
+    Args:
+        sealer: For cookies and stored tokens.
+        once: The database's memory.
+        public_url: Our own origin.
+        targets: Origins that ``return_to`` may name; exactly these.
+        own_page: A page of ours that may also be named; None where there is none.
+        now: Seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        sealer: Sealer,
+        once: OneTime,
+        *,
+        public_url: str,
+        targets: Iterable[str],
+        own_page: str | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._sealer = sealer
+        self._once = once
+        self._targets = tuple(targets)
+        self._own_page = own_page
+        self._now = now
+        # __Host-: no other host of the domain can plant it, and it never travels in the clear. A plain http origin,
+        # which the settings allow on this machine only, can have neither the prefix nor Secure.
+        self._secure = public_url.startswith("https:")
+        self._prefix = ("__Host-" if self._secure else "") + _COOKIE
+
+    def begin(self, provider: str, return_to: str | None, action: Action = "login") -> Transaction:
+        """A new transaction.
+
+        Args:
+            provider: Name of the provider.
+            return_to: What the caller asked for.
+            action: What begins.
+
+        Raises:
+            ApiError: AUTH_041, it is not below an allowed origin.
+        """
+        if return_to is not None and not self._allowed(return_to):
+            raise ApiError(errors.LOGIN_TARGET)
+        return Transaction(random.token_urlsafe(16), provider, return_to, {}, action, self._now())
+
+    async def remember(
+        self, request: Request, response: Response, transaction: Transaction, *, cross_site: bool = False
+    ) -> None:
+        """Give the browser its half.
+
+        Args:
+            request: Of the browser.
+            response: Gets the cookie.
+            transaction: What to remember.
+            cross_site: See ``SignIn.cross_site_post``.
+        """
+        for name in self._names(request)[: -MAX_OPEN + 1]:
+            response.headers.append("Set-Cookie", self._cookie(name, "", 0))
+        content = orjson.dumps(
+            {
+                "p": transaction.provider,
+                "r": transaction.return_to,
+                "d": dict(transaction.private),
+                "t": transaction.started_at,
+            }
+        )
+        name = self._prefix + transaction.id
+        sealed = await self._sealer.seal_text(content, _purpose(transaction.action, transaction.id))
+        response.headers.append("Set-Cookie", self._cookie(name, sealed, TRANSACTION_SECONDS, cross_site))
+
+    async def take(
+        self, request: Request, provider: str, transaction_id: str | None, action: Action = "login"
+    ) -> Transaction:
+        """The transaction that an answer belongs to; it cannot be taken again.
+
+        Args:
+            request: The browser's, with its cookies.
+            provider: Whose callback was called.
+            transaction_id: From the answer.
+            action: What the callback is for.
+
+        Raises:
+            ApiError: AUTH_043, the answer came to another provider's callback; AUTH_040, this browser began no such
+                login, or it is over.
+        """
+        transaction = await self._open(request, provider, transaction_id, action)
+        if not await self._once.first_use(action, transaction.id, TRANSACTION_SECONDS + 60):
+            raise ApiError(errors.LOGIN_UNKNOWN, "used")
+        return transaction
+
+    async def conclude(self, transaction: Transaction, grant: Grant) -> Response:
+        """The answer to the browser: the token as JSON, or back to the front end with a one-time code.
+
+        A token never is in an address: addresses are kept in histories and logs (RFC 9700, section 4.3).
+        """
+        if transaction.return_to is None:
+            response: Response = JSONResponse(self.token_body(grant))
+            self.forget(response, transaction.id)
+            return response
+        code, binding = f"{transaction.id}.{random.token_urlsafe(32)}", random.token_urlsafe(32)
+        content = orjson.dumps([grant.access_token, grant.expires_at, grant.id_token])
+        sealed = await self._sealer.seal(content, _purpose("code", code + binding))
+        await self._once.keep(code, sealed, CODE_SECONDS)
+        joint = "&" if urlsplit(transaction.return_to).query else "?"
+        response = RedirectResponse(transaction.return_to + joint + urlencode({"login_code": code}), 303)
+        # None, because the front end may live on another site; what it sends along still has to hold the code.
+        cookie = self._cookie(self._prefix + transaction.id, binding, CODE_SECONDS, cross_site=True)
+        response.headers.append("Set-Cookie", cookie)
+        return response
+
+    async def redeem(self, request: Request, code: str) -> tuple[Grant, str]:
+        """What a login code stands for.
+
+        Returns:
+            The grant, and the ``Set-Cookie`` value that ends the login.
+
+        Raises:
+            ApiError: AUTH_045, it is unknown, used, expired, or another browser's.
+        """
+        transaction_id = code.partition(".")[0]
+        binding = request.cookies.get(self._prefix + transaction_id) if _ID.match(transaction_id) else None
+        if binding is None:
+            raise ApiError(errors.LOGIN_CODE, "no_cookie")
+        # Taken out before it is judged: a code that somebody tried with the wrong cookie has leaked.
+        sealed = await self._once.redeem(code)
+        if sealed is None:
+            raise ApiError(errors.LOGIN_CODE, "unknown")
+        try:
+            content = await self._sealer.open(sealed, _purpose("code", code + binding))
+        except SealBroken:
+            raise ApiError(errors.LOGIN_CODE, "binding") from None
+        return Grant(*orjson.loads(content)), self.ended(transaction_id)
+
+    def forget(self, response: Response, transaction_id: str) -> None:
+        """Clear a login's cookie."""
+        response.headers.append("Set-Cookie", self.ended(transaction_id))
+
+    def ended(self, transaction_id: str) -> str:
+        """The ``Set-Cookie`` value that clears a login's cookie."""
+        return self._cookie(self._prefix + transaction_id, "", 0)
+
+    def forget_all(self, request: Request, response: Response) -> None:
+        """Clear every login cookie that a browser has sent."""
+        for name in self._names(request):
+            response.headers.append("Set-Cookie", self._cookie(name, "", 0))
+
+    def token_body(self, grant: Grant) -> dict[str, object]:
+        """A grant as JSON (RFC 6749, section 5.1)."""
+        found: dict[str, object] = {
+            "access_token": grant.access_token,
+            "token_type": "Bearer",
+            "expires_in": max(0, int(grant.expires_at - self._now())),
+        }
+        return found | ({"id_token": grant.id_token} if grant.id_token else {})
+
+    def _names(self, request: Request) -> list[str]:
+        """Names of the login cookies of a browser, the oldest first; of our form alone, because they are echoed."""
+        return [n for n in request.cookies if n.startswith(self._prefix) and _ID.match(n.removeprefix(self._prefix))]
+
+    async def _open(self, request: Request, provider: str, transaction_id: str | None, action: Action) -> Transaction:
+        if transaction_id is None or not _ID.match(transaction_id):
+            raise ApiError(errors.LOGIN_UNKNOWN, "no_state")
+        sealed = request.cookies.get(self._prefix + transaction_id)
+        if sealed is None:
+            raise ApiError(errors.LOGIN_UNKNOWN, "no_cookie")
+        try:
+            content = orjson.loads(await self._sealer.open_text(sealed, _purpose(action, transaction_id)))
+        except SealBroken:
+            raise ApiError(errors.LOGIN_UNKNOWN, "seal") from None
+        if content["p"] != provider:
+            raise ApiError(errors.LOGIN_MIXED, "callback_of_another_provider")
+        if not -_SKEW <= self._now() - content["t"] <= TRANSACTION_SECONDS:
+            raise ApiError(errors.LOGIN_UNKNOWN, "expired")
+        return Transaction(transaction_id, content["p"], content["r"], content["d"], action, content["t"])
+
+    def _allowed(self, target: str) -> bool:
+        """Exactly an origin of the list and what is below it; parsers disagree on odd addresses, so none is parsed."""
+        if not _TARGET.match(target) or "#" in target or "login_code" in unquote(target):
+            return False
+        if target == self._own_page:
+            return True
+        return any(target == origin or target.startswith((origin + "/", origin + "?")) for origin in self._targets)
+
+    def _cookie(self, name: str, value: str, seconds: int, cross_site: bool = False) -> str:
+        # On plain http a browser drops None, which needs Secure; there every port of this machine is one site.
+        same_site = "None" if cross_site and self._secure else "Lax"
+        secure = "; Secure" if self._secure else ""
+        return f"{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite={same_site}{secure}"
+
+
+def _purpose(kind: str, value: str) -> bytes:
+    return f"{kind}:{value}".encode()

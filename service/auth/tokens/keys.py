@@ -1,0 +1,190 @@
+"""Signing keys of one issuer: fetched before they are needed, bounded in age, never lost to a bad answer.
+
+A known key is found without waiting. A refresh runs behind the requests; when the provider is down, the last good set
+serves until its hard age, after which the answer is 503, never 401: an outage is not the caller's fault.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+
+import httpx
+from jose import jwk
+from jose.backends.base import Key
+
+from service.auth.providers.discovery import Discovery
+from service.auth.providers.fetch import FetchError, get_json
+from service.auth.providers.presets import Provider
+from service.errors import KEYS_DOWN, TOKEN_KEY, ApiError
+from service.fresh import Flight
+from service.log import get_logger
+from service.strict import unbase64url
+
+SOFT_AGE = 600.0  # seconds; a removed key dies after this while the provider answers
+HARD_AGE = 86_400.0  # seconds; and after this when it does not
+COOLDOWN = 30.0  # seconds between fetches that unknown key ids cause
+MAX_KEYS = 100
+_NEGATIVE_AGE = 300.0
+_NEGATIVE_SIZE = 128
+_RSA_BITS = range(2048, 8193)  # NIST SP 800-131A: 112 bits of strength; a huge key would make every check slow
+_CURVES = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}
+
+log = get_logger(__name__)
+
+KeyTable = Mapping[tuple[str, str], Key]
+
+
+def usable_keys(document: Mapping[str, object], algorithms: frozenset[str]) -> KeyTable:
+    """Pick the keys of a JWK set (RFC 7517) that may verify signatures.
+
+    An unfit entry loses itself and no other; a key id that comes twice loses both, because it would be a choice.
+
+    Args:
+        document: The parsed set.
+        algorithms: What the provider may sign with.
+
+    Returns:
+        Keys by (key id, algorithm).
+    """
+    entries = document.get("keys")
+    found: dict[tuple[str, str], Key] = {}
+    seen: set[str] = set()
+    for entry in entries[:MAX_KEYS] if isinstance(entries, list) else ():
+        if not isinstance(entry, dict):
+            continue
+        kid = entry.get("kid", "")
+        if not isinstance(kid, str) or len(kid) > 256:
+            continue
+        if kid in seen:
+            found = {key: value for key, value in found.items() if key[0] != kid}
+            continue
+        seen.add(kid)
+        for algorithm in sorted(algorithms):
+            if _fits(entry, algorithm):
+                try:
+                    found[kid, algorithm] = jwk.construct(entry, algorithm)
+                except Exception:  # the library raises whatever the entry makes it stumble over
+                    log.warning("signing_key_unusable", algorithm=algorithm)
+    return found
+
+
+def _fits(entry: dict[str, object], algorithm: str) -> bool:
+    if entry.get("use", "sig") != "sig" or entry.get("alg", algorithm) != algorithm or "d" in entry:
+        return False
+    operations = entry.get("key_ops", ["verify"])
+    if not isinstance(operations, list) or "verify" not in operations:
+        return False
+    if algorithm.startswith("RS"):
+        try:
+            bits = int.from_bytes(unbase64url(entry.get("n"))).bit_length()
+            return entry.get("kty") == "RSA" and bits in _RSA_BITS and len(unbase64url(entry.get("e"))) <= 8
+        except ValueError:
+            return False
+    return entry.get("kty") == "EC" and entry.get("crv") == _CURVES[algorithm]
+
+
+class IssuerKeys:
+    """The key set of one provider.
+
+    Args:
+        provider: Whose keys.
+        client: For the fetches; shared, follows no redirect.
+        clock: Monotonic seconds.
+        discovery: Where the set is, unless the settings say so; the sign-in shares it.
+    """
+
+    def __init__(
+        self,
+        provider: Provider,
+        client: httpx.AsyncClient,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        discovery: Discovery | None = None,
+    ) -> None:
+        self.provider = provider
+        self._client = client
+        self._discovery = discovery or Discovery(provider, client, clock)
+        self._clock = clock
+        self._keys: KeyTable = {}
+        self._fetched_at: float | None = None
+        self._tried_at: float | None = None
+        self._flight = Flight(self._fetch_and_store)
+        self._unknown: OrderedDict[str, float] = OrderedDict()
+        self.failure: str | None = None
+
+    @property
+    def age(self) -> float | None:
+        """Seconds since the keys were fetched; None before the first success."""
+        return None if self._fetched_at is None else self._clock() - self._fetched_at
+
+    @property
+    def ready(self) -> bool:
+        """Whether tokens of this issuer can be judged now."""
+        return self.age is not None and self.age < HARD_AGE
+
+    async def find(self, kid: str | None, algorithm: str) -> Key:
+        """The key that a token's header names.
+
+        Args:
+            kid: Key id from the header; None is accepted where exactly one key fits.
+            algorithm: ``alg`` from the header, already allowed for this provider.
+
+        Raises:
+            ApiError: AUTH_005 for an unknown key; SYS_003 while no usable set could be fetched.
+        """
+        if key := self._lookup(kid, algorithm):
+            return key
+        if (not self.ready or not self._known_unknown(kid)) and self._may_ask():
+            await self._flight.join()
+            if key := self._lookup(kid, algorithm):
+                return key
+            if self.failure is None:  # asked and told; within the cooldown, nobody has asked about this one yet
+                self._remember_unknown(kid)
+        if not self.ready:
+            raise ApiError(KEYS_DOWN, self.failure)
+        raise ApiError(TOKEN_KEY)
+
+    def holds(self, key: Key, kid: str | None, algorithm: str) -> bool:
+        """Whether a key that ``find`` gave would still be given: a rotation or the hard age takes it away."""
+        return self._lookup(kid, algorithm) is key
+
+    async def keep_fresh(self) -> None:
+        """Fetch now and again before the soft age is reached; runs until cancelled."""
+        await self._flight.repeat(SOFT_AGE, lambda: self.failure is not None)
+
+    def _lookup(self, kid: str | None, algorithm: str) -> Key | None:
+        if not self.ready:
+            return None
+        if kid is not None:
+            return self._keys.get((kid, algorithm))
+        fitting = [key for (_, name), key in self._keys.items() if name == algorithm]
+        return fitting[0] if len(fitting) == 1 else None
+
+    def _may_ask(self) -> bool:
+        return self._tried_at is None or self._clock() - self._tried_at >= COOLDOWN or self._flight.under_way
+
+    def _known_unknown(self, kid: str | None) -> bool:
+        return self._unknown.get(kid or "", 0.0) > self._clock()
+
+    def _remember_unknown(self, kid: str | None) -> None:
+        self._unknown[kid or ""] = self._clock() + _NEGATIVE_AGE
+        while len(self._unknown) > _NEGATIVE_SIZE:
+            self._unknown.popitem(last=False)
+
+    async def _fetch_and_store(self) -> None:
+        self._tried_at = self._clock()
+        try:
+            url = self.provider.jwks_url or await self._discovery.endpoint("jwks_uri")
+            keys = usable_keys(await get_json(self._client, url), self.provider.preset.algorithms)
+            if not keys:
+                raise FetchError("no_usable_key")
+        except FetchError as failure:
+            self.failure = str(failure)
+            log.warning("signing_keys_fetch_failed", provider=self.provider.name, reason=self.failure, age=self.age)
+            return
+        if keys.keys() != self._keys.keys():
+            log.info("signing_keys_changed", provider=self.provider.name, keys=len(keys))
+        self._keys, self._fetched_at, self.failure = keys, self._clock(), None
+        self._unknown.clear()

@@ -1,0 +1,108 @@
+"""From verified claims to the principal: one caller, one tenant, no fallback."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import Depends
+
+from service import errors
+from service.auth.providers.presets import ClaimPath, Provider
+from service.auth.tokens.judge import VerifiedClaims
+from service.errors import ApiError
+from service.tenancy import TenantId
+
+_NULL = object()  # stands for a claim that is null: no tenant fits it
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who calls.
+
+    Attributes:
+        tenant: Whose data the caller may see.
+        subject: The user, unique within the issuer.
+        issuer: Who vouches for both; (issuer, subject) names a user, an e-mail address never does.
+        provider: Name of the provider in the settings.
+        expires_at: When the token ends, in seconds since 1970.
+        scopes: What the token permits.
+    """
+
+    tenant: TenantId
+    subject: str
+    issuer: str
+    provider: str
+    expires_at: int
+    scopes: frozenset[str] = frozenset()
+
+
+def principal_of(verified: VerifiedClaims) -> Principal:
+    """Read the tenant out of verified claims.
+
+    Args:
+        verified: What a strategy returned.
+
+    Raises:
+        ApiError: 403 when no tenant is named, its form is wrong, two claims disagree, or the issuer may not speak
+            for it.
+    """
+    provider = verified.provider
+    tenant = tenant_of(verified.claims, provider)
+    return Principal(tenant, verified.subject, verified.issuer, provider.name, verified.expires_at, verified.scopes)
+
+
+def tenant_of(claims: Mapping[str, Any], provider: Provider) -> TenantId:
+    """The tenant that a provider's claims name, if this provider may speak for it.
+
+    Args:
+        claims: Of a verified token, or of the provider's userinfo.
+        provider: Whose claims.
+
+    Raises:
+        ApiError: AUTH_030 to AUTH_033.
+    """
+    named = [value for path in provider.tenant_paths if (value := _at(claims, path)) is not None]
+    if not named:
+        raise ApiError(errors.TENANT_MISSING)
+    if any(value != named[0] for value in named):
+        raise ApiError(errors.TENANT_AMBIGUOUS)
+    if provider.tenant_map:
+        tenant = provider.tenant_map.get(named[0]) if isinstance(named[0], str) else None
+        if tenant is None:
+            raise ApiError(errors.TENANT_FORBIDDEN, "not_mapped")
+        return tenant
+    try:
+        tenant = TenantId.parse(named[0])
+    except ValueError:
+        raise ApiError(errors.TENANT_MALFORMED) from None
+    if provider.tenants and tenant not in provider.tenants:
+        raise ApiError(errors.TENANT_FORBIDDEN)
+    return tenant
+
+
+def _at(claims: Mapping[str, Any], path: ClaimPath) -> object:
+    """The value at a path; None where it leads nowhere. A claim that is null is there, and malformed."""
+    value: object = claims
+    for name in path:
+        if not isinstance(value, Mapping) or name not in value:
+            return None
+        value = value[name]
+    return _NULL if value is None else value
+
+
+# Set by the request middleware before a protected handler runs.
+current: ContextVar[Principal | None] = ContextVar("signalbox_principal", default=None)
+
+
+async def current_principal() -> Principal:
+    """The caller of the running request; as a dependency: ``CurrentPrincipal``."""
+    principal = current.get()
+    if principal is None:  # a public route asked for it
+        raise ApiError(errors.CREDENTIALS_MISSING)
+    return principal
+
+
+CurrentPrincipal = Annotated[Principal, Depends(current_principal)]

@@ -1,0 +1,1 @@
+"""One identity towards AWS, and secrets that rotate."""

@@ -1,0 +1,1 @@
+"""Where bytes arrive: ids, limits, the gate, one error shape, a true OpenAPI document."""

@@ -1,0 +1,1 @@
+"""The service in front of a test: in process, as a process, in a browser."""

@@ -1,0 +1,105 @@
+"""The service as a process of its own, as it runs in production."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Server:
+    """``python -m service`` (or the test's variant of it) on a free port."""
+
+    def __init__(self, environment: Mapping[str, str], module: str = "service", port: int | None = None) -> None:
+        self.port = port or free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.lines: list[str] = []
+        base = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        self._command = [sys.executable, "-m", module]
+        self._env = base | {
+            "ENVIRONMENT": "development",
+            "HOST": "127.0.0.1",
+            "PORT": str(self.port),
+            "PUBLIC_URL": self.url,
+            "LOG_LEVEL": "DEBUG",
+            **environment,
+        }
+        self.client = httpx.Client(base_url=self.url, timeout=20)
+
+    def __enter__(self) -> Self:
+        self.process = subprocess.Popen(
+            self._command, cwd=ROOT, env=self._env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline and self.process.poll() is None:
+            try:
+                self.client.get("/api/v1/health/live")
+                return self
+            except httpx.TransportError:
+                time.sleep(0.02)
+        self.process.kill()
+        raise RuntimeError("the service did not start:\n" + "\n".join(self.lines))
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        self.client.close()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.append(line.rstrip("\n"))
+
+    def stop(self, timeout: float = 30) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(timeout)
+        self._reader.join(5)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        return code
+
+    def until_ready(self, seconds: float = 20) -> httpx.Response:
+        """The first good answer of readiness, or the last bad one."""
+        deadline = time.monotonic() + seconds
+        while (answer := self.get("/api/v1/health/ready")).status_code != 200 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return answer
+
+    def events(self) -> list[dict[str, Any]]:
+        """The log so far; a line that is no JSON object fails the test."""
+        found = [json.loads(line) for line in list(self.lines)]
+        assert all(isinstance(event, dict) for event in found)
+        return found
+
+    def get(self, path: str, token: str | None = None, **options: Any) -> httpx.Response:
+        return self.request("GET", path, token, **options)
+
+    def post(self, path: str, token: str | None = None, **options: Any) -> httpx.Response:
+        return self.request("POST", path, token, **options)
+
+    def request(self, method: str, path: str, token: str | None = None, **options: Any) -> httpx.Response:
+        headers = dict(options.pop("headers", {}))
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
+        return self.client.request(method, path, headers=headers, **options)

@@ -1,0 +1,1 @@
+"""AWS and Railway as the tests see them."""

@@ -1,0 +1,1 @@
+"""Real databases, and the ways to them."""

@@ -1,0 +1,1 @@
+"""Identity providers that tests sign in at."""

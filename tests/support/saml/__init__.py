@@ -1,0 +1,1 @@
+"""A SAML provider and what it may send."""
