@@ -128,11 +128,7 @@ def test_manual_refuses_a_schema_that_is_behind_and_names_the_command(empty: Dat
     assert untouched(empty)
 
     done = subprocess.run(
-        ["python", "-m", "migrations", "upgrade"],
-        cwd=ROOT,
-        env=migration_environment(empty),
-        capture_output=True,
-        check=False,
+        [sys.executable, "-m", "migrations", "upgrade"],
         cwd=ROOT,
         env=migration_environment(empty),
         capture_output=True,
