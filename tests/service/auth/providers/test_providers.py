@@ -22,7 +22,7 @@ from service.auth.tokens.judge import Authenticator, ExternalIssuers
 from service.auth.tokens.principal import Principal, principal_of
 from service.errors import ApiError, Error
 from service.settings import SettingsError, load
-from tests.service.test_tokens import DEVELOPMENT
+from tests.service.auth.tokens.test_tokens import DEVELOPMENT
 from tests.support.idp.issuer import _first_key, sign
 
 pytestmark = pytest.mark.anyio

@@ -26,7 +26,7 @@ from service.errors import ApiError
 from service.settings import load
 from service.tenancy import TenantId
 from tests.local.test_emulator import Emulator
-from tests.service.test_tokens import DEVELOPMENT
+from tests.service.auth.tokens.test_tokens import DEVELOPMENT
 from tests.support.api.server import free_port
 
 pytestmark = pytest.mark.anyio

@@ -18,7 +18,7 @@ import pytest
 from jose import jwt
 
 from tests.local.test_emulator import Emulator
-from tests.service.test_saml_logout import message, query, sent
+from tests.service.auth.saml.test_logout import message, query, sent
 from tests.support.api.server import Server, free_port
 from tests.support.database.databases import Databases
 from tests.support.saml import bombs

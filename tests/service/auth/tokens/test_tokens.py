@@ -20,7 +20,7 @@ from service.auth.tokens.keys import IssuerKeys
 from service.auth.tokens.principal import principal_of
 from service.errors import ApiError, Error
 from service.settings import load
-from tests.service.test_settings import GOOD, LOCAL_DATABASE
+from tests.service.settings.test_settings import GOOD, LOCAL_DATABASE
 from tests.support.idp.issuer import Issuer, SigningKey, b64, sign
 
 pytestmark = pytest.mark.anyio

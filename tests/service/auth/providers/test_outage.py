@@ -20,8 +20,8 @@ from service import errors
 from service.auth.tokens.judge import Authenticator, ExternalIssuers
 from service.auth.tokens.keys import IssuerKeys
 from service.errors import ApiError
-from tests.service.test_request import NO_DATABASE
-from tests.service.test_tokens import provider_of
+from tests.service.auth.tokens.test_tokens import provider_of
+from tests.service.http.test_request import NO_DATABASE
 from tests.support.api.server import Server, free_port
 from tests.support.idp.issuer import Issuer
 

@@ -165,7 +165,7 @@ def test_cors_allows_exact_origins_and_local_pages_in_development(server: Server
 def test_outside_development_no_local_page_is_allowed(module_issuer: Issuer) -> None:
     from service.app import create_app
     from service.settings import load
-    from tests.service.test_settings import GOOD
+    from tests.service.settings.test_settings import GOOD
 
     async def ask(origin: str) -> httpx.Response:
         transport = httpx.ASGITransport(create_app(load(GOOD)))
