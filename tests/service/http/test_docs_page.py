@@ -10,7 +10,7 @@ import pytest
 
 from service.app import create_app
 from service.settings import load
-from tests.service.settings.test_settings import GOOD
+from tests.support.api.environments import GOOD
 
 FILES = ("/docs", "/docs/page.js", "/docs/page.css", "/docs/swagger-ui-bundle.js", "/docs/swagger-ui.css")
 

@@ -19,7 +19,7 @@ from service.app import create_app
 from service.auth.tokens.judge import UnverifiedToken
 from service.errors import ERRORS, ApiError
 from service.settings import load
-from tests.service.auth.tokens.test_tokens import DEVELOPMENT
+from tests.support.api.environments import DEVELOPMENT
 from tests.support.idp.issuer import Issuer, b64
 
 _EXAMPLES = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
