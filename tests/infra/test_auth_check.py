@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from infra.cli.main import main
-from tests.service.test_tokens import DEVELOPMENT
+from tests.support.api.environments import DEVELOPMENT
 from tests.support.idp.issuer import Issuer
 from tests.support.idp.op import ScriptedProvider
 

@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from infra.cli.main import main
-from tests.service.test_saml_metadata import document
-from tests.service.test_tokens import DEVELOPMENT
+from tests.support.api.environments import DEVELOPMENT
+from tests.support.saml.metadata import document
 from tests.support.saml.mint import ISSUER
 from tests.support.saml.provider import KeyPair, key_pair
 

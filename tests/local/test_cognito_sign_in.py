@@ -11,9 +11,9 @@ import pytest
 from infra.environment.table import TABLE, Inputs, Local
 from infra.local.postgres import LocalPostgres
 from infra.stage.chosen import stage
-from tests.local.test_emulator import PASSWORD, Emulator, create_user
 from tests.support.api.app import API, Browser, application, error_of
 from tests.support.cloud.emulator import described
+from tests.support.cloud.sample_stack import PASSWORD, StackedEmulator, create_user
 from tests.support.database.databases import Database
 from tests.support.idp.peers import Form
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture(scope="module")
 def environment(postgres: LocalPostgres) -> Iterator[dict[str, str]]:
-    with Emulator(SIGNALBOX_LOCAL_POSTGRES=described(postgres)) as emulator:
+    with StackedEmulator(SIGNALBOX_LOCAL_POSTGRES=described(postgres)) as emulator:
         outputs = emulator.deploy()
         create_user(emulator, outputs, "alice", "acme")
         inputs = Inputs(stage("local"), {"UserPoolId": outputs["Pool"]}, Local(emulator.url, 8000))

@@ -26,51 +26,17 @@ import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.local.postgres import LocalPostgres
-from infra.local.sign_in import Client, SignInError, sign_in
+from infra.local.sign_in import SignInError
 from infra.shell.tools import emulator_command
 from tests.support.api.server import ROOT, free_port
-from tests.support.cloud.emulator import Emulator as Process
 from tests.support.cloud.emulator import described
-
-STACK = Path(__file__).with_name("stack.template.json").read_text()
-CALLBACK = "http://127.0.0.1:8000/api/v1/auth/cognito/callback"
-PASSWORD = "a-Long-Passw0rd-of-alice"
+from tests.support.cloud.sample_stack import PASSWORD, StackedEmulator, create_user
 
 HANGING = """
 import time
 def handler(event, context):
     time.sleep(event.get("seconds", 0))
 """
-
-
-class Emulator(Process):
-    """The process, and a stack in it."""
-
-    def deploy(self, marker: str = "one", *, update: bool = False) -> dict[str, str]:
-        """Through CloudFormation; returns the outputs."""
-        cloudformation = self.client("cloudformation")
-        action = cloudformation.update_stack if update else cloudformation.create_stack
-        action(StackName="test", TemplateBody=STACK, Parameters=[{"ParameterKey": "Round", "ParameterValue": marker}])
-        while True:
-            (stack,) = cloudformation.describe_stacks(StackName="test")["Stacks"]
-            if not stack["StackStatus"].endswith("_IN_PROGRESS"):
-                break
-            time.sleep(0.02)
-        done = "UPDATE_COMPLETE" if update else "CREATE_COMPLETE"
-        assert stack["StackStatus"] == done, (stack.get("StackStatusReason"), self.log.read_text()[-4000:])
-        return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
-
-    def destroy(self) -> None:
-        cloudformation = self.client("cloudformation")
-        cloudformation.delete_stack(StackName="test")
-        cloudformation.get_waiter("stack_delete_complete").wait(StackName="test", WaiterConfig={"Delay": 0.05})
-
-    def secret(self, arn: str) -> Any:
-        return json.loads(self.client("secretsmanager").get_secret_value(SecretId=arn)["SecretString"])
-
-    def sign_in(self, outputs: dict[str, str], user: str = "alice") -> dict[str, str]:
-        pages = Client(f"{self.url}/oauth2/authorize", f"{self.url}/oauth2/token", outputs["Client"], CALLBACK)
-        return sign_in(pages, f"{user}@example.com", PASSWORD)
 
 
 def query(outputs: dict[str, str], login: dict[str, str], statement: str) -> Any:
@@ -97,26 +63,14 @@ def claims(token: str) -> dict[str, Any]:
     return found
 
 
-def create_user(emulator: Emulator, outputs: dict[str, str], name: str, tenant: str | None) -> None:
-    cognito, who = emulator.client("cognito-idp"), {"UserPoolId": outputs["Pool"], "Username": f"{name}@example.com"}
-    attributes = {"email": f"{name}@example.com"} | ({"custom:tenant_id": tenant} if tenant else {})
-    cognito.admin_create_user(
-        **who,
-        TemporaryPassword=PASSWORD,
-        MessageAction="SUPPRESS",
-        UserAttributes=[{"Name": key, "Value": value} for key, value in attributes.items()],
-    )
-    cognito.admin_set_user_password(**who, Password=PASSWORD, Permanent=True)
-
-
 @pytest.fixture(scope="module")
-def emulator(postgres: LocalPostgres) -> Iterator[Emulator]:
-    with Emulator(SIGNALBOX_LOCAL_POSTGRES=described(postgres), AWS_PROFILE="production") as running:
+def emulator(postgres: LocalPostgres) -> Iterator[StackedEmulator]:
+    with StackedEmulator(SIGNALBOX_LOCAL_POSTGRES=described(postgres), AWS_PROFILE="production") as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def outputs(emulator: Emulator) -> dict[str, str]:
+def outputs(emulator: StackedEmulator) -> dict[str, str]:
     """A deployed stack, changed in place once: attributes that only the creation returns would be gone."""
     emulator.deploy()
     found = emulator.deploy("two", update=True)
@@ -124,12 +78,12 @@ def outputs(emulator: Emulator) -> dict[str, str]:
     return found
 
 
-def test_it_listens_on_this_machine_only(emulator: Emulator) -> None:
+def test_it_listens_on_this_machine_only(emulator: StackedEmulator) -> None:
     listening = [c.laddr for c in psutil.Process(emulator.process.pid).net_connections() if c.status == "LISTEN"]
     assert listening == [("127.0.0.1", emulator.port)]
 
 
-def test_a_secret_is_referred_to_by_its_arn(emulator: Emulator, outputs: dict[str, str]) -> None:
+def test_a_secret_is_referred_to_by_its_arn(emulator: StackedEmulator, outputs: dict[str, str]) -> None:
     assert outputs["Login"].startswith("arn:aws:secretsmanager:us-east-1:000000000000:secret:")
     login = emulator.secret(outputs["Login"])
     assert login["username"] == "app"
@@ -137,7 +91,7 @@ def test_a_secret_is_referred_to_by_its_arn(emulator: Emulator, outputs: dict[st
 
 
 def test_the_secret_of_the_database_opens_it(
-    emulator: Emulator, outputs: dict[str, str], postgres: LocalPostgres
+    emulator: StackedEmulator, outputs: dict[str, str], postgres: LocalPostgres
 ) -> None:
     assert (outputs["Host"], int(outputs["Port"])) == ("127.0.0.1", postgres.port)
     login = emulator.secret(outputs["Master"])
@@ -151,14 +105,14 @@ def test_the_secret_of_the_database_opens_it(
         query(outputs, login | {"password": "password"}, "select 1")
 
 
-def test_objects_are_encrypted_with_the_buckets_key(emulator: Emulator, outputs: dict[str, str]) -> None:
+def test_objects_are_encrypted_with_the_buckets_key(emulator: StackedEmulator, outputs: dict[str, str]) -> None:
     s3 = emulator.client("s3")
     s3.put_object(Bucket=outputs["Bucket"], Key="x", Body=b"x")
     stored = s3.head_object(Bucket=outputs["Bucket"], Key="x")
     assert (stored["ServerSideEncryption"], stored["SSEKMSKeyId"]) == ("aws:kms", outputs["KeyArn"])
 
 
-def test_security_groups_show_their_rules(emulator: Emulator, outputs: dict[str, str]) -> None:
+def test_security_groups_show_their_rules(emulator: StackedEmulator, outputs: dict[str, str]) -> None:
     assert outputs["Cidr"] == "10.7.0.0/16"
     groups = emulator.client("ec2").describe_security_groups(
         Filters=[{"Name": "vpc-id", "Values": [outputs["VpcId"]]}]
@@ -171,7 +125,7 @@ def test_security_groups_show_their_rules(emulator: Emulator, outputs: dict[str,
 
 
 def test_tokens_of_the_hosted_page_carry_the_tenant_also_when_refreshed(
-    emulator: Emulator, outputs: dict[str, str]
+    emulator: StackedEmulator, outputs: dict[str, str]
 ) -> None:
     tokens = emulator.sign_in(outputs)
     refresh = {"grant_type": "refresh_token", "client_id": outputs["Client"], "refresh_token": tokens["refresh_token"]}
@@ -182,14 +136,14 @@ def test_tokens_of_the_hosted_page_carry_the_tenant_also_when_refreshed(
     assert claims(tokens["access_token"])["iss"] == outputs["Issuer"]
 
 
-def test_no_token_without_a_tenant(emulator: Emulator, outputs: dict[str, str]) -> None:
+def test_no_token_without_a_tenant(emulator: StackedEmulator, outputs: dict[str, str]) -> None:
     """The trigger fails for want of the attribute; by default the emulator would go on without the claim."""
     create_user(emulator, outputs, "nobody", None)
     with pytest.raises(SignInError):
         emulator.sign_in(outputs, "nobody")
 
 
-def test_the_tenant_cannot_be_changed(emulator: Emulator, outputs: dict[str, str]) -> None:
+def test_the_tenant_cannot_be_changed(emulator: StackedEmulator, outputs: dict[str, str]) -> None:
     cognito, change = emulator.client("cognito-idp"), [{"Name": "custom:tenant_id", "Value": "globex"}]
     signed_in = cognito.initiate_auth(
         ClientId=outputs["Client"],
@@ -204,7 +158,7 @@ def test_the_tenant_cannot_be_changed(emulator: Emulator, outputs: dict[str, str
         )
 
 
-def test_functions_get_no_credentials_of_the_developer(emulator: Emulator) -> None:
+def test_functions_get_no_credentials_of_the_developer(emulator: StackedEmulator) -> None:
     show = "import os\ndef handler(event, context):\n    return dict(os.environ)\n"
     _function(emulator, "show", show)
     answer = json.loads(emulator.client("lambda").invoke(FunctionName="show")["Payload"].read())
@@ -212,7 +166,7 @@ def test_functions_get_no_credentials_of_the_developer(emulator: Emulator) -> No
     assert not any(name.startswith("SIGNALBOX") for name in answer)
 
 
-def _function(emulator: Emulator, name: str, code: str) -> None:
+def _function(emulator: StackedEmulator, name: str, code: str) -> None:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr("index.py", code)
@@ -232,7 +186,7 @@ def test_a_stop_keeps_everything_and_a_kill_nothing(postgres: LocalPostgres, tmp
         "SIGNALBOX_EMULATOR_STATE": str(tmp_path / "aws"),
         "GATEWAY_PORT": str(free_port()),
     }
-    with Emulator(**settings) as first:
+    with StackedEmulator(**settings) as first:
         outputs = first.deploy()
         create_user(first, outputs, "alice", "acme")
         tokens = first.sign_in(outputs)
@@ -245,7 +199,7 @@ def test_a_stop_keeps_everything_and_a_kill_nothing(postgres: LocalPostgres, tmp
     with subprocess.Popen(emulator_command(ROOT), env=first.environment, stderr=subprocess.DEVNULL) as hasty:
         time.sleep(0.3)
         hasty.terminate()
-    with Emulator(**settings) as second:
+    with StackedEmulator(**settings) as second:
         assert httpx.get(f"{second.url}/{outputs['Pool']}/.well-known/jwks.json").json() == keys
         user = second.client("cognito-idp").get_user(AccessToken=tokens["access_token"])
         assert {"Name": "custom:tenant_id", "Value": "acme"} in user["UserAttributes"]
@@ -256,7 +210,7 @@ def test_a_stop_keeps_everything_and_a_kill_nothing(postgres: LocalPostgres, tmp
         assert query(outputs, login, "select current_user") == "test_master"
         assert second.deploy("two", update=True) == outputs
         second.process.kill()
-    with Emulator(**settings) as third:
+    with StackedEmulator(**settings) as third:
         assert third.client("cloudformation").describe_stacks()["Stacks"] == []
         assert third.client("s3").list_buckets()["Buckets"] == []
         for _ in range(2):  # the second time with the names of a deleted stack
@@ -266,7 +220,7 @@ def test_a_stop_keeps_everything_and_a_kill_nothing(postgres: LocalPostgres, tmp
 
 
 def test_it_stops_at_once_while_a_function_hangs(tmp_path: Path) -> None:
-    with Emulator(TMPDIR=str(tmp_path)) as emulator:
+    with StackedEmulator(TMPDIR=str(tmp_path)) as emulator:
         _function(emulator, "hang", HANGING)
         emulator.client("lambda").invoke(FunctionName="hang", Payload=b"{}")
 
@@ -312,7 +266,7 @@ def test_it_ends_with_whoever_started_it_even_by_kill_9(tmp_path: Path) -> None:
 
 
 def test_with_iam_on_policies_count() -> None:
-    with Emulator() as emulator:
+    with StackedEmulator() as emulator:
         iam, trust = emulator.client("iam"), {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": "*"}}
         document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
         role = iam.create_role(RoleName="weak", AssumeRolePolicyDocument=document)["Role"]["Arn"]

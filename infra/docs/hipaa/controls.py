@@ -12,9 +12,9 @@ MINIMUM, NETWORK = "De-identification and data minimisation", "Network segmentat
 AGREEMENTS, PROCESS = "Business associate agreements", "Policies, training, evaluation"
 
 _SERVICE: Final = "tests/service"
-_ISOLATION: Final = f"{_SERVICE}/test_isolation.py"
-_REQUEST: Final = f"{_SERVICE}/test_request.py"
-_TOKENS: Final = f"{_SERVICE}/test_tokens.py"
+_ISOLATION: Final = f"{_SERVICE}/database/test_isolation.py"
+_REQUEST: Final = f"{_SERVICE}/http/test_request.py"
+_TOKENS: Final = f"{_SERVICE}/auth/tokens/test_tokens.py"
 _LOG: Final = f"{_SERVICE}/test_log.py"
 
 CONTROLS: Final = (
@@ -65,9 +65,9 @@ CONTROLS: Final = (
             ByTest(f"{_TOKENS}::test_wrong_claims"),
             ByTest(f"{_TOKENS}::test_wrong_headers"),
             ByTest(f"{_TOKENS}::test_forgeries"),
-            ByTest(f"{_SERVICE}/test_relying_party.py::test_an_id_token_that_breaks_a_rule_is_refused"),
-            ByTest(f"{_SERVICE}/test_saml_attacks.py::test_no_variant_of_a_good_response_is_accepted"),
-            ByTest(f"{_SERVICE}/test_saml_flow.py::test_neither_tenants_provider_can_speak_for_the_other"),
+            ByTest(f"{_SERVICE}/auth/oidc/test_relying_party.py::test_an_id_token_that_breaks_a_rule_is_refused"),
+            ByTest(f"{_SERVICE}/auth/saml/test_attacks.py::test_no_variant_of_a_good_response_is_accepted"),
+            ByTest(f"{_SERVICE}/auth/saml/test_flow.py::test_neither_tenants_provider_can_speak_for_the_other"),
             ByTest("tests/infra/test_deploy.py::test_a_user_without_a_tenant_gets_no_token"),
             ByTest("tests/infra/test_deploy.py::test_a_user_with_a_tenant_has_it_in_both_tokens_and_cannot_change_it"),
             ByTemplate("AWS::Cognito::UserPool", "MfaConfiguration", "is", "ON"),
@@ -85,7 +85,7 @@ CONTROLS: Final = (
         "end: the pool's own login cookie lives for an hour whatever the token does.",
         (
             ByTest(f"{_TOKENS}::test_wrong_claims"),
-            ByTest(f"{_SERVICE}/test_saml_flow.py::test_a_logout_reaches_every_replica"),
+            ByTest(f"{_SERVICE}/auth/saml/test_flow.py::test_a_logout_reaches_every_replica"),
             ByTemplate("AWS::Cognito::UserPoolClient", "AccessTokenValidity", "at most", 60),
             ByTemplate("AWS::Cognito::UserPoolClient", "RefreshTokenValidity", "at most", 720),
             ByPerson("front end team", "sign out after 15 minutes without use, through the logout route"),
@@ -199,11 +199,11 @@ CONTROLS: Final = (
         "Two keys cannot come from there and are sealed on Railway: of the client certificate, and of the tunnel. A "
         "rotated password is picked up without a restart.",
         (
-            ByTest(f"{_SERVICE}/test_settings.py::test_production_refuses_and_names_the_variable"),
+            ByTest(f"{_SERVICE}/settings/test_settings.py::test_production_refuses_and_names_the_variable"),
             ByTest("tests/local/test_up.py::test_the_environment_that_the_api_runs_from_holds_no_secret"),
             ByTest("tests/railway/test_environment.py::test_a_secret_among_the_plain_values_stops_the_rendering"),
             ByTest("tests/railway/test_apply.py::test_no_request_but_the_patch_ever_holds_a_sealed_value"),
-            ByTest(f"{_SERVICE}/test_rotation.py::test_a_rotation_under_load_fails_no_request"),
+            ByTest(f"{_SERVICE}/database/test_rotation.py::test_a_rotation_under_load_fails_no_request"),
             ByRule("HIPAA.Security-SecretsManagerRotationEnabled"),
         ),
     ),
@@ -257,12 +257,12 @@ CONTROLS: Final = (
         "The service starts and stays up while the database, an identity provider or the secrets store is down, and "
         "recovers without a restart.",
         (
-            ByTest(f"{_SERVICE}/test_outage.py::test_it_starts_while_the_database_is_down"),
+            ByTest(f"{_SERVICE}/database/test_outage.py::test_it_starts_while_the_database_is_down"),
             ByTest(
-                f"{_SERVICE}/test_outage.py::"
+                f"{_SERVICE}/database/test_outage.py::"
                 "test_a_database_that_stopped_is_told_in_time_and_used_again_without_a_restart"
             ),
-            ByTest(f"{_SERVICE}/test_keys.py::test_known_keys_serve_through_an_outage_until_the_hard_age"),
+            ByTest(f"{_SERVICE}/auth/tokens/test_keys.py::test_known_keys_serve_through_an_outage_until_the_hard_age"),
         ),
     ),
     Control(
@@ -275,8 +275,8 @@ CONTROLS: Final = (
         "database and the bucket refuse anything else.",
         (
             ByTest(f"{_REQUEST}::test_every_answer_has_one_shape_and_the_security_headers"),
-            ByTest(f"{_SERVICE}/test_settings.py::test_production_refuses_and_names_the_variable"),
-            ByTest(f"{_SERVICE}/test_database_proxy.py::test_what_is_not_the_database_is_refused_as_an_outage"),
+            ByTest(f"{_SERVICE}/settings/test_settings.py::test_production_refuses_and_names_the_variable"),
+            ByTest(f"{_SERVICE}/database/test_proxy.py::test_what_is_not_the_database_is_refused_as_an_outage"),
             ByRule("HIPAA.Security-S3BucketSSLRequestsOnly"),
         ),
     ),
@@ -290,7 +290,7 @@ CONTROLS: Final = (
         (
             ByTest(f"{_LOG}::test_nothing_of_what_a_caller_sent_reaches_the_log"),
             ByTest(f"{_LOG}::test_libraries_warnings_and_a_dying_process_speak_the_same_language"),
-            ByTest(f"{_SERVICE}/test_saml_flow.py::test_nothing_of_an_assertion_is_in_the_log"),
+            ByTest(f"{_SERVICE}/auth/saml/test_flow.py::test_nothing_of_an_assertion_is_in_the_log"),
         ),
     ),
     Control(

@@ -16,6 +16,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
+from service.auth.providers.presets import Provider, configured
+from service.settings import load
+from tests.support.api.environments import DEVELOPMENT
 from tests.support.local_http import LocalHttp
 
 CLIENT_ID = "test-client"
@@ -58,7 +61,7 @@ class SigningKey:
 
 
 @cache
-def _first_key() -> SigningKey:
+def first_key() -> SigningKey:
     """Made once: a 2048 bit key takes a tenth of a second."""
     return SigningKey("k1")
 
@@ -67,7 +70,7 @@ class Issuer(LocalHttp):
     """A provider on this machine. Looks like Cognito: access tokens carry ``client_id`` and ``token_use``."""
 
     def __init__(self, port: int = 0) -> None:
-        self.key = _first_key()
+        self.key = first_key()
         self.keys: list[dict[str, Any]] = [self.key.jwk()]
         self.fetches = 0
         self.answer: Callable[[], tuple[int, bytes]] | None = None
@@ -139,6 +142,12 @@ class Issuer(LocalHttp):
         head = {"alg": key.alg, "kid": key.kid, "typ": "JWT", **(header or {})}
         head = {name: value for name, value in head.items() if value is not ...}
         return sign(key, json.dumps(head).encode(), json.dumps(self.claims(tenant, subject, **changes)).encode())
+
+
+def provider_of(issuer: Issuer, **variables: str) -> Provider:
+    """The provider that settings make of an issuer; ``variables`` change them."""
+    (provider,) = configured(load({**DEVELOPMENT, **issuer.environment(), **variables}))
+    return provider
 
 
 def sign(key: SigningKey, header: bytes, payload: bytes) -> str:

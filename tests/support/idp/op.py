@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from tests.support.idp.issuer import SigningKey, _first_key, b64, sign
+from tests.support.idp.issuer import SigningKey, b64, first_key, sign
 from tests.support.local_http import LocalHttp
 
 CLIENT_ID = "client+1"  # a character that RFC 6749, section 2.3.1 has encoded
@@ -21,7 +21,7 @@ class ScriptedProvider(LocalHttp):
     """Discovery, key set, token and userinfo endpoint. The test plays the browser between them."""
 
     def __init__(self) -> None:
-        self.key = _first_key()
+        self.key = first_key()
         self.keys: list[dict[str, Any]] = [self.key.jwk()]
         self.claims: dict[str, Any] = {}
         self.header: dict[str, Any] = {}

@@ -7,9 +7,7 @@ import gzip
 import json
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import httpx
 import pytest
@@ -21,32 +19,11 @@ from service.auth.saml.metadata import MetadataError, certificate_pem, read_idp,
 from service.auth.saml.source import COOLDOWN, HARD_AGE, MetadataSource
 from service.auth.saml.workers import Workers
 from service.errors import ApiError
+from tests.support.saml.metadata import MD, MetadataHost, document, key_descriptor
 from tests.support.saml.mint import ISSUER, party, signed, utc_now
 from tests.support.saml.provider import KeyPair, key_pair
 
 pytestmark = pytest.mark.anyio
-MD = "urn:oasis:names:tc:SAML:2.0:metadata"
-REDIRECT = "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect"
-
-
-def key_descriptor(pair: KeyPair, use: str = 'use="signing"') -> str:
-    return (
-        f'<KeyDescriptor {use}><KeyInfo xmlns="http://www.w3.org/2000/09/xmldsig#"><X509Data><X509Certificate>'
-        f"{pair.one_line}</X509Certificate></X509Data></KeyInfo></KeyDescriptor>"
-    )
-
-
-def document(
-    *pairs: KeyPair, entity_id: str = ISSUER, sso: str = "https://idp.example.org/sso", keys: str = "", more: str = ""
-) -> bytes:
-    described = keys or "".join(key_descriptor(pair) for pair in pairs or (key_pair("idp"),))
-    return (
-        f'<EntityDescriptor xmlns="{MD}" ID="_m" entityID="{entity_id}" {more}>'
-        f'<IDPSSODescriptor protocolSupportEnumeration="urn:oasis:names:tc:SAML:2.0:protocol">{described}'
-        f'<SingleLogoutService Binding="{REDIRECT}" Location="https://idp.example.org/slo" '
-        'ResponseLocation="https://idp.example.org/slo-done"/>'
-        f'<SingleSignOnService Binding="{REDIRECT}" Location="{sso}"/></IDPSSODescriptor></EntityDescriptor>'
-    ).encode()
 
 
 def read(raw: bytes, signer: KeyPair | None = None) -> list[str]:
@@ -166,38 +143,10 @@ def test_a_key_and_a_certificate_that_do_not_fit_are_refused() -> None:
         certificate_pem("no certificate")
 
 
-class Host:
-    """Serves one document."""
-
-    def __init__(self) -> None:
-        self.body, self.status, self.fetches = document(), 200, 0
-        self.headers: dict[str, str] = {}
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                outer.fetches += 1
-                self.send_response(outer.status)
-                self.send_header("Content-Length", str(len(outer.body)))
-                for name, value in outer.headers.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(outer.body)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/metadata"
-        Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-
-
 @pytest.fixture
-def host() -> Iterator[Host]:
-    running = Host()
-    yield running
-    running.server.shutdown()
-    running.server.server_close()
+def host() -> Iterator[MetadataHost]:
+    with MetadataHost() as running:
+        yield running
 
 
 class Clock:
@@ -222,10 +171,10 @@ def source_of(origin: str | Path, client: httpx.AsyncClient, clock: Clock) -> Me
 
 
 async def test_the_last_good_one_serves_while_the_provider_is_down_but_not_for_ever(
-    host: Host, client: httpx.AsyncClient
+    host: MetadataHost, client: httpx.AsyncClient
 ) -> None:
     clock = Clock()
-    source = source_of(host.url, client, clock)
+    source = source_of(host.metadata_url, client, clock)
     assert source.state == "unavailable"
     first = await source.current()
     assert source.state == "ok"
@@ -243,19 +192,19 @@ async def test_the_last_good_one_serves_while_the_provider_is_down_but_not_for_e
     assert (await source.current()).certificates == first.certificates
 
 
-async def test_a_compressed_document_is_refused_before_it_grows(host: Host, client: httpx.AsyncClient) -> None:
+async def test_a_compressed_document_is_refused_before_it_grows(host: MetadataHost, client: httpx.AsyncClient) -> None:
     host.body = b" " * 20_000_000
     for _ in range(3):  # encodings can be stacked: each step makes a thousand times as much
         host.body = gzip.compress(host.body)
     host.headers = {"Content-Encoding": "gzip, gzip, gzip"}
-    source = source_of(host.url, client, Clock())
+    source = source_of(host.metadata_url, client, Clock())
     await source.refresh()
     assert source.failure == "compressed"
 
 
-async def test_unknown_signatures_cause_one_fetch_in_a_while(host: Host, client: httpx.AsyncClient) -> None:
+async def test_unknown_signatures_cause_one_fetch_in_a_while(host: MetadataHost, client: httpx.AsyncClient) -> None:
     clock = Clock()
-    source = source_of(host.url, client, clock)
+    source = source_of(host.metadata_url, client, clock)
     known = await source.current()
     host.body = document(key_pair("idp-next"))
     assert await source.changed(known)
@@ -281,10 +230,10 @@ async def test_a_file_is_read_again_too(tmp_path: Path, client: httpx.AsyncClien
 
 
 async def test_a_certificate_that_ends_within_30_days_is_a_warning_and_shows(
-    host: Host, client: httpx.AsyncClient
+    host: MetadataHost, client: httpx.AsyncClient
 ) -> None:
     clock = Clock()
-    source = source_of(host.url, client, clock)
+    source = source_of(host.metadata_url, client, clock)
     for pairs, expected in (
         ((key_pair("far", days=32),), []),
         ((key_pair("far", days=32), key_pair("soon", days=29)), [("warning", 28)]),

@@ -25,9 +25,9 @@ from service.aws.identity import Aws
 from service.errors import ApiError
 from service.settings import load
 from service.tenancy import TenantId
-from tests.local.test_emulator import Emulator
-from tests.service.test_tokens import DEVELOPMENT
+from tests.support.api.environments import DEVELOPMENT
 from tests.support.api.server import free_port
+from tests.support.cloud.emulator import Emulator
 
 pytestmark = pytest.mark.anyio
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 
+import anyio
 import httpx
 import pytest
 from fastapi import APIRouter, FastAPI
@@ -12,10 +13,10 @@ from fastapi import APIRouter, FastAPI
 from service.feature import all_errors
 from service.http.gate import Router, refuse_ungated
 from service.product import FEATURES
-from tests.support.api.server import Server, free_port
+from service.settings import load
+from tests.support.api.environments import GOOD, NO_DATABASE
+from tests.support.api.server import Server
 from tests.support.idp.issuer import Issuer
-
-NO_DATABASE = f"postgresql://signalbox_app@127.0.0.1:{free_port()}/none?sslmode=disable"
 
 
 @pytest.fixture(scope="module")
@@ -164,16 +165,12 @@ def test_cors_allows_exact_origins_and_local_pages_in_development(server: Server
 
 
 def test_outside_development_no_local_page_is_allowed(module_issuer: Issuer) -> None:
-    from service.settings import load
-    from tests.service.test_settings import GOOD
     from tests.support.api.app import product
 
     async def ask(origin: str) -> httpx.Response:
         transport = httpx.ASGITransport(product(load(GOOD)))
         async with httpx.AsyncClient(transport=transport, base_url="https://api.example.com") as client:
             return await client.get("/api/v1/health/live", headers={"Origin": origin})
-
-    import anyio
 
     assert "Access-Control-Allow-Origin" not in anyio.run(ask, "http://localhost:3000").headers
     granted = anyio.run(ask, "https://app.example.com")

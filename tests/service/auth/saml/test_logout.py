@@ -2,72 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import zlib
 from collections.abc import Callable
-from typing import Any
-from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from lxml import etree
 
 from service.auth import errors
 from service.auth.saml import messages
 from service.auth.saml.messages import LogoutRequest, LogoutResponse, read_logout
 from service.errors import ApiError, Error
+from tests.support.saml.logout import SHA1, SHA256, deflated, message, query, sent, signed_query
 from tests.support.saml.mint import AUDIENCE, ISSUER, NS, SLS, at, party, utc_now
-from tests.support.saml.provider import KeyPair, key_pair
-
-SHA256 = "http://www.w3.org/2001/04/xmldsig-more#rsa-sha256"
-SHA1 = "http://www.w3.org/2000/09/xmldsig#rsa-sha1"
-SUCCESS = "urn:oasis:names:tc:SAML:2.0:status:Success"
-
-
-def message(kind: str = "LogoutRequest", *, body: str | None = None, **changes: str | None) -> bytes:
-    """The XML; ``changes`` replace attributes of the root, ``...`` as None removes them."""
-    parts = {
-        "LogoutRequest": "<saml:NameID>al-1</saml:NameID><samlp:SessionIndex>_s1</samlp:SessionIndex>",
-        "LogoutResponse": f'<samlp:Status><samlp:StatusCode Value="{SUCCESS}"/></samlp:Status>',
-    }
-    attributes: dict[str, str | None] = {
-        "ID": "_logout",
-        "Version": "2.0",
-        "IssueInstant": at(),
-        "Destination": SLS,
-        "InResponseTo": "_asked" if kind == "LogoutResponse" else None,
-        **changes,
-    }
-    written = " ".join(f'{name}="{value}"' for name, value in attributes.items() if value is not None)
-    names = f'xmlns:samlp="{NS["samlp"]}" xmlns:saml="{NS["saml"]}"'
-    inner = parts[kind] if body is None else body
-    return f"<samlp:{kind} {names} {written}><saml:Issuer>{ISSUER}</saml:Issuer>{inner}</samlp:{kind}>".encode()
-
-
-def deflated(raw: bytes) -> bytes:
-    squeezer = zlib.compressobj(9, zlib.DEFLATED, -15)
-    return squeezer.compress(raw) + squeezer.flush()
-
-
-def query(
-    raw: bytes, kind: str = "SAMLRequest", *, key: KeyPair | None = None, algorithm: str = SHA256, relay: str = "r"
-) -> str:
-    """Signed as SAML bindings 3.4.4.1 says."""
-    return signed_query(deflated(raw), kind, key=key, algorithm=algorithm, relay=relay)
-
-
-def signed_query(
-    content: bytes, kind: str, *, key: KeyPair | None = None, algorithm: str = SHA256, relay: str = "r"
-) -> str:
-    private = load_pem_private_key((key or key_pair("idp")).private_key.encode(), None)
-    assert isinstance(private, rsa.RSAPrivateKey)
-    fields = {kind: base64.b64encode(content).decode(), "RelayState": relay, "SigAlg": algorithm}
-    text = "&".join(f"{name}={quote(value, safe='')}" for name, value in fields.items())
-    digest = hashes.SHA1() if algorithm == SHA1 else hashes.SHA256()  # noqa: S303  what must be refused
-    signature = private.sign(text.encode(), padding.PKCS1v15(), digest)
-    return f"{text}&Signature={quote(base64.b64encode(signature).decode(), safe='')}"
+from tests.support.saml.provider import key_pair
 
 
 def refused(text: str) -> Error:
@@ -144,12 +89,6 @@ def test_what_is_not_the_providers_own_word_is_refused(make: Callable[[], str]) 
 )
 def test_what_cannot_be_a_logout_message_is_refused_by_its_form(make: Callable[[], str], row: Error) -> None:
     assert refused(make()) is row
-
-
-def sent(url: str, kind: str) -> tuple[Any, dict[str, list[str]]]:
-    """What the provider reads in an address of ours."""
-    fields = parse_qs(urlsplit(url).query)
-    return etree.fromstring(zlib.decompress(base64.b64decode(fields[kind][0]), -15)), fields
 
 
 def test_nothing_a_provider_names_a_session_can_add_to_our_request() -> None:

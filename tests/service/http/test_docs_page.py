@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from service.settings import load
-from tests.service.test_settings import GOOD
 from tests.support.api.app import product
+from tests.support.api.environments import GOOD
 
 FILES = ("/docs", "/docs/page.js", "/docs/page.css", "/docs/swagger-ui-bundle.js", "/docs/swagger-ui.css")
 

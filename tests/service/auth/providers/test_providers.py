@@ -23,8 +23,8 @@ from service.auth.tokens.principal import principal_of
 from service.errors import ApiError, Error
 from service.principal import Principal
 from service.settings import SettingsError, load
-from tests.service.test_tokens import DEVELOPMENT
-from tests.support.idp.issuer import _first_key, sign
+from tests.support.api.environments import DEVELOPMENT
+from tests.support.idp.issuer import first_key, sign
 
 pytestmark = pytest.mark.anyio
 NOW = int(time.time())
@@ -39,7 +39,7 @@ class HeldKeys:
 
     def __init__(self, provider: Provider) -> None:
         self.provider = provider
-        self.key: Key = jwk.construct(_first_key().jwk(), "RS256")
+        self.key: Key = jwk.construct(first_key().jwk(), "RS256")
 
     async def find(self, kid: str | None, algorithm: str) -> Key:
         return self.key
@@ -344,7 +344,7 @@ async def judge(case: str, claims: dict[str, Any], header: dict[str, Any]) -> Pr
     good = CASES[case]
     head = {**good.header, **header}
     payload = {k: v for k, v in {**TIMES, **good.claims, **claims}.items() if v is not ...}
-    token = sign(_first_key(), json.dumps(head).encode(), json.dumps(payload).encode())
+    token = sign(first_key(), json.dumps(head).encode(), json.dumps(payload).encode())
     return principal_of(await gate(case).verify(token))
 
 
@@ -390,7 +390,7 @@ async def test_two_providers_at_once_are_told_apart_by_their_issuer() -> None:
     gate = Authenticator([ExternalIssuers([HeldKeys(provider) for provider in found])])
     for case, kind in (("cognito", "cognito"), ("okta", "okta"), ("entra-many", "entra")):
         good = CASES[case]
-        token = sign(_first_key(), json.dumps(good.header).encode(), json.dumps({**TIMES, **good.claims}).encode())
+        token = sign(first_key(), json.dumps(good.header).encode(), json.dumps({**TIMES, **good.claims}).encode())
         assert principal_of(await gate.verify(token)).provider == kind
 
 

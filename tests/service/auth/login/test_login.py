@@ -19,9 +19,8 @@ from service.aws.secrets import Secrets
 from service.database.tenantless import tenantless
 from service.log import configure
 from service.settings import load
-from tests.service.test_settings import GOOD
-from tests.service.test_tokens import DEVELOPMENT
 from tests.support.api.app import NOWHERE, Browser, application, error_of
+from tests.support.api.environments import DEVELOPMENT, GOOD
 from tests.support.cloud.secrets_manager import SecretsManager
 from tests.support.database.databases import Database, Databases
 from tests.support.idp.op import ScriptedProvider

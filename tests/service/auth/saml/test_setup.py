@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from service.settings import SettingsError, load
-from tests.service.test_settings import GOOD
+from tests.support.api.environments import GOOD
 from tests.support.api.server import ROOT, free_port
 from tests.support.saml.provider import key_pair
 

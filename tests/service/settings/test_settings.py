@@ -13,19 +13,8 @@ import pytest
 from service.aws.identity import Aws
 from service.aws.secrets import Secrets
 from service.settings import SettingsError, load, variables
+from tests.support.api.environments import GOOD, LOCAL_DATABASE
 
-GOOD = {
-    "ENVIRONMENT": "production",
-    "PUBLIC_URL": "https://api.example.com",
-    "ALLOWED_ORIGINS": "https://app.example.com,https://admin.example.com:8443",
-    "DATABASE_URL": "postgresql://signalbox_app@db.example.com:5432/signalbox?sslmode=verify-full",
-    "DATABASE_SECRET_ID": "signalbox/production/database-app",
-    "SESSION_SECRET_ID": "signalbox/production/session-key",
-    "IDP__COGNITO__KIND": "cognito",
-    "IDP__COGNITO__ISSUER": "https://cognito-idp.us-east-1.amazonaws.com/us-east-1_abc",
-    "IDP__COGNITO__CLIENT_ID": "web,mobile",
-}
-LOCAL_DATABASE = "postgresql://a:b@127.0.0.1/d?sslmode=disable"
 WITHOUT_TLS = "postgresql://a@db.example.com/d?sslmode=disable"
 
 

@@ -20,8 +20,8 @@ from service.errors import ApiError
 from service.feature import all_errors
 from service.product import FEATURES
 from service.settings import load
-from tests.service.test_tokens import DEVELOPMENT
 from tests.support.api.app import product
+from tests.support.api.environments import DEVELOPMENT
 from tests.support.idp.issuer import Issuer, b64
 
 _EXAMPLES = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

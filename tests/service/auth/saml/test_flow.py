@@ -17,11 +17,11 @@ import httpx
 import pytest
 from jose import jwt
 
-from tests.local.test_emulator import Emulator
-from tests.service.test_saml_logout import message, query, sent
 from tests.support.api.server import Server, free_port
+from tests.support.cloud.emulator import Emulator
 from tests.support.database.databases import Databases
 from tests.support.saml import bombs
+from tests.support.saml.logout import message, query, sent
 from tests.support.saml.mint import ISSUER
 from tests.support.saml.provider import Posted, SamlIdp, User, key_pair
 from tests.support.saml.variants import wrapped

@@ -14,26 +14,13 @@ import httpx
 import pytest
 
 from service.auth import errors
-from service.auth.providers import presets as providers
 from service.auth.tokens.judge import Authenticator, ExternalIssuers, VerifiedClaims
 from service.auth.tokens.keys import IssuerKeys
 from service.auth.tokens.principal import principal_of
 from service.errors import ApiError, Error
-from service.settings import load
-from tests.service.test_settings import GOOD, LOCAL_DATABASE
-from tests.support.idp.issuer import Issuer, SigningKey, b64, sign
+from tests.support.idp.issuer import Issuer, SigningKey, b64, provider_of, sign
 
 pytestmark = pytest.mark.anyio
-DEVELOPMENT = {
-    **{name: value for name, value in GOOD.items() if not name.startswith("IDP__")},
-    "ENVIRONMENT": "development",
-    "DATABASE_URL": LOCAL_DATABASE,
-}
-
-
-def provider_of(issuer: Issuer, **variables: str) -> providers.Provider:
-    (provider,) = providers.configured(load({**DEVELOPMENT, **issuer.environment(), **variables}))
-    return provider
 
 
 @pytest.fixture

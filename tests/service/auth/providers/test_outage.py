@@ -20,10 +20,9 @@ from service.auth import errors
 from service.auth.tokens.judge import Authenticator, ExternalIssuers
 from service.auth.tokens.keys import IssuerKeys
 from service.errors import ApiError
-from tests.service.test_request import NO_DATABASE
-from tests.service.test_tokens import provider_of
+from tests.support.api.environments import NO_DATABASE
 from tests.support.api.server import Server, free_port
-from tests.support.idp.issuer import Issuer
+from tests.support.idp.issuer import Issuer, provider_of
 
 pytestmark = pytest.mark.anyio
 HARD_AGE = 6.0  # seconds

@@ -16,8 +16,7 @@ from service.auth import errors
 from service.auth.tokens import keys
 from service.auth.tokens.keys import IssuerKeys, usable_keys
 from service.errors import ApiError
-from tests.service.test_tokens import provider_of
-from tests.support.idp.issuer import Issuer, SigningKey
+from tests.support.idp.issuer import Issuer, SigningKey, provider_of
 
 pytestmark = pytest.mark.anyio
 
