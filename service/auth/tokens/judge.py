@@ -92,23 +92,38 @@ class ExternalIssuers:
     Args:
         keys: The key sets, one per provider.
         now: Seconds since 1970.
+        reached: Told the name of each rule before it is applied, so that a check can say which one refused.
     """
 
-    def __init__(self, keys: Sequence[KeySource], now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        keys: Sequence[KeySource],
+        now: Callable[[], float] = time.time,
+        *,
+        reached: Callable[[str], object] = lambda _: None,
+    ) -> None:
         self._keys = {entry.provider.issuer: entry for entry in keys}
         self._many = tuple(entry for entry in keys if "{tenantid}" in entry.provider.issuer)
         self._now = now
+        self._reached = reached
 
     async def verify(self, token: UnverifiedToken) -> VerifiedClaims | None:
         """See ``Strategy.verify``."""
+        reached = self._reached
+        reached("issuer")
         keys = self.source(token.claims)
         if keys is None:
             return None
         provider, preset, claims = keys.provider, keys.provider.preset, token.claims
+        reached("signature")
         holds = await check_signature(token, keys, preset.types)
+        reached("kind")
         check_accepted(token, provider)
+        reached("subject")
         subject = check_subject(claims, preset.subject_claim)
+        reached("audience")
         check_audience(claims, provider)
+        reached("times")
         expires_at = check_times(claims, self._now(), MAX_LIFETIME)
         scopes = scopes_of(claims.get(preset.scope_claim))
         return VerifiedClaims(provider, claims["iss"], subject, expires_at, scopes, claims, holds, _SEAL)
