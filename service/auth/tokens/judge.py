@@ -1,7 +1,7 @@
 """From the text of a bearer token to claims that may be believed.
 
 Structure first, signature second, claims last; one registry row per cause. ``VerifiedClaims`` can be made here only,
-so a function that takes it cannot be handed claims nobody checked.
+so a function that takes it cannot be handed claims that no strategy has checked.
 
 A token that was found good is remembered by its digest until it ends or its key leaves the set: most requests come
 with a token that was just seen. The settings cannot change under it, because they are those of the process.
@@ -182,7 +182,7 @@ def check_accepted(token: UnverifiedToken, provider: Provider) -> None:
     check_kind(token.claims, preset.required)
     if not preset.refused.isdisjoint(token.claims):
         raise ApiError(errors.TOKEN_KIND, "id_token")
-    if "cnf" in token.claims:  # bound to a key we do not check: as a plain bearer token it would be stolen goods
+    if "cnf" in token.claims:  # we refuse it: it is bound to a key that we do not check
         raise ApiError(errors.TOKEN_BOUND)
 
 
