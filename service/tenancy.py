@@ -60,7 +60,7 @@ def current_tenant() -> TenantId:
 
 @contextmanager
 def tenant_scope(tenant: TenantId) -> Iterator[None]:
-    """Run a block for one tenant: the request middleware does it, and so does work outside a request.
+    """Run a block for one tenant: the gate does it, and so does work outside a request.
 
     Args:
         tenant: Whose data the block may see.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from infra.cli import railway as commands
+from infra.cli.auth import auth
 from infra.shell.failure import Failure
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def main() -> None:
     """Signalbox: a multi-tenant health API on Railway with its AWS side."""
 
 
-for command in commands.COMMANDS:
+for command in (*commands.COMMANDS, auth):
     main.add_command(command)
 
 
@@ -113,36 +113,6 @@ def docs(check: bool) -> None:
         click.echo("\n".join(documents.write(ROOT)) or "Everything is up to date.")
     elif drifted := list(documents.stale(ROOT)):
         raise Failure(f"Not as the code has it: {', '.join(drifted)}. Run: uv run signalbox docs")
-
-
-@main.group()
-def auth() -> None:
-    """Identity providers and their tokens."""
-
-
-@auth.command("check")
-@click.argument("provider", required=False)
-@click.option(
-    "--env-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Settings to check with."
-)
-def auth_check(provider: str | None, env_file: Path | None) -> None:
-    """Say step by step what is checked of a PROVIDER, or of a token on standard input, and which rule fails.
-
-    The settings are those of the environment, or of the local stack where one runs.
-    """
-    import asyncio
-
-    from infra.cli import auth_check as checks
-
-    if env_file is None and (FOLDER / "railway.env").exists() and "ENVIRONMENT" not in os.environ:
-        env_file = FOLDER / "railway.env"
-    settings = checks.read_settings(os.environ, env_file)
-    with checks.without_log():
-        if provider is not None:
-            asyncio.run(checks.check_provider(settings, provider.lower(), click.echo))
-        else:
-            text = sys.stdin.read(65_536).strip()
-            asyncio.run(checks.check_token(settings, text.removeprefix("Bearer ").strip(), click.echo))
 
 
 def access_token(running: Running, name: str) -> str:

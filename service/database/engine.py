@@ -1,4 +1,4 @@
-"""The connection to PostgreSQL: verified TLS, bounded waits, a password that may rotate, a login that may not roam."""
+"""The connection to PostgreSQL: verified TLS, bounded waits, rotating passwords; no login may bypass row security."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ log = get_logger(__name__)
 
 
 class RoamingLoginError(Exception):
-    """The login may bypass row level security: with it, every tenant's rows would be one query away."""
+    """The database login bypasses row security: with it, one query reads the rows of every tenant."""
 
 
 class _PinnedName(ssl.SSLContext):
@@ -105,7 +105,7 @@ class Connector:
             options: For ``asyncpg.connect``; they win over what the settings say.
 
         Raises:
-            RoamingLoginError: The login is not confined.
+            RoamingLoginError: The database login bypasses row security.
             ApiError: SYS_004 when the password cannot be read.
             OSError: Also asyncpg's and ssl's errors: the server cannot be reached or refuses.
         """

@@ -39,7 +39,7 @@ class Grant:
     """What a finished login hands to the front end.
 
     Attributes:
-        access_token: A bearer token that the gate of this API accepts; whoever makes a grant has asked the gate.
+        access_token: A bearer token that the gate of this API accepts; the maker of a grant has asked it.
         expires_at: When it ends, in seconds since 1970.
         id_token: The provider's, for the logout's ``id_token_hint``; None where there is none.
     """

@@ -1,4 +1,4 @@
-"""Logins under way: from the button to a token in the front end, whatever kind of provider is asked.
+"""Logins that are not finished: from the button to a token in the front end, whatever kind of provider is asked.
 
     transaction = logins.begin("okta", return_to)            # return_to is checked here
     ...                                                      # the kind adds what it must remember: transaction.private
@@ -40,7 +40,7 @@ from service.errors import ApiError
 
 TRANSACTION_SECONDS = 600  # for a person to type a password and find the phone with the second factor
 CODE_SECONDS = 60  # from the redirect to the front end's next request
-MAX_OPEN = 8  # tabs with a login under way; each costs the browser's requests half a kilobyte
+MAX_OPEN = 8  # tabs with an unfinished login; each costs the browser's requests half a kilobyte
 _ID = re.compile(r"[A-Za-z0-9_-]{22}\Z")  # 128 bits
 _TARGET = re.compile(r"[!#-;=?-\[\]_a-z~]{1,1024}\Z")  # RFC 3986's characters: no blank, quote, backslash, control
 _SKEW = 30  # seconds that the clocks of two replicas may differ
@@ -173,7 +173,7 @@ class Logins:
         binding = request.cookies.get(self._prefix + transaction_id) if _ID.match(transaction_id) else None
         if binding is None:
             raise ApiError(errors.LOGIN_CODE, "no_cookie")
-        # Taken out before it is judged: a code that somebody tried with the wrong cookie has leaked.
+        # We take the code out before we judge it: if another browser sent it, with the wrong cookie, it has leaked.
         sealed = await self._once.redeem(code)
         if sealed is None:
             raise ApiError(errors.LOGIN_CODE, "unknown")

@@ -88,7 +88,7 @@ PRESETS: Mapping[str, Preset] = {
     # `audience` in the authorization request is what makes the access token a JWT.
     "auth0": Preset(refused=_ID_TOKEN_MARKS, client_id_claim="azp", sends_audience=True, logout="auth0"),
     # v2.0 tokens; `sub` differs per application, so users are known by `oid`. A header with `nonce` is a token for
-    # Microsoft Graph, which nobody else can verify.
+    # Microsoft Graph, which only Microsoft Graph can verify.
     "entra": Preset(
         types=_JWT,
         refused_headers=frozenset({"nonce"}),

@@ -153,7 +153,7 @@ LOGOUT = Form(
 METADATA = Form(
     roots=_names("md:EntityDescriptor md:EntitiesDescriptor"),
     places=_places(
-        # An EncryptionMethod of its own, which says what the provider could decrypt: nobody executes it.
+        # An EncryptionMethod of its own, which says what the provider could decrypt: our code never executes it.
         ds_DigestMethod="ds:Reference xenc:EncryptionMethod md:EncryptionMethod",
         xenc_KeySize="xenc:EncryptionMethod md:EncryptionMethod",
         xenc_OAEPparams="xenc:EncryptionMethod md:EncryptionMethod",

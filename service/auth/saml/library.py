@@ -68,7 +68,7 @@ def accept(raw: bytes, expected: Expected, party: Party) -> SignedIn:
 
     Screen, envelope, the response's signature, decryption, the assertion's signature, the assertion's rules, and at
     last the library's own opinion. An assertion is decrypted only when the response around it was signed by the
-    provider, so that nobody else can use our key to find out what a ciphertext holds (Jager and Somorovsky 2011).
+    provider, so that no other sender can use our key to learn what a ciphertext holds (Jager and Somorovsky 2011).
 
     Args:
         raw: The response.

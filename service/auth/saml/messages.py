@@ -136,7 +136,7 @@ def read_logout(party: Party, query: str, now: datetime) -> LogoutRequest | Logo
         now: The time.
 
     Raises:
-        ApiError: AUTH_070 to AUTH_072 for its form, AUTH_089 for everything that was signed wrongly or by nobody.
+        ApiError: AUTH_070 to AUTH_072 for its form, AUTH_089 where the signature is wrong or absent.
     """
     parameters = _parameters(query)
     kind = "SAMLRequest" if "SAMLRequest" in parameters else "SAMLResponse"

@@ -44,7 +44,7 @@ def instant(element: Element, name: str, row: Error) -> datetime:
 
 
 def text(element: Element) -> str:
-    """The whole text of an element that holds nothing else: a part of it would be somebody else's name."""
+    """The whole text of an element that holds nothing else: a part of it could be another user's name."""
     return "" if len(element) else element.text or ""
 
 

@@ -1,4 +1,4 @@
-"""What a response must say before anyone is signed in: our rules, each a pure function with a row of the registry.
+"""What a response must say before its user is signed in: our rules, each a pure function with a row of the registry.
 
 python3-saml's strict mode compares ``Destination`` by prefix and ``Recipient`` by substring, lets ``InResponseTo``,
 ``AudienceRestriction`` and ``NotOnOrAfter`` be absent and bounds no lifetime, so none of that is left to it. The rules
@@ -276,7 +276,7 @@ def _name_id(assertion: Element) -> tuple[str, str | None]:
 
 
 def _subject(assertion: Element, expected: Expected) -> str:
-    """A transient NameID is another one at the next sign-in, and an e-mail address may be given to somebody else."""
+    """A transient NameID is another one at the next sign-in, and an e-mail address may be given to another person."""
     if expected.subject_attribute is not None:
         return attribute(assertion, expected.subject_attribute, errors.SAML_SUBJECT, errors.SAML_SUBJECT)
     name_id, name_format = _name_id(assertion)

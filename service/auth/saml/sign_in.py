@@ -132,7 +132,7 @@ class SamlSignIn:
     async def finish(self, transaction: Transaction, answer: Mapping[str, str]) -> Grant:
         """See ``sign_in.SignIn.finish``.
 
-        The token is signed before the assertion is used up: while KMS is away, nobody loses a sign-in to it.
+        The token is signed before the assertion is used up: while KMS is away, no user loses a sign-in to it.
         """
         raw = _decoded(answer.get("SAMLResponse", ""))
         party = await self._party()
@@ -255,7 +255,7 @@ class SamlSignIn:
         return await self._sealer.seal_text(orjson.dumps(named), self._purpose)
 
     def _session(self, name_id: str, index: str | None) -> Session:
-        """Digests: a NameID may be an e-mail address, and a token is read by whoever holds it."""
+        """Digests: a NameID may be an e-mail address, and everyone who holds a token can read it."""
         user, session = (
             base64.urlsafe_b64encode(hashlib.sha256(json.dumps(parts).encode()).digest()[:18]).decode()
             for parts in ([self.name, name_id], [self.name, name_id, index or ""])

@@ -1,7 +1,7 @@
 """From the text of a bearer token to claims that may be believed.
 
 Structure first, signature second, claims last; one registry row per cause. ``VerifiedClaims`` can be made here only,
-so a function that takes it cannot be handed claims nobody checked.
+so a function that takes it cannot be handed claims that no strategy has checked.
 
 A token that was found good is remembered by its digest until it ends or its key leaves the set: most requests come
 with a token that was just seen. The settings cannot change under it, because they are those of the process.
@@ -92,23 +92,38 @@ class ExternalIssuers:
     Args:
         keys: The key sets, one per provider.
         now: Seconds since 1970.
+        reached: Told the name of each rule before it is applied, so that a check can say which one refused.
     """
 
-    def __init__(self, keys: Sequence[KeySource], now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        keys: Sequence[KeySource],
+        now: Callable[[], float] = time.time,
+        *,
+        reached: Callable[[str], object] = lambda _: None,
+    ) -> None:
         self._keys = {entry.provider.issuer: entry for entry in keys}
         self._many = tuple(entry for entry in keys if "{tenantid}" in entry.provider.issuer)
         self._now = now
+        self._reached = reached
 
     async def verify(self, token: UnverifiedToken) -> VerifiedClaims | None:
         """See ``Strategy.verify``."""
+        reached = self._reached
+        reached("issuer")
         keys = self.source(token.claims)
         if keys is None:
             return None
         provider, preset, claims = keys.provider, keys.provider.preset, token.claims
+        reached("signature")
         holds = await check_signature(token, keys, preset.types)
+        reached("kind")
         check_accepted(token, provider)
+        reached("subject")
         subject = check_subject(claims, preset.subject_claim)
+        reached("audience")
         check_audience(claims, provider)
+        reached("times")
         expires_at = check_times(claims, self._now(), MAX_LIFETIME)
         scopes = scopes_of(claims.get(preset.scope_claim))
         return VerifiedClaims(provider, claims["iss"], subject, expires_at, scopes, claims, holds, _SEAL)
@@ -167,7 +182,7 @@ def check_accepted(token: UnverifiedToken, provider: Provider) -> None:
     check_kind(token.claims, preset.required)
     if not preset.refused.isdisjoint(token.claims):
         raise ApiError(errors.TOKEN_KIND, "id_token")
-    if "cnf" in token.claims:  # bound to a key we do not check: as a plain bearer token it would be stolen goods
+    if "cnf" in token.claims:  # we refuse it: it is bound to a key that we do not check
         raise ApiError(errors.TOKEN_BOUND)
 
 

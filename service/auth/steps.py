@@ -1,0 +1,58 @@
+"""A step of ``signalbox auth check``: what is compared with what, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+from service.auth.providers.fetch import FetchError
+from service.errors import ApiError
+
+_REMEDY = "Compare the provider's settings with docs/AUTH_CONFIGURATION.md."
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step that was passed.
+
+    Attributes:
+        name: One word.
+        compared: What is compared with what.
+        mark: ``ok``; ``--`` does not apply; ``!!`` fits today, and will not for long.
+    """
+
+    name: str
+    compared: str
+    mark: Literal["ok", "--", "!!"] = "ok"
+
+
+class CheckError(Exception):
+    """A step failed; the text names it, the error code or the reason, the rule, and what to do."""
+
+
+@contextmanager
+def failing(name: str, compared: str) -> Iterator[None]:
+    """Tell a refusal of the service's own code as the failure of a step.
+
+    Args:
+        name: Of the step.
+        compared: What is compared with what.
+
+    Raises:
+        CheckError: The block raised ``ApiError`` or ``FetchError``.
+    """
+    try:
+        yield
+    except FetchError as failure:
+        raise CheckError(f"{name}: {failure}. The rule: {compared}. {_REMEDY}") from None
+    except ApiError as failure:
+        row, reason = failure.error, f" ({failure.reason})" if failure.reason else ""
+        remedy = _REMEDY if row.status == 503 else row.action  # a person who checks settings will not just wait
+        raise CheckError(f"{name}: {row.code} {row.detail}{reason}. The rule: {compared}. {remedy}") from None
+
+
+def words(values: Iterable[str]) -> str:
+    """Values in a line, in the order of the alphabet; an empty one is ``none``."""
+    return ", ".join(sorted(str(value) or "none" for value in values))
