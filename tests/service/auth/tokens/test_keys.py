@@ -13,6 +13,7 @@ import pytest
 
 from service import errors as core_errors
 from service.auth import errors
+from service.auth import errors
 from service.auth.tokens import keys
 from service.auth.tokens.keys import IssuerKeys, usable_keys
 from service.errors import ApiError
