@@ -9,21 +9,10 @@ import asyncpg
 import pytest
 
 from tests.support.api.server import Server
-from tests.support.database.databases import Database, Databases
+from tests.support.database.databases import Database
 from tests.support.idp.issuer import Issuer
 
 FEATURES = "tests.support.api.serve"
-
-
-@pytest.fixture(scope="module")
-def module_issuer() -> Iterator[Issuer]:
-    with Issuer() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def module_database(databases: Databases) -> Database:
-    return databases.migrated()
 
 
 @pytest.fixture(scope="module")
