@@ -281,9 +281,14 @@ def test_with_iam_on_policies_count() -> None:
         )
         assert secrets.list_secrets()["SecretList"] == []
         emulator.process.send_signal(signal.SIGUSR1)
-        time.sleep(0.1)
+
+        def until_refused() -> None:
+            for _ in range(200):  # the signal is on its way
+                secrets.list_secrets()
+                time.sleep(0.05)
+
         with pytest.raises(ClientError, match="AccessDenied"):
-            secrets.list_secrets()
+            until_refused()
 
 
 def _refusal(environment: dict[str, str], *command: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.support.api.server import ROOT, Server
-from tests.support.database.databases import Database, Databases
+from tests.support.database.databases import Database
 from tests.support.idp.issuer import Issuer
 
 # Each is put where it could leak from; none may come out anywhere.
@@ -28,17 +28,6 @@ MARKERS = {
     "user_agent": "janes-phone",
     "cookie": "cookie-of-jane",
 }
-
-
-@pytest.fixture(scope="module")
-def module_issuer() -> Iterator[Issuer]:
-    with Issuer() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def module_database(databases: Databases) -> Database:
-    return databases.migrated()
 
 
 @pytest.fixture

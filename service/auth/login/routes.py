@@ -15,7 +15,6 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from service import errors as core_errors
 from service.auth import errors
-from service.auth import errors
 from service.auth.issued.signing import TokenSigner
 from service.auth.login.sign_in import SignIn, Transaction
 from service.auth.login.transaction import Logins

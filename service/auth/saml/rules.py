@@ -15,7 +15,6 @@ from lxml.etree import _Element as Element
 
 from service import errors as core_errors
 from service.auth import errors
-from service.auth import errors
 from service.auth.saml.grammar import DS, SAML, SAMLP
 from service.auth.saml.reading import attribute, confirmation, instant, one, sane, text
 from service.errors import ApiError

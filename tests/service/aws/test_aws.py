@@ -7,12 +7,11 @@ import base64
 import hashlib
 import json
 import ssl
-import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -28,12 +27,13 @@ from service.aws.identity import Aws
 from service.aws.secrets import Secrets
 from service.errors import ApiError
 from service.settings import Settings, SettingsError, load
+from tests.support.local_http import LocalHttp
 
 ARN = "arn:aws:rolesanywhere:us-east-1:111122223333:"
 ROLE = "arn:aws:iam::111122223333:role/service"
 
 
-class Server:
+class Server(LocalHttp):
     """IAM Roles Anywhere as its documents describe it, and Secrets Manager.
 
     It checks the signature as AWS does ("Signing process" in the user guide of Roles Anywhere): a fake that took any
@@ -58,20 +58,9 @@ class Server:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        super().__init__(Handler)
         if tls is not None:
-            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
-        self.address = f"127.0.0.1:{self._server.server_address[1]}"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+            self.serve_tls(tls)
 
     def session(self, request: BaseHTTPRequestHandler, body: bytes) -> tuple[int, Any]:
         self.sessions += 1
@@ -157,7 +146,7 @@ def variables(issued: Issued, secrets_manager: Any = None, **changes: str) -> di
         "ROLES_ANYWHERE_PRIVATE_KEY_SECRET": issued.key.read_text(),
     }
     if secrets_manager is not None:
-        found["AWS_ENDPOINT_URL"] = f"http://{secrets_manager.address}"
+        found["AWS_ENDPOINT_URL"] = secrets_manager.url
     return {name: value for name, value in (found | changes).items() if value}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
@@ -91,11 +92,20 @@ def test_migrations_need_a_login_of_their_own(databases: Databases) -> None:
     assert "DATABASE_MIGRATION_SECRET_ID is required" in refused.stderr
 
 
-def test_rds_stands_for_the_authorities_that_come_with_the_service() -> None:
+def test_rds_stands_for_the_authorities_that_come_with_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
     found = settings(DATABASE_CA_FILE="rds")
     assert found.database_ca_file is not None
     assert found.database_ca_file.name == "rds-ca.pem"
-    context = Connector(found, Secrets(Aws(found)), None)._options["ssl"]
+    dialled: dict[str, Any] = {}
+
+    async def connect(**options: Any) -> None:
+        dialled.update(options)
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(asyncpg, "connect", connect)
+    with pytest.raises(ConnectionRefusedError):
+        asyncio.run(Connector(found, Secrets(Aws(found)), None).connect())
+    context = dialled["ssl"]
     assert context.verify_mode is ssl.CERT_REQUIRED
     assert context.check_hostname
     assert len(context.get_ca_certs()) == 51

@@ -159,7 +159,7 @@ def _ready(server: Server) -> dict[str, str]:
     deadline = time.monotonic() + 10
     while True:
         checks = server.get("/api/v1/health/ready").json()["checks"]
-        if checks["database"] != "timeout" or time.monotonic() > deadline:
+        if checks["database"] != "unavailable" or time.monotonic() > deadline:
             return {name: checks[name] for name in ("database", "migrations")}
         time.sleep(0.1)
 

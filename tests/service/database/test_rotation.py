@@ -54,8 +54,8 @@ class Store:
 
 
 @pytest.fixture(scope="module")
-def store() -> Iterator[Store]:
-    with temporary_postgres() as postgres, Emulator() as aws:
+def store(aws: Emulator) -> Iterator[Store]:
+    with temporary_postgres() as postgres:
         found = Store(aws, Databases(postgres).migrated())
         secrets = aws.client("secretsmanager")
         for name, login in (("app", (APP, APP_PASSWORD)), ("master", (MASTER, MASTER_PASSWORD))):

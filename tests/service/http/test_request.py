@@ -20,12 +20,6 @@ from tests.support.idp.issuer import Issuer
 
 
 @pytest.fixture(scope="module")
-def module_issuer() -> Iterator[Issuer]:
-    with Issuer() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def server(module_issuer: Issuer) -> Iterator[Server]:
     environment = {
         **module_issuer.environment(),
@@ -231,15 +225,10 @@ def test_a_route_that_no_gate_guards_keeps_the_application_from_starting() -> No
 
 def test_a_taken_port_is_one_line(module_issuer: Issuer) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        server = Server({**module_issuer.environment(), "DATABASE_URL": NO_DATABASE})
-        server._env["PORT"] = str(taken.getsockname()[1])
-        with pytest.raises(RuntimeError) as failure:
-            server.__enter__()
-        server.process.wait()
-        assert server.process.stdout is not None
-        server._reader.join(5)
-        server.process.stdout.close()
-        server.client.close()
+        port = taken.getsockname()[1]
+        server = Server({**module_issuer.environment(), "DATABASE_URL": NO_DATABASE}, port=port)
+        with pytest.raises(RuntimeError) as failure, server:
+            pass
     assert "Set PORT to a free one" in str(failure.value)
     assert "Traceback" not in str(failure.value)
     assert server.process.returncode == 1

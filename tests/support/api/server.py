@@ -59,6 +59,7 @@ class Server:
             except httpx.TransportError:
                 time.sleep(0.02)
         self.process.kill()
+        self.__exit__()
         raise RuntimeError("the service did not start:\n" + "\n".join(self.lines))
 
     def __exit__(self, *_: object) -> None:

@@ -17,13 +17,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, Literal, Self
 
 from graphql import GraphQLError, GraphQLSchema, build_client_schema, execute_sync, parse, validate
 from jsonschema import Draft7Validator
 
 from tests.support.api.server import ROOT
+from tests.support.local_http import LocalHttp
 
 SCHEMAS = ROOT / "infra" / "railway" / "schema"
 ACCOUNT_TOKEN, PROJECT_TOKEN = "account-token-of-the-test", "project-token-of-the-test"
@@ -92,7 +93,7 @@ class Fault:
     retry_after: str
 
 
-class FakeRailway:
+class FakeRailway(LocalHttp):
     """The server; ``mutations`` counts what was executed, ``requests`` what came in."""
 
     def __init__(self, *, baa: bool = True, redeploys_on_patch: bool = False, per_second: int = 1000) -> None:
@@ -134,25 +135,12 @@ class FakeRailway:
             def log_message(self, *_: object) -> None:
                 pass
 
-        class HTTPServer(ThreadingHTTPServer):
-            daemon_threads = True
-
-            def handle_error(self, request: Any, client_address: Any) -> None:
-                pass  # a connection that we closed on purpose
-
-        self._server = HTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/graphql/v2"
+        super().__init__(Handler)
+        self.url += "/graphql/v2"
 
     def __enter__(self) -> Self:
-        schema()
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        schema()  # parsed before the first request, which would have to wait for it
+        return super().__enter__()
 
     # What a test says.
 

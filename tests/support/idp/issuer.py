@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
-import ssl
+import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import cache
 from http.server import BaseHTTPRequestHandler
 from typing import Any
@@ -100,10 +100,22 @@ class Issuer(LocalHttp):
 
         super().__init__(Handler, port)
 
-    def serve_tls(self, context: ssl.SSLContext) -> None:
-        """Answer TLS alone from now on, as every provider outside development has to."""
-        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
-        self.url = self.url.replace("http:", "https:")
+    @contextmanager
+    def holding(self) -> Iterator[threading.Event]:
+        """Answer nobody while the block runs; what it gives is set when somebody has asked."""
+        asked, released = threading.Event(), threading.Event()
+
+        def hold() -> tuple[int, bytes]:
+            asked.set()
+            released.wait(60)
+            return 200, json.dumps({"keys": self.keys}).encode()
+
+        self.answer = hold
+        try:
+            yield asked
+        finally:
+            released.set()
+            self.answer = None
 
     def environment(self) -> dict[str, str]:
         """Settings that make this issuer the provider ``test``."""

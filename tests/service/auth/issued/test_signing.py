@@ -32,12 +32,6 @@ from tests.support.cloud.emulator import Emulator
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture(scope="module")
-def aws() -> Iterator[Emulator]:
-    with Emulator() as running:
-        yield running
-
-
 @pytest.fixture(autouse=True)
 def _credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}.items():
@@ -149,17 +143,16 @@ async def test_a_kms_that_hangs_holds_nobody_up(aws: Emulator) -> None:
         held: list[socket.socket] = []
         threading.Thread(target=lambda: _hold(listener, held), daemon=True).start()
         with signer(f"http://127.0.0.1:{listener.getsockname()[1]}", new_key(aws)) as ours:
-            longest = 0.0
+            beats = 0
             started = time.monotonic()
             calls = [asyncio.ensure_future(ours.sign(claims())) for _ in range(40)]
             while not all(call.done() for call in calls):
-                beat = time.monotonic()
                 await asyncio.sleep(0.01)
-                longest = max(longest, time.monotonic() - beat)
+                beats += 1
             outcomes = await asyncio.gather(*calls, return_exceptions=True)
             assert all(isinstance(o, ApiError) and o.error is errors.SIGNING_DOWN for o in outcomes), outcomes
             assert time.monotonic() - started < 8
-            assert longest < 0.5
+            assert beats > 20, "the loop went on while they waited"
         for connection in held:
             connection.close()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from urllib.parse import parse_qs, urlsplit
@@ -13,42 +12,33 @@ import httpx
 import pytest
 from sqlalchemy import text
 
+from service.auth.login import transaction
 from service.auth.login.sealing import SealBroken, Sealer
 from service.aws.identity import Aws
 from service.aws.secrets import Secrets
+from service.database.engine import Connector, create_engine
 from service.database.tenantless import tenantless
 from service.log import configure
 from service.settings import load
 from tests.support.api.app import NOWHERE, Browser, application, error_of
 from tests.support.api.environments import DEVELOPMENT, GOOD
 from tests.support.cloud.secrets_manager import SecretsManager
-from tests.support.database.databases import Database, Databases
+from tests.support.database.databases import Database
 from tests.support.idp.op import ScriptedProvider
 
 pytestmark = pytest.mark.anyio
 FRONT_END = "https://app.example.com"
 KEY = "0123456789abcdef0123456789abcdef"
-
-
-@pytest.fixture(scope="module")
-def provider() -> Iterator[ScriptedProvider]:
-    with ScriptedProvider() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def shared_database(databases: Databases) -> Database:
-    return databases.migrated()
+GOOD_PROVIDER = {name: value for name, value in GOOD.items() if name.startswith("IDP__")}
 
 
 @pytest.fixture
-def environment(provider: ScriptedProvider, shared_database: Database) -> dict[str, str]:
+def environment(provider: ScriptedProvider, module_database: Database) -> dict[str, str]:
     twin = provider.settings("TWIN", ISSUER="https://twin.example", DISCOVERY_URL=f"{provider.url}/twin")
-    provider.reset()
     return {
         **provider.settings(),
         **twin,
-        "DATABASE_URL": shared_database.url(),
+        "DATABASE_URL": module_database.url(),
         "ALLOWED_ORIGINS": f"{FRONT_END},http://127.0.0.1:3000",
         "SESSION_SECRET": KEY,
     }
@@ -116,11 +106,11 @@ async def test_a_login_code_without_the_cookie_of_its_browser_is_worth_nothing(
 
 
 async def test_a_login_code_lives_a_minute(
-    browser: Browser, provider: ScriptedProvider, shared_database: Database
+    browser: Browser, provider: ScriptedProvider, module_database: Database
 ) -> None:
     code = await arrive(browser, provider)
     shared = "update sign_in.code set expires_at = now() - interval '1 second'"
-    await asyncio.to_thread(shared_database.as_superuser, shared)
+    await asyncio.to_thread(module_database.as_superuser, shared)
     assert error_of(await browser.redeem(code)) == (400, "AUTH_045")
 
 
@@ -179,8 +169,8 @@ async def test_a_cookie_that_was_touched_swapped_or_kept_too_long_is_refused(
         browser.client.cookies.set(name, bad, domain="127.0.0.1")
         assert error_of(await browser.come_back(code="c", state=one["state"])) == (400, "AUTH_040")
     browser.client.cookies.set(name, value, domain="127.0.0.1")
-    logins = browser.app.state.auth.logins
-    monkeypatch.setattr(logins, "_now", lambda: time.time() + 601)
+    assert transaction.TRANSACTION_SECONDS == 600
+    monkeypatch.setattr(transaction, "TRANSACTION_SECONDS", -1)  # as if they had gone by
     assert error_of(await browser.come_back(code="c", state=one["state"])) == (400, "AUTH_040")
 
 
@@ -314,19 +304,22 @@ async def test_on_https_a_whole_sign_in_never_leaves_the_host_cookie(
 
 
 async def test_a_sign_out_ends_our_half_whatever_the_provider_does(
-    browser: Browser, provider: ScriptedProvider
+    browser: Browser, provider: ScriptedProvider, environment: dict[str, str]
 ) -> None:
     for _ in range(3):
         await browser.begin()
     provider.answers = {"/.well-known/openid-configuration": lambda: (500, b"")}
-    discovery = browser.app.state.auth.sign_ins["op"]._discovery
-    discovery._fetched_at = float("-inf")
-    answer = await browser.client.post("/api/v1/auth/op/logout")
-    assert error_of(answer) == (503, "SYS_006")
-    assert not browser.client.cookies
+    async with application(environment) as replica:  # which does not know yet where the provider ends a session
+        elsewhere = Browser(replica)
+        elsewhere.client.cookies = browser.client.cookies
+        assert elsewhere.client.cookies
+        async with elsewhere.client:
+            answer = await elsewhere.client.post("/api/v1/auth/op/logout")
+        assert error_of(answer) == (503, "SYS_006")
+        assert not elsewhere.client.cookies
 
 
-def test_the_application_login_can_neither_read_nor_list_codes(shared_database: Database) -> None:
+def test_the_application_login_can_neither_read_nor_list_codes(module_database: Database) -> None:
     import asyncpg
 
     for statement in (
@@ -336,22 +329,25 @@ def test_the_application_login_can_neither_read_nor_list_codes(shared_database: 
         "delete from sign_in.used",
     ):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            shared_database.run(statement)
+            module_database.run(statement)
 
 
-async def test_work_without_a_tenant_sees_no_row_of_any_tenant(browser: Browser, shared_database: Database) -> None:
+async def test_work_without_a_tenant_sees_no_row_of_any_tenant(module_database: Database) -> None:
     await asyncio.to_thread(
-        shared_database.as_superuser, "insert into app.note (tenant_id, body) values ('acme', 'x'), ('globex', 'y')"
+        module_database.as_superuser, "insert into app.note (tenant_id, body) values ('acme', 'x'), ('globex', 'y')"
     )
-    async with tenantless(browser.app.state.auth.logins._once._engine) as connection:
+    settings = load({**DEVELOPMENT, **GOOD_PROVIDER, "DATABASE_URL": module_database.url(), "DATABASE_SECRET_ID": ""})
+    engine = create_engine(settings, Connector(settings, Secrets(Aws(settings)), None), Names("test"))
+    async with tenantless(engine) as connection:
         assert (await connection.execute(text("select * from app.note"))).all() == []
+    await engine.dispose()
 
 
 async def test_the_database_holds_neither_code_nor_token(
-    browser: Browser, provider: ScriptedProvider, shared_database: Database
+    browser: Browser, provider: ScriptedProvider, module_database: Database
 ) -> None:
     code = await arrive(browser, provider)
-    rows = await asyncio.to_thread(shared_database.as_superuser, "select digest, sealed from sign_in.code")
+    rows = await asyncio.to_thread(module_database.as_superuser, "select digest, sealed from sign_in.code")
     held = b"".join(bytes(row["digest"]) + bytes(row["sealed"]) for row in rows)
     token = (await browser.redeem(code)).json()["access_token"]
     assert rows
@@ -360,15 +356,15 @@ async def test_the_database_holds_neither_code_nor_token(
 
 
 async def test_expired_rows_are_cleared_away_by_later_sign_ins(
-    browser: Browser, provider: ScriptedProvider, shared_database: Database
+    browser: Browser, provider: ScriptedProvider, module_database: Database
 ) -> None:
     await arrive(browser, provider)
     for table in ("code", "used"):
         expire = f"update sign_in.{table} set expires_at = now() - interval '1 hour'"  # noqa: S608  two constants
-        await asyncio.to_thread(shared_database.as_superuser, expire)
+        await asyncio.to_thread(module_database.as_superuser, expire)
     await arrive(browser, provider)
     for table in ("code", "used"):
-        left = await asyncio.to_thread(shared_database.as_superuser, f"table sign_in.{table}")
+        left = await asyncio.to_thread(module_database.as_superuser, f"table sign_in.{table}")
         assert len(left) == 1
 
 
@@ -398,9 +394,6 @@ async def test_a_rotated_session_key_breaks_no_open_login(store: SecretsManager)
     assert store.reads - reads <= 2
     with pytest.raises(SealBroken):
         await fresh.open(newer, b"another purpose")
-
-
-GOOD_PROVIDER = {name: value for name, value in GOOD.items() if name.startswith("IDP__")}
 
 
 async def test_a_rotated_client_secret_is_picked_up_without_a_restart(

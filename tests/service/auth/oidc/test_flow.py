@@ -38,12 +38,6 @@ def server(provider: OpenIdProvider, databases: Databases) -> Iterator[Server]:
         yield running
 
 
-@pytest.fixture
-def browser() -> Iterator[httpx.Client]:
-    with httpx.Client(timeout=20) as opened:
-        yield opened
-
-
 def code_of(answer: httpx.Response) -> str:
     (code,) = parse_qs(urlsplit(answer.headers["Location"]).query)["login_code"]
     return code

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -18,7 +19,7 @@ import pytest
 
 from service.auth.tokens import keys
 from tests.support.api.app import API, Browser, application, error_of
-from tests.support.database.databases import Database, Databases
+from tests.support.database.databases import Database
 from tests.support.idp.issuer import SigningKey
 from tests.support.idp.op import CLIENT_ID, Answer, ScriptedProvider
 
@@ -27,26 +28,9 @@ FRONT_END = "https://app.example.com"
 NOW = int(time.time())
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[ScriptedProvider]:
-    with ScriptedProvider() as provider:
-        yield provider
-
-
 @pytest.fixture
-def provider(running: ScriptedProvider) -> ScriptedProvider:
-    running.reset()
-    return running
-
-
-@pytest.fixture(scope="module")
-def shared_database(databases: Databases) -> Database:
-    return databases.migrated()
-
-
-@pytest.fixture
-async def browser(provider: ScriptedProvider, shared_database: Database) -> AsyncIterator[Browser]:
-    async with opened(provider, shared_database) as found:
+async def browser(provider: ScriptedProvider, module_database: Database) -> AsyncIterator[Browser]:
+    async with opened(provider, module_database) as found:
         yield found
 
 
@@ -165,13 +149,13 @@ async def test_an_access_token_that_no_encoding_can_carry_is_the_providers_fault
 
 
 async def test_a_token_without_kid_uses_the_only_key_and_no_choice_of_two(
-    browser: Browser, provider: ScriptedProvider, shared_database: Database
+    browser: Browser, provider: ScriptedProvider, module_database: Database
 ) -> None:
     """kid-absent-single-jwks, kid-absent-multiple-jwks."""
     provider.header = {"kid": ...}
     assert (await sign_in(browser, provider)).status_code == 200
     provider.keys = [provider.key.jwk(), SigningKey("second").jwk()]
-    async with opened(provider, shared_database) as fresh:
+    async with opened(provider, module_database) as fresh:
         assert error_of(await sign_in(fresh, provider)) == (401, "AUTH_046")
 
 
@@ -192,9 +176,9 @@ async def test_a_rotated_key_is_fetched_when_it_is_met(
     assert (await browser.come_back(code="c", state=asked["state"])).status_code == 200
 
 
-async def test_userinfo_about_somebody_else_is_refused(provider: ScriptedProvider, shared_database: Database) -> None:
+async def test_userinfo_about_somebody_else_is_refused(provider: ScriptedProvider, module_database: Database) -> None:
     """userinfo-invalid-sub, scope-userinfo-claims."""
-    async with opened(provider, shared_database, USERINFO="true", SCOPES="openid,email") as browser:
+    async with opened(provider, module_database, USERINFO="true", SCOPES="openid,email") as browser:
         assert (await browser.begin())["scope"] == "openid email"
         assert (await sign_in(browser, provider)).status_code == 200
         path, _, headers = provider.requests[-1]
@@ -251,14 +235,14 @@ async def test_sign_out_at_the_provider(browser: Browser, provider: ScriptedProv
 # What comes next is beyond the profile.
 
 
-async def test_the_iss_parameter(browser: Browser, provider: ScriptedProvider, shared_database: Database) -> None:
+async def test_the_iss_parameter(browser: Browser, provider: ScriptedProvider, module_database: Database) -> None:
     """RFC 9207, section 2.4."""
     assert (await sign_in(browser, provider, iss=provider.url)).status_code == 200
     for wrong in (f"{provider.url}/", "https://evil.example", ""):
         assert error_of(await sign_in(browser, provider, iss=wrong)) == (400, "AUTH_043")
         assert error_of(await sign_in(browser, provider, iss=wrong, error="access_denied")) == (400, "AUTH_043")
     provider.metadata = {"authorization_response_iss_parameter_supported": True}
-    async with opened(provider, shared_database) as strict:
+    async with opened(provider, module_database) as strict:
         assert error_of(await sign_in(strict, provider)) == (400, "AUTH_043")
         assert (await sign_in(strict, provider, iss=provider.url)).status_code == 200
 
@@ -311,12 +295,15 @@ async def test_a_provider_that_hangs_costs_five_seconds_and_a_503(
 ) -> None:
     from service.auth.providers import fetch
 
+    assert fetch.TIMEOUT == 5
     monkeypatch.setattr(fetch, "TIMEOUT", 0.2)
     asked = await browser.begin()
-    provider.answers = {"/token": lambda: time.sleep(1) or (200, {})}  # type: ignore[func-returns-value]
-    started = time.monotonic()
-    assert error_of(await browser.come_back(code="c", state=asked["state"])) == (503, "SYS_006")
-    assert time.monotonic() - started < 0.9
+    released = threading.Event()
+    provider.answers = {"/token": lambda: (200, {"released": released.wait(60)})}
+    try:
+        assert error_of(await browser.come_back(code="c", state=asked["state"])) == (503, "SYS_006")
+    finally:
+        released.set()  # it had not answered until now
 
 
 @pytest.mark.parametrize(
@@ -337,14 +324,14 @@ async def test_nobody_is_signed_in_with_a_token_that_the_gate_would_refuse(
 
 
 async def test_a_token_of_another_provider_of_ours_is_not_handed_out(
-    provider: ScriptedProvider, shared_database: Database
+    provider: ScriptedProvider, module_database: Database
 ) -> None:
     """The gate would admit it; but this person was sent to somebody else."""
     twin = {"ISSUER": "https://twin.example", "JWKS_URL": f"{provider.url}/keys"}
     environment = {
         **provider.settings(),
         **provider.settings("TWIN", **twin),
-        "DATABASE_URL": shared_database.url(),
+        "DATABASE_URL": module_database.url(),
     }
     provider.access_claims = {"iss": "https://twin.example"}
     async with application(environment) as app:
@@ -353,15 +340,15 @@ async def test_a_token_of_another_provider_of_ours_is_not_handed_out(
         await browser.client.aclose()
 
 
-async def test_client_secret_post_and_public_clients(provider: ScriptedProvider, shared_database: Database) -> None:
+async def test_client_secret_post_and_public_clients(provider: ScriptedProvider, module_database: Database) -> None:
     provider.metadata = {"token_endpoint_auth_methods_supported": ["client_secret_post"]}
-    async with opened(provider, shared_database) as browser:
+    async with opened(provider, module_database) as browser:
         assert (await sign_in(browser, provider)).status_code == 200
         _, form, headers = next(request for request in provider.requests if request[0] == "/token")
         assert (form["client_id"], form["client_secret"]) == (CLIENT_ID, "s3cret/+")
         assert "Authorization" not in headers
     provider.reset()
-    async with opened(provider, shared_database, CLIENT_SECRET="") as browser:
+    async with opened(provider, module_database, CLIENT_SECRET="") as browser:
         assert (await sign_in(browser, provider)).status_code == 200
         _, form, headers = next(request for request in provider.requests if request[0] == "/token")
         assert form["client_id"] == CLIENT_ID

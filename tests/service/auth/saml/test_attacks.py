@@ -86,11 +86,12 @@ def test_an_encrypted_response_cannot_be_opened_up_and_wrapped(idp: SamlIdp, fed
 
 @pytest.mark.parametrize("bomb", bombs.ALL, ids=lambda bomb: bomb.__name__)
 def test_a_message_that_would_make_a_library_work_is_refused_at_once(bomb: Callable[[], bytes]) -> None:
+    """Measured, here and below, in time of the processor, which a busy machine does not lengthen."""
     raw = bomb()
-    started = time.perf_counter()
+    started = time.thread_time()
     with pytest.raises(ApiError) as refused:
         accept(raw, expected(), party())
-    assert time.perf_counter() - started < 0.1
+    assert time.thread_time() - started < 0.1
     assert refused.value.error in (errors.SAML_CONSTRUCT, errors.SAML_OVERSIZED, errors.SAML_UNREADABLE)
 
 
@@ -98,10 +99,10 @@ def test_a_message_that_would_make_a_library_work_is_refused_at_once(bomb: Calla
 @pytest.mark.parametrize("signed", [False, True], ids=["anybody", "the_provider_itself"])
 def test_the_same_inside_an_encrypted_assertion(inner: Callable[[Any], None], signed: bool) -> None:
     raw = response(inner, sign_assertion=False, sign_response=signed, encrypt_to=key_pair("sp"))
-    started = time.perf_counter()
+    started = time.thread_time()
     with pytest.raises(ApiError) as refused:
         accept(raw, expected(), party())
-    assert time.perf_counter() - started < 0.1
+    assert time.thread_time() - started < 0.1
     known = (errors.SAML_CONSTRUCT, errors.SAML_OVERSIZED, errors.SAML_UNVERIFIED)
     assert refused.value.error in (known if signed else (errors.SAML_UNSIGNED, *known))
 
@@ -138,7 +139,7 @@ def test_a_transform_that_got_past_the_screen_would_still_not_run() -> None:
     raw = bombs.xslt()
     with pytest.raises(ApiError):
         screen(raw, RESPONSE)
-    started = time.perf_counter()
+    started = time.thread_time()
     assertion = parse(raw).find("{urn:oasis:names:tc:SAML:2.0:assertion}Assertion")
     assert not is_signed_by(assertion, [key_pair("idp").certificate])
-    assert time.perf_counter() - started < 0.1
+    assert time.thread_time() - started < 0.1

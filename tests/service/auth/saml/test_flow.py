@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
+import psutil  # type: ignore[import-untyped]
 import pytest
 from jose import jwt
 
@@ -62,12 +63,6 @@ def clinic(port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Saml
 
 
 @pytest.fixture(scope="module")
-def aws() -> Iterator[Emulator]:
-    with Emulator() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def environment(port: int, hospital: SamlIdp, clinic: SamlIdp, aws: Emulator, databases: Databases) -> dict[str, str]:
     created = aws.client("kms").create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")
     pairs = [{"private_key": pair.private_key, "certificate": pair.certificate} for pair in (key_pair("sp"),)]
@@ -111,12 +106,6 @@ def _wait_until_ready(server: Server) -> None:
 @pytest.fixture(autouse=True)
 def _as_usual(hospital: SamlIdp) -> None:
     hospital.set(key="idp", published=["idp"], signResponse=True, signAssertion=True, encrypted=False)
-
-
-@pytest.fixture
-def browser() -> Iterator[httpx.Client]:
-    with httpx.Client(timeout=20) as opened:
-        yield opened
 
 
 def begin(server: Server, browser: httpx.Client, provider: str, return_to: str | None = None) -> str:
@@ -381,9 +370,10 @@ def test_the_cookie_of_a_sign_in_comes_along_when_the_provider_posts_from_its_ow
         assert attribute in cookie
 
 
-def test_readiness_tells_of_providers_and_of_the_signing_key(server: Server) -> None:
-    checks = server.get("/api/v1/health/ready").json()["checks"]
-    assert checks["saml_hospital"] == checks["saml_clinic"] == checks["token_signing"] == "ok"
+def test_readiness_names_no_provider_to_the_public(server: Server) -> None:
+    answer = server.get("/api/v1/health/ready")
+    assert answer.json()["checks"]["issuers"] == "ok"
+    assert "hospital" not in answer.text
 
 
 def test_a_front_end_learns_of_the_providers(server: Server) -> None:
@@ -410,30 +400,31 @@ def test_our_metadata_is_what_the_providers_administrator_needs(server: Server) 
 
 
 @pytest.mark.parametrize("bomb", [*bombs.ALL, bombs.just_below_the_limit], ids=lambda bomb: bomb.__name__)
-def test_bombs_are_refused_while_liveness_stays_fast(
+def test_bombs_are_refused_with_little_work_while_liveness_answers(
     server: Server, browser: httpx.Client, bomb: Callable[[], bytes]
 ) -> None:
-    """Under 100 ms, with liveness under 50 ms beside it. The best of five: the machine may be busy, we must not be."""
+    """Under 50 ms of the processor's time each, which is also the longest that anybody else could be held up by it."""
     encoded = base64.b64encode(bomb()).decode()
-    took, worst = [], []
-    for _ in range(5):
-        # Made before: it is not our client that is measured.
-        body = urlencode({"SAMLResponse": encoded, "RelayState": begin_state(server, browser)}).encode()
-        with _watched(server.url) as beats:
-            started = time.perf_counter()
-            answer = browser.post(
-                f"{server.url}/api/v1/auth/clinic/callback",
-                content=body,
-                headers={"Content-Type": "application/x-www-form-urlencoded"},
-            )
-            took.append(time.perf_counter() - started)
-        worst.append(max(beats))
+    # Made before: it is not our client that is measured.
+    watched, *alone = (
+        urlencode({"SAMLResponse": encoded, "RelayState": begin_state(server, browser)}) for _ in range(6)
+    )
+    with _watched(server.url) as beats:
+        answers = [post(server, browser, watched)]
+    assert beats
+    process = psutil.Process(server.process.pid)
+    before = sum(process.cpu_times()[:2])
+    answers += [post(server, browser, body) for body in alone]
+    spent = sum(process.cpu_times()[:2]) - before
+    for answer in answers:
         assert code_of(answer) in ("AUTH_070", "AUTH_071", "AUTH_072", "REQ_004"), answer.text
         assert answer.status_code in (400, 413)
-        if min(took) < 0.1 and min(worst) < 0.05:
-            break
-    assert min(took) < 0.1, took
-    assert min(worst) < 0.05, worst
+    assert spent / len(alone) < 0.05
+
+
+def post(server: Server, browser: httpx.Client, body: str) -> httpx.Response:
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    return browser.post(f"{server.url}/api/v1/auth/clinic/callback", content=body.encode(), headers=form)
 
 
 def begin_state(server: Server, browser: httpx.Client) -> str:
@@ -443,21 +434,18 @@ def begin_state(server: Server, browser: httpx.Client) -> str:
 
 @contextmanager
 def _watched(url: str) -> Iterator[list[float]]:
-    """How long liveness takes, asked without a pause while the block runs."""
+    """When liveness answered, asked without a pause while the block runs."""
     beats: list[float] = []
     stop = threading.Event()
 
     def watch() -> None:
         with httpx.Client() as client:
-            client.get(f"{url}/api/v1/health/live")
             while not stop.is_set() or not beats:
-                started = time.perf_counter()
                 assert client.get(f"{url}/api/v1/health/live").status_code == 200
-                beats.append(time.perf_counter() - started)
+                beats.append(time.monotonic())
 
     thread = threading.Thread(target=watch)
     thread.start()
-    time.sleep(0.02)
     try:
         yield beats
     finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -158,12 +158,6 @@ class Clock:
 
     def now(self) -> datetime:
         return datetime.now(UTC) + timedelta(seconds=self.time - 1000)
-
-
-@pytest.fixture
-async def client() -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient() as opened:
-        yield opened
 
 
 def source_of(origin: str | Path, client: httpx.AsyncClient, clock: Clock) -> MetadataSource:

@@ -15,14 +15,14 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from service.auth.tokens.judge import UnverifiedToken
+from service.auth.tokens.judge import Authenticator, ExternalIssuers, UnverifiedToken
+from service.auth.tokens.keys import IssuerKeys
 from service.errors import ApiError
 from service.feature import all_errors
 from service.product import FEATURES
-from service.settings import load
-from tests.support.api.app import product
+from tests.support.api.app import application
 from tests.support.api.environments import DEVELOPMENT
-from tests.support.idp.issuer import Issuer, b64
+from tests.support.idp.issuer import Issuer, b64, provider_of
 
 _EXAMPLES = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -43,19 +43,13 @@ def portal() -> Iterator[BlockingPortal]:
 
 
 @pytest.fixture(scope="module")
-def issuer_of_module() -> Iterator[Issuer]:
-    with Issuer() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def client(portal: BlockingPortal, issuer_of_module: Issuer) -> Iterator[httpx.AsyncClient]:
-    app = product(load({**DEVELOPMENT, **issuer_of_module.environment()}))
-    opened = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test")
-    good = {"Authorization": f"Bearer {issuer_of_module.token()}"}
-    assert portal.call(lambda: opened.get("/api/v1/auth/validate", headers=good)).status_code == 200
-    yield opened
-    portal.call(opened.aclose)
+def client(portal: BlockingPortal, module_issuer: Issuer) -> Iterator[httpx.AsyncClient]:
+    with portal.wrap_async_context_manager(application({**DEVELOPMENT, **module_issuer.environment()})) as app:
+        opened = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test")
+        good = {"Authorization": f"Bearer {module_issuer.token()}"}
+        assert portal.call(lambda: opened.get("/api/v1/auth/validate", headers=good)).status_code == 200
+        yield opened
+        portal.call(opened.aclose)
 
 
 def ask(portal: BlockingPortal, client: httpx.AsyncClient, value: bytes) -> httpx.Response:
@@ -87,9 +81,9 @@ def test_any_json_in_the_form_of_a_token(
 @_EXAMPLES
 @given(changes=st.dictionaries(names, json_values, min_size=1))
 def test_signed_tokens_with_any_claims(
-    portal: BlockingPortal, client: httpx.AsyncClient, issuer_of_module: Issuer, changes: dict[str, Any]
+    portal: BlockingPortal, client: httpx.AsyncClient, module_issuer: Issuer, changes: dict[str, Any]
 ) -> None:
-    answer = ask(portal, client, f"Bearer {issuer_of_module.token(**changes)}".encode())
+    answer = ask(portal, client, f"Bearer {module_issuer.token(**changes)}".encode())
     assert answer.status_code in (200, 401, 403)
     assert answer.json().get("error", {"code": "AUTH_001"})["code"] in all_errors(FEATURES)
 
@@ -115,15 +109,18 @@ def test_the_parser_raises_nothing_but_refusals(raw: bytes) -> None:
         b"Bearer " + b64(b"{" + b",".join(b'"%d":0' % n for n in range(1_200)) + b"}").encode() + b".e30.eA",
     ],
 )
-def test_the_largest_are_refused_in_under_five_milliseconds(
-    portal: BlockingPortal, client: httpx.AsyncClient, value: bytes
+def test_the_largest_are_refused_for_under_five_milliseconds_of_work(
+    portal: BlockingPortal, client: httpx.AsyncClient, module_issuer: Issuer, value: bytes
 ) -> None:
-    def once() -> float:
-        started = time.perf_counter()
-        text = value.decode("latin-1").removeprefix("Bearer ")
+    """Of the processor's time, which a busy machine does not lengthen; the best of five."""
+    gate = Authenticator([ExternalIssuers([IssuerKeys(provider_of(module_issuer), client)])])
+    text = value.decode("latin-1").removeprefix("Bearer ")
+
+    async def once() -> float:
+        started = time.thread_time()
         with pytest.raises(ApiError):
-            portal.call(client._transport.app.state.auth.authenticator.verify, text)  # type: ignore[attr-defined]
-        return time.perf_counter() - started
+            await gate.verify(text)
+        return time.thread_time() - started
 
     refused(ask(portal, client, value))
-    assert min(once() for _ in range(5)) < 0.005
+    assert min(portal.call(once) for _ in range(5)) < 0.005

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import gc
 import hashlib
 import hmac
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import Iterable
+from types import CoroutineType, FrameType, FunctionType, ModuleType
 from typing import Any
 
 import httpx
 import pytest
 
 from service.auth import errors
+from service.auth.tokens import keys
 from service.auth.tokens.judge import Authenticator, ExternalIssuers, VerifiedClaims
 from service.auth.tokens.keys import IssuerKeys
 from service.auth.tokens.principal import principal_of
 from service.errors import ApiError, Error
+from tests.support.clock import Clock
 from tests.support.idp.issuer import Issuer, SigningKey, b64, provider_of, sign
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def client() -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient() as opened:
-        yield opened
 
 
 @pytest.fixture
@@ -223,11 +222,18 @@ def test_verified_claims_cannot_be_made_elsewhere(issuer: Issuer) -> None:
         VerifiedClaims(provider_of(issuer), issuer.url, "alice", 0, frozenset(), {}, lambda: True, object())
 
 
+async def fetch_again(source: IssuerKeys, clock: Clock, kid: str) -> None:
+    """What a token under an unknown key id causes, once the cooldown is over."""
+    clock.now += keys.COOLDOWN
+    with pytest.raises(ApiError):
+        await source.find(kid, "RS256")
+
+
 async def test_a_remembered_token_ends_with_its_time_and_with_its_key(
     issuer: Issuer, client: httpx.AsyncClient
 ) -> None:
-    now = [time.time()]
-    source = IssuerKeys(provider_of(issuer), client)
+    now, clock = [time.time()], Clock()
+    source = IssuerKeys(provider_of(issuer), client, clock)
     gate = Authenticator([ExternalIssuers([source], now=lambda: now[0])], now=lambda: now[0])
     token = issuer.token()
     first = await gate.verify(token)
@@ -239,24 +245,48 @@ async def test_a_remembered_token_ends_with_its_time_and_with_its_key(
     assert again is not first
     # The provider takes the key away.
     issuer.keys = [SigningKey("k2").jwk()]
-    await source._flight.join()
+    await fetch_again(source, clock, "one")
     assert await refusal(gate, token) == errors.TOKEN_KEY
     # Another key under the same name is another key.
     issuer.keys = [SigningKey("k1").jwk()]
-    await source._flight.join()
+    await fetch_again(source, clock, "another")
     assert await refusal(gate, token) == errors.TOKEN_SIGNATURE
 
 
 async def test_refusals_are_not_remembered_and_the_table_is_bounded(issuer: Issuer, client: httpx.AsyncClient) -> None:
+    """A token that is remembered gives the same claims again; one that is not is judged anew."""
     gate = Authenticator([ExternalIssuers([IssuerKeys(provider_of(issuer), client)])], remembered=3)
-    assert await refusal(gate, issuer.token(token_use="id")) == errors.TOKEN_KIND
-    assert not gate._good
     tokens = [issuer.token(subject=f"user-{n}") for n in range(5)]
     found = [await gate.verify(token) for token in tokens]
-    assert len(gate._good) == 3
-    assert await gate.verify(tokens[-1]) is found[-1]
-    assert await gate.verify(tokens[0]) is not found[0]
-    assert not any(token.encode() in bytes(digest) for digest in gate._good for token in tokens)
     large = issuer.token(filler="x" * 8000)
-    await gate.verify(large)
-    assert len(gate._good) == 3
+    assert await gate.verify(large) is not await gate.verify(large)
+    for _ in range(3):
+        assert await refusal(gate, issuer.token(token_use="id")) == errors.TOKEN_KIND
+    for token, claims in zip(tokens[2:], found[2:], strict=True):
+        assert await gate.verify(token) is claims, "nothing in between took its place"
+    assert await gate.verify(tokens[0]) is not found[0]
+    assert await gate.verify(tokens[1]) is not found[1]
+
+
+async def test_the_gate_keeps_no_token(issuer: Issuer, client: httpx.AsyncClient) -> None:
+    gate = Authenticator([ExternalIssuers([IssuerKeys(provider_of(issuer), client)])])
+    token = issuer.token()
+    claims = await gate.verify(token)
+    held = list(reachable(gate))
+    assert any(thing is claims for thing in held)
+    signature = token.rpartition(".")[2]
+    assert not [thing for thing in held if isinstance(thing, str) and signature in thing]
+    assert not [thing for thing in held if isinstance(thing, bytes) and signature.encode() in thing]
+
+
+def reachable(root: object) -> Iterable[object]:
+    """Whatever an object holds, and what that holds, without the code and what runs at the moment."""
+    seen: dict[int, object] = {}
+    left = [root]
+    while left:
+        thing = left.pop()
+        passing = (ModuleType, FunctionType, type, CoroutineType, FrameType, asyncio.AbstractEventLoop)
+        if id(thing) not in seen and not isinstance(thing, passing):
+            seen[id(thing)] = thing
+            left += gc.get_referents(thing)
+    return seen.values()

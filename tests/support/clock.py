@@ -1,0 +1,13 @@
+"""A clock that stands still until a test moves it."""
+
+from __future__ import annotations
+
+
+class Clock:
+    """Monotonic seconds."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
