@@ -52,14 +52,14 @@ async def _online() -> None:
     settings = load(os.environ)
     log.configure(settings.log_level)
     aws = Aws(settings)
-    secrets = Secrets(aws, settings.given_secrets)
-    own = settings.database_migration_secret_id
+    secrets = Secrets(aws)
+    own = settings.database_migration_secret
     if settings.database_iam_auth and not own:
         raise SystemExit("DATABASE_MIGRATION_SECRET_ID is required with DATABASE_IAM_AUTH: tokens are the service's.")
-    connector = Connector(settings, secrets, own or settings.database_secret_id, confined=False)
+    connector = Connector(settings, secrets, own or settings.database_secret, confined=False)
     app_login = None
-    if own and settings.database_secret_id:
-        named = login(await secrets.text(settings.database_secret_id))
+    if own and settings.database_secret:
+        named = login(await secrets.text(settings.database_secret))
         if named["user"] != APP_ROLE:
             raise SystemExit(f"The secret that DATABASE_SECRET_ID names must be the login of {APP_ROLE}.")
         app_login = (named["user"], named["password"])

@@ -52,10 +52,8 @@ def create_app(settings: Settings, *, features: Sequence[str] = ("service",)) ->
         features: Packages whose sub-packages are features: each with a ``routes`` module that holds a ``router``.
     """
     aws = Aws(settings)
-    secrets = Secrets(aws, settings.given_secrets)
-    connector = Connector(
-        settings, secrets, settings.database_secret_id, iam=aws if settings.database_iam_auth else None
-    )
+    secrets = Secrets(aws)
+    connector = Connector(settings, secrets, settings.database_secret, iam=aws if settings.database_iam_auth else None)
     engine = create_engine(settings, connector)
     probe = DatabaseProbe(connector)
     auth = assemble(settings, secrets, engine, aws)

@@ -188,11 +188,11 @@ async def check_token(settings: Settings, text: str, tell: Tell) -> None:
 
 
 async def _check_secret(settings: Settings, provider: Provider, tell: Tell) -> None:
-    if provider.client_secret_id is None:
+    if provider.client_secret is None:
         tell("ok    client       public: PKCE alone proves who redeems the code")
         return
     try:
-        await Secrets(Aws(settings), settings.given_secrets).text(provider.client_secret_id)
+        await Secrets(Aws(settings)).text(provider.client_secret)
     except ApiError as failure:
         what = "the secret that CLIENT_SECRET_ID names can be read"
         raise _failed("client", what, failure) from None

@@ -16,7 +16,7 @@ from service.auth.saml.workers import Workers
 from service.aws.identity import Aws
 from service.aws.secrets import Secrets
 from service.errors import ApiError
-from service.settings import Settings
+from service.settings import SamlSettings, Settings
 
 
 class SamlCheckFailed(Failure):
@@ -35,6 +35,7 @@ async def check_saml(settings: Settings, name: str, tell: Callable[[str], None])
         SamlCheckFailed: At the first thing that does not fit.
     """
     group, workers = settings.idp[name], Workers()
+    assert isinstance(group, SamlSettings)
     tell(f"ok    settings     kind saml, entity id {group.issuer}")
     tell(f"ok    tenant       {', '.join(sorted(set(assembly.tenants(group).values())))}")
     origin = group.metadata_url or group.metadata_file
@@ -55,9 +56,9 @@ async def check_saml(settings: Settings, name: str, tell: Callable[[str], None])
     tell(f"ok    sign-in      {idp.sso_url}")
     tell(f"ok    sign-out     {idp.slo_url or 'the provider offers no single logout'}")
     tell(f"{_mark(idp.expires_at)} certificate  {len(idp.certificates)}, the first ends {idp.expires_at:%Y-%m-%d}")
-    assert group.sp_secret_id is not None
+    assert group.sp_secret is not None
     try:
-        keys = read_sp_keys(await Secrets(Aws(settings), settings.given_secrets).text(group.sp_secret_id))
+        keys = read_sp_keys(await Secrets(Aws(settings)).text(group.sp_secret))
     except (ApiError, MetadataError) as failure:
         reason = failure.reason if isinstance(failure, ApiError) else str(failure)
         raise SamlCheckFailed(

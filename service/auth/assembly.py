@@ -128,7 +128,7 @@ def assemble(settings: Settings, secrets: Secrets, engine: AsyncEngine, aws: Aws
     keys = []
     for provider in providers.configured(settings):
         keys.append(IssuerKeys(provider, for_keys, discovery=Discovery(provider, for_keys)))
-    sealer = Sealer(secrets, settings.session_secret_id)
+    sealer = Sealer(secrets, settings.session_secret)
     logins = Logins(
         sealer,
         OneTime(engine),

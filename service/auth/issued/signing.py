@@ -7,7 +7,6 @@ kept. Every call runs in a thread of its own pool and has an end, so that a KMS 
 from __future__ import annotations
 
 import asyncio
-import base64
 import hashlib
 import json
 import secrets as random
@@ -27,6 +26,7 @@ from jose.backends.base import Key
 from service.errors import KEYS_DOWN, SIGNING_DOWN, TOKEN_KEY, ApiError
 from service.fresh import Flight
 from service.log import get_logger
+from service.strict import base64url
 
 if TYPE_CHECKING:
     from mypy_boto3_kms import KMSClient
@@ -131,7 +131,7 @@ class TokenSigner:
         signing_input = f"{_part(header)}.{_part({**claims, 'jti': random.token_urlsafe(16)})}"
         digest = hashlib.sha256(signing_input.encode("ascii")).digest()
         signature = await self._call(lambda client: _sign(client, key.arn, digest))
-        return f"{signing_input}.{_base64url(signature)}"
+        return f"{signing_input}.{base64url(signature)}"
 
     async def refresh(self) -> None:
         """Look at the public keys; one that cannot be had keeps what is known of it."""
@@ -195,12 +195,12 @@ def _public_key(client: KMSClient, key_id: str) -> PublicKey:
     members = {
         "crv": "P-256",
         "kty": "EC",
-        "x": _base64url(point.x.to_bytes(32, "big")),
-        "y": _base64url(point.y.to_bytes(32, "big")),
+        "x": base64url(point.x.to_bytes(32, "big")),
+        "y": base64url(point.y.to_bytes(32, "big")),
     }
     # RFC 7638: the required members in the order of their names, without blanks.
     thumbprint = hashlib.sha256(json.dumps(members, separators=(",", ":"), sort_keys=True).encode()).digest()
-    published = {**members, "kid": _base64url(thumbprint), "use": "sig", "alg": ALGORITHM}
+    published = {**members, "kid": base64url(thumbprint), "use": "sig", "alg": ALGORITHM}
     return PublicKey(published["kid"], answer["KeyId"], published, jwk.construct(published, ALGORITHM))
 
 
@@ -212,8 +212,4 @@ def _sign(client: KMSClient, arn: str, digest: bytes) -> bytes:
 
 
 def _part(members: Mapping[str, Any]) -> str:
-    return _base64url(json.dumps(members, separators=(",", ":")).encode())
-
-
-def _base64url(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")
+    return base64url(json.dumps(members, separators=(",", ":")).encode())

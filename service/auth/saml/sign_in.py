@@ -39,6 +39,8 @@ from service.errors import (
     ApiError,
 )
 from service.log import get_logger
+from service.settings import Secret
+from service.strict import base64url
 from service.tenancy import TenantId
 
 _MAX_FIELD = RESPONSE.max_bytes * 4 // 3 + 8  # base64
@@ -54,7 +56,7 @@ class Binding:
     Attributes:
         name: Its name.
         entity_id: Of the provider.
-        sp_secret_id: Where our key pairs are.
+        sp_secret: Where our key pairs are.
         tenants: What it may speak for, by what its attribute says.
         tenant_attribute: That attribute; None where the binding alone decides.
         subject_attribute: Attribute that names the user; None means the persistent NameID.
@@ -63,7 +65,7 @@ class Binding:
 
     name: str
     entity_id: str
-    sp_secret_id: str
+    sp_secret: Secret
     tenants: Mapping[str, TenantId]
     tenant_attribute: str | None
     subject_attribute: str | None
@@ -219,7 +221,7 @@ class SamlSignIn:
         )
 
     async def _sp_keys(self) -> tuple[SpKey, ...]:
-        text = await self._secrets.text(self._binding.sp_secret_id)
+        text = await self._secrets.text(self._binding.sp_secret)
         if text != self._own[0]:
             try:
                 self._own = (text, await self._workers.run(read_sp_keys, text))
@@ -258,7 +260,7 @@ class SamlSignIn:
     def _session(self, name_id: str, index: str | None) -> Session:
         """Digests: a NameID may be an e-mail address, and a token is read by whoever holds it."""
         user, session = (
-            base64.urlsafe_b64encode(hashlib.sha256(json.dumps(parts).encode()).digest()[:18]).decode()
+            base64url(hashlib.sha256(json.dumps(parts).encode()).digest()[:18])
             for parts in ([self.name, name_id], [self.name, name_id, index or ""])
         )
         return Session(session, user)
