@@ -12,7 +12,6 @@ import json
 import secrets as random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from jose import jwk
 from jose.backends.base import Key
 
+from service.bounded import Bounded
 from service.errors import KEYS_DOWN, SIGNING_DOWN, TOKEN_KEY, ApiError
 from service.fresh import Flight
 from service.log import get_logger
@@ -80,8 +80,7 @@ class TokenSigner:
         self._key_ids = tuple(key_ids)
         self._connect = connect
         self._clock = clock
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="kms")
-        self._waiting = 0
+        self._threads = Bounded("kms", threads=_THREADS, waiting=_MAX_WAITING, full=SIGNING_DOWN, reason="busy")
         self._keys: dict[str, PublicKey] = {}
         self._flight = Flight(self.refresh)
         self._asked_at = float("-inf")
@@ -148,16 +147,11 @@ class TokenSigner:
 
     async def keep_fresh(self) -> None:
         """Refresh now and again; runs until cancelled."""
-        delay = 1.0
-        while True:
-            await self.refresh()
-            complete = len(self._keys) == len(self._key_ids) and self.failure is None
-            await asyncio.sleep(REFRESH if complete else delay)
-            delay = 1.0 if complete else min(delay * 2, 30.0)
+        await self._flight.repeat(REFRESH, lambda: len(self._keys) < len(self._key_ids) or self.failure is not None)
 
     def close(self) -> None:
         """Take no more calls; those under way end by themselves."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()
 
     async def _look_at(self, key_id: str) -> PublicKey:
         found = await self._call(lambda client: _public_key(client, key_id))
@@ -167,23 +161,17 @@ class TokenSigner:
         return found
 
     async def _call(self, work: Callable[[KMSClient], T]) -> T:
-        if self._waiting >= _MAX_WAITING:
-            raise ApiError(SIGNING_DOWN, "busy")
-        self._waiting += 1
         try:
             async with asyncio.timeout(CALL_TIMEOUT):
-                result = await asyncio.get_running_loop().run_in_executor(self._threads, self._run, work)
+                result = await self._threads.run(lambda: work(self._connect()))
+        except ApiError:  # the pool is full: that says nothing about KMS
+            raise
         except Exception as failure:  # botocore has no common base for what can go wrong on the way
             self.failure = type(failure).__name__
             log.error("kms_call_failed", reason=self.failure)
             raise ApiError(SIGNING_DOWN, self.failure) from None
-        finally:
-            self._waiting -= 1
         self.failure = None
         return result
-
-    def _run(self, work: Callable[[KMSClient], T]) -> T:
-        return work(self._connect())
 
 
 def _public_key(client: KMSClient, key_id: str) -> PublicKey:
