@@ -85,7 +85,7 @@ class Auth:
     def readiness(self) -> dict[str, str]:
         """A check per issuer: ``ok``, ``stale`` (the provider is down, its last keys still serve), ``expiring`` (a
         certificate ends within 30 days), ``unavailable``."""
-        found = {f"signing_keys_{entry.provider.name}": _state(entry) for entry in self.keys}
+        found = {f"signing_keys_{entry.provider.name}": entry.state for entry in self.keys}
         if self.saml is not None and self.signer is not None:
             found |= {"token_signing": "ok" if self.signer.ready else "unavailable"} | self.saml.readiness()
         return found
@@ -182,9 +182,3 @@ def _report(task: asyncio.Task[None]) -> None:
     """Nobody waits for these tasks: one that dies of a mistake of ours would let keys grow old in silence."""
     if not task.cancelled() and (failure := task.exception()) is not None:
         log.critical("background_work_died", exc_info=failure)
-
-
-def _state(keys: IssuerKeys) -> str:
-    if not keys.ready:
-        return "unavailable"
-    return "ok" if keys.failure is None else "stale"

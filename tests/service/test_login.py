@@ -321,7 +321,7 @@ async def test_a_sign_out_ends_our_half_whatever_the_provider_does(
         await browser.begin()
     provider.answers = {"/.well-known/openid-configuration": lambda: (500, b"")}
     discovery = browser.app.state.auth.sign_ins["op"]._discovery
-    discovery._fetched_at = float("-inf")
+    discovery._fresh._fetched_at = discovery._fresh._tried_at = float("-inf")
     answer = await browser.client.post("/api/v1/auth/op/logout")
     assert error_of(answer) == (503, "SYS_006")
     assert not browser.client.cookies

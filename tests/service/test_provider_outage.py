@@ -18,7 +18,7 @@ import pytest
 
 from service import errors
 from service.auth.tokens.judge import Authenticator, ExternalIssuers
-from service.auth.tokens.keys import IssuerKeys
+from service.auth.tokens.keys import COOLDOWN, IssuerKeys
 from service.errors import ApiError
 from tests.service.test_request import NO_DATABASE
 from tests.service.test_tokens import provider_of
@@ -81,12 +81,13 @@ def test_an_outage_of_the_provider_under_load() -> None:
 
 async def test_ten_thousand_made_up_key_ids_cost_two_fetches_and_hold_nobody_up(issuer: Issuer) -> None:
     async with httpx.AsyncClient() as client:
-        source = IssuerKeys(provider_of(issuer), client)
+        ahead = [0.0]
+        source = IssuerKeys(provider_of(issuer), client, lambda: time.monotonic() + ahead[0])
         gate = Authenticator([ExternalIssuers([source])], remembered=0)
         good = issuer.token()
         _, payload, signature = good.split(".")
         await gate.verify(good)
-        source._tried_at = None  # the cooldown is over: the flood may cause one fetch
+        ahead[0] = COOLDOWN  # the cooldown is over: the flood may cause one fetch
         issuer.delay = 0.5
         alone = await rate(gate, good, 0.5)
 
