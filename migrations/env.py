@@ -18,8 +18,9 @@ from service.aws.identity import Aws
 from service.aws.secrets import Secrets, login
 from service.database.engine import Connector
 from service.database.migrations import VERSION_SCHEMA, VERSION_TABLE
+from service.feature import settings_of
 from service.naming import Names
-from service.product import NAME
+from service.product import FEATURES, NAME
 from service.settings import SettingsError, load
 
 # Any constant of this project: "signalbx" in ASCII, as a positive bigint.
@@ -53,17 +54,17 @@ def _upgrade(connection: Connection, app_login: tuple[str, str] | None, iam_auth
 
 
 async def _online() -> None:
-    settings = load(os.environ)
+    settings = load(os.environ, settings_of(FEATURES))
     log.configure(settings.log_level)
     aws = Aws(settings)
-    secrets = Secrets(aws, settings.given_secrets)
-    own = settings.database_migration_secret_id
+    secrets = Secrets(aws)
+    own = settings.database_migration_secret
     if settings.database_iam_auth and not own:
         raise SystemExit("DATABASE_MIGRATION_SECRET_ID is required with DATABASE_IAM_AUTH: tokens are the service's.")
-    connector = Connector(settings, secrets, own or settings.database_secret_id, confined=False)
+    connector = Connector(settings, secrets, own or settings.database_secret, confined=False)
     app_login = None
-    if own and settings.database_secret_id:
-        named = login(await secrets.text(settings.database_secret_id))
+    if own and settings.database_secret:
+        named = login(await secrets.text(settings.database_secret))
         if named["user"] != NAMES.app_role:
             raise SystemExit(f"The secret that DATABASE_SECRET_ID names must be the login of {NAMES.app_role}.")
         app_login = (named["user"], named["password"])

@@ -8,7 +8,7 @@ import socket
 import sys
 from collections.abc import Sequence
 
-from service.feature import Feature
+from service.feature import Feature, settings_of
 from service.naming import Names
 from service.product import FEATURES, NAME, TITLE
 from service.settings import Settings, SettingsError, load
@@ -31,7 +31,7 @@ def main(features: Sequence[Feature] = FEATURES) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
     try:
-        settings = load(os.environ)
+        settings = load(os.environ, settings_of(features))
     except SettingsError as failure:
         print(failure, file=sys.stderr)  # noqa: T201  a person reads this before any log exists
         return 1

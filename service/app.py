@@ -43,9 +43,9 @@ def create_app(settings: Settings, features: Sequence[Feature], *, names: Names,
     features = checked(features)
     declare_fields(frozenset().union(*(f.log_fields for f in features)), strict=settings.development)
     aws = Aws(settings)
-    secrets = Secrets(aws, settings.given_secrets)
+    secrets = Secrets(aws)
     iam = aws if settings.database_iam_auth else None
-    connector = Connector(settings, secrets, settings.database_secret_id, iam=iam)
+    connector = Connector(settings, secrets, settings.database_secret, iam=iam)
     engine = create_engine(settings, connector, names)
     probe = DatabaseProbe(connector, [f.migrations for f in features if f.migrations])
     core = Core(settings=settings, names=names, aws=aws, secrets=secrets, engine=engine)

@@ -108,6 +108,11 @@ def checked(features: Iterable[Feature]) -> tuple[Feature, ...]:
     return listed
 
 
+def settings_of(features: Iterable[Feature]) -> dict[str, type[BaseModel]]:
+    """The settings that features bring, by the feature's name: for ``service.settings.load``."""
+    return {feature.name: feature.settings for feature in features if feature.settings}
+
+
 def all_errors(features: Iterable[Feature]) -> Mapping[str, Error]:
     """Every row of the registry by code, the core's first.
 

@@ -1,11 +1,15 @@
-"""A fetch behind the requests: one at a time, again before it is needed, and less eagerly while it fails."""
+"""A last good value, refreshed behind the requests: one fetch at a time, again before it is needed, and less eagerly
+while it fails."""
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine
-from typing import Any
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
 
 _FIRST_RETRY, _LAST_RETRY = 1.0, 30.0  # seconds
 
@@ -57,3 +61,68 @@ class Flight:
 
     def _landed(self, _: asyncio.Task[None]) -> None:
         self._task = None
+
+
+class Fresh(Generic[T]):
+    """The last good value, which serves until its hard age while no newer one can be had.
+
+    Args:
+        fetch: Gets a new value, or raises.
+        reason: What ``failure`` says of what was raised; raises it again where it is a mistake of ours.
+        hard_age: Seconds until a value that could not be renewed is no longer relied on.
+        pause: Seconds between fetches that callers cause.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        fetch: Callable[[], Awaitable[T]],
+        reason: Callable[[Exception], str],
+        *,
+        hard_age: float,
+        pause: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._fetch, self._reason, self._clock = fetch, reason, clock
+        self._hard_age, self._pause = hard_age, pause
+        self._value: T | None = None
+        self._fetched_at = self._tried_at = float("-inf")
+        self._flight = Flight(self._renew)
+        self.failure: str | None = None
+
+    @property
+    def value(self) -> T | None:
+        """The last good value; None when there was none, or it is too old."""
+        return self._value if self._clock() - self._fetched_at < self._hard_age else None
+
+    @property
+    def age(self) -> float | None:
+        """Seconds since the last good value was fetched; None before the first."""
+        return None if self._value is None else self._clock() - self._fetched_at
+
+    @property
+    def may_ask(self) -> bool:
+        """Whether a caller may cause a fetch, or join the one that is under way."""
+        return self._flight.under_way or self._clock() - self._tried_at >= self._pause
+
+    @property
+    def state(self) -> str:
+        """``ok``, ``stale`` (the last good value serves), ``unavailable``."""
+        return "unavailable" if self.value is None else "ok" if self.failure is None else "stale"
+
+    async def refresh(self) -> None:
+        """Fetch, or wait for the fetch that is under way; a failure is told by ``failure``."""
+        await self._flight.join()
+
+    async def keep(self, soft_age: float) -> None:
+        """Fetch now and again before the soft age is reached; runs until cancelled."""
+        await self._flight.repeat(soft_age, lambda: self.failure is not None)
+
+    async def _renew(self) -> None:
+        self._tried_at = self._clock()
+        try:
+            value = await self._fetch()
+        except Exception as failure:  # network, file system and parsers have no common base
+            self.failure = self._reason(failure)
+            return
+        self._value, self._fetched_at, self.failure = value, self._clock(), None

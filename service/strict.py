@@ -1,4 +1,4 @@
-"""Readers for hostile JSON and base64url: one meaning per text, or none."""
+"""Readers for hostile JSON, base64url and addresses: one meaning per text, or none."""
 
 from __future__ import annotations
 
@@ -7,9 +7,16 @@ import json
 import re
 from typing import Any, NoReturn
 
+LOOPBACK = ("localhost", "127.0.0.1", "[::1]", "::1")  # this machine, as hosts of addresses name it
+
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]+\Z")
 _MAX_DEPTH = 16
 _MAX_DIGITS = 20
+
+
+def base64url(raw: bytes) -> str:
+    """Encode as base64url without padding (RFC 7515, section 2)."""
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")
 
 
 def unbase64url(text: object) -> bytes:
@@ -21,7 +28,7 @@ def unbase64url(text: object) -> bytes:
     if not isinstance(text, str) or not _BASE64URL.match(text):
         raise ValueError("not base64url")
     raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-    if base64.urlsafe_b64encode(raw).rstrip(b"=").decode() != text:
+    if base64url(raw) != text:
         raise ValueError("not canonical base64url")
     return raw
 

@@ -38,13 +38,17 @@ def error_codes() -> str:
     )
 
 
-def variables_table() -> str:
-    """The reference of environment variables, out of the settings and the environment's table."""
-    from infra.environment.table import EXTRA, TABLE
+def variables_table(groups: settings.Groups = {}) -> str:  # noqa: B006  never written to
+    """The reference of environment variables, out of the settings and the environment's table.
 
-    known = {v.name: v for v in settings.variables()}
+    Args:
+        groups: Settings of features.
+    """
+    from infra.environment import table as environment
+
+    known = {v.name: v for v in settings.variables(groups)}
     rows = []
-    for row in (*TABLE, *EXTRA):
+    for row in environment.rows(groups):
         v = known.get(row.name)
         needed = "no" if v is None else "yes" if v.required else f"`{v.default}`" if v.default else "no"
         text = row.description or (v.description if v else "")
@@ -55,8 +59,12 @@ def variables_table() -> str:
     return table(head, rows)
 
 
-def env_example() -> str:
-    """.env.example: Railway offers what it finds in it, so that it holds every variable and placeholders only."""
+def env_example(groups: settings.Groups = {}) -> str:  # noqa: B006  never written to
+    """.env.example: Railway offers what it finds in it, so that it holds every variable and placeholders only.
+
+    Args:
+        groups: Settings of features.
+    """
     from infra.environment.table import TABLE
 
     sealed = {row.name for row in TABLE if row.sealed}
@@ -65,7 +73,7 @@ def env_example() -> str:
         "# and for setting one by hand. What is commented out has a default or is optional.\n"
         "# Generated from service/settings/fields.py and infra/environment/table.py: uv run signalbox docs\n"
     )
-    for v in settings.variables():
+    for v in settings.variables(groups):
         name, mark = v.name.replace("<NAME>", "EXAMPLE"), "" if v.required else "# "
         notes = [
             "required" if v.required else f"default: {v.default}" if v.default else "",

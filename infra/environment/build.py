@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pydantic import SecretStr
 
 from infra.environment.guard import refuse_printed_secrets
-from infra.environment.table import EXTRA, PROVIDER, TABLE, Inputs, Kind, Row, Source
+from infra.environment.table import PROVIDER, TABLE, Inputs, Kind, Row, Source, rows
 from infra.shell.failure import Failure
 from infra.stage.record import Stage
 from service import settings
@@ -55,11 +55,12 @@ def rows_missing() -> list[str]:
     return [variable.name for variable in settings.variables() if variable.name not in known]
 
 
-def build(inputs: Inputs) -> Environment:
+def build(inputs: Inputs, groups: settings.Groups = {}) -> Environment:  # noqa: B006  never written to
     """Make the environment of a stage.
 
     Args:
         inputs: Stage, outputs, what is given, and what differs locally.
+        groups: Settings of features.
 
     Returns:
         The variables in the order of the table, without those that would be empty.
@@ -68,23 +69,26 @@ def build(inputs: Inputs) -> Environment:
         EnvironmentRefused: An output is missing, a given variable is unknown, a secret would be plain, or the service
             would not start from it.
     """
-    found = tuple(_resolved(inputs, "stage"))
-    _refuse_unknown(inputs.given, (*TABLE, *EXTRA), "stage")
+    found = tuple(_resolved(inputs, "stage", groups))
+    _refuse_unknown(inputs.given, rows(groups), "stage")
     refuse_printed_secrets(found, EnvironmentRefused)
     try:
-        settings.load({v.name: v.value or (v.secret and v.secret.get_secret_value()) or _stand_in(v) for v in found})
+        settings.load(
+            {v.name: v.value or (v.secret and v.secret.get_secret_value()) or _stand_in(v) for v in found}, groups
+        )
     except settings.SettingsError as failure:
         raise EnvironmentRefused(f"Stage {inputs.stage.name}: {failure}") from None
     return found
 
 
-def build_trial(stage: Stage) -> Environment:
+def build_trial(stage: Stage, groups: settings.Groups = {}) -> Environment:  # noqa: B006  never written to
     """Make the environment of the one-click template: no AWS account; asks for issuer, client id and origins.
 
     Args:
         stage: Any record; the template draws nothing from it.
+        groups: Settings of features.
     """
-    return tuple(_resolved(Inputs(stage, {}), "trial"))
+    return tuple(_resolved(Inputs(stage, {}), "trial", groups))
 
 
 def values(environment: Environment) -> dict[str, str]:
@@ -105,9 +109,9 @@ def values(environment: Environment) -> dict[str, str]:
     return found
 
 
-def _resolved(inputs: Inputs, kind: Kind) -> Iterator[Variable]:
-    known = {variable.name: variable for variable in settings.variables()}
-    for row in (*TABLE, *EXTRA):
+def _resolved(inputs: Inputs, kind: Kind, groups: settings.Groups) -> Iterator[Variable]:
+    known = {variable.name: variable for variable in settings.variables(groups)}
+    for row in rows(groups):
         source = row.trial if kind == "trial" else (inputs.local and row.local) or row.stage
         name = row.name.replace("<NAME>", PROVIDER[kind])
         setting = known.get(row.name)

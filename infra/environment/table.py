@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 from infra.stage import tailscale as tunnel
 from infra.stage.record import Stage
+from service import settings
 
 Kind = Literal["stage", "trial"]
 TRIAL: Final = "trial"  # the name of the one-click template where a stage's name is asked for
@@ -267,3 +268,14 @@ EXTRA: Final[tuple[Row, ...]] = (
 )
 
 PROVIDER: Final[Mapping[Kind, str]] = {"stage": "COGNITO", "trial": "OIDC"}
+
+
+def rows(groups: settings.Groups = {}) -> tuple[Row, ...]:  # noqa: B006  never written to
+    """Every row, and one for each setting of a feature that has none: unset, so that its default holds.
+
+    Args:
+        groups: Settings of features, as ``service.settings.load`` takes them.
+    """
+    known = {row.name for row in TABLE} | {variable.name for variable in settings.variables()}
+    brought = (variable.name for variable in settings.variables(groups) if variable.name not in known)
+    return (*TABLE, *(Row(name, UNSET, UNSET) for name in brought), *EXTRA)

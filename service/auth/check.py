@@ -146,10 +146,10 @@ async def _check_openid(settings: Settings, provider: Provider, client: httpx.As
     named = isinstance(methods, list) and "S256" in methods
     yield Step("pkce", "S256 supported" if named else "not named by discovery; we send it")
     compared = "public: PKCE alone proves who redeems the code"
-    if provider.client_secret_id is not None:
+    if provider.client_secret is not None:
         compared = "the secret that CLIENT_SECRET_ID names can be read"
         with failing("client", compared):
-            await Secrets(Aws(settings), settings.given_secrets).text(provider.client_secret_id)
+            await Secrets(Aws(settings)).text(provider.client_secret)
     yield Step("client", compared)
     base = f"{settings.public_url}/api/v1/auth/{provider.name}"
     yield Step("register", f"redirect URI {base}/callback")

@@ -99,7 +99,7 @@ class Auth:
     async def issuers(self) -> State:
         """For readiness: ``ok`` when tokens of every issuer can be judged, ``stale`` when some can be, or all by keys
         that could not be refreshed. Which issuer it is, is in the log."""
-        found = [_state(entry) for entry in self.keys]
+        found = [entry.state for entry in self.keys]
         if self.saml is not None and self.signer is not None:
             found += self.saml.states() if self.signer.ready else ["unavailable"]
         if all(state == "ok" for state in found):
@@ -161,7 +161,7 @@ def assemble(core: Core) -> Auth:
     keys = []
     for provider in providers.configured(settings):
         keys.append(IssuerKeys(provider, for_keys, discovery=Discovery(provider, for_keys)))
-    sealer = Sealer(secrets, settings.session_secret_id)
+    sealer = Sealer(secrets, settings.session_secret)
     logins = Logins(
         sealer,
         OneTime(engine),
@@ -216,12 +216,6 @@ def _report(task: asyncio.Task[None]) -> None:
     """Nobody waits for these tasks: one that dies of a mistake of ours would let keys grow old in silence."""
     if not task.cancelled() and (failure := task.exception()) is not None:
         log.critical("background_work_died", exc_info=failure)
-
-
-def _state(keys: IssuerKeys) -> State:
-    if not keys.ready:
-        return "unavailable"
-    return "ok" if keys.failure is None else "stale"
 
 
 AUTH = Feature(name="auth", errors=AUTH_ERRORS, routers=(router, public, well_known), schemes=(BEARER,), start=start)

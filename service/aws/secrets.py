@@ -10,12 +10,11 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from pydantic import SecretStr
-
 from service.aws.identity import Aws
 from service.errors import SECRETS_DOWN, ApiError
 from service.log import get_logger
 from service.readiness import State
+from service.settings import Secret
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -36,32 +35,30 @@ class Secrets:
 
     Args:
         aws: Makes the client.
-        given: Secrets that the environment holds itself, by id (``Settings.given_secrets``).
     """
 
-    def __init__(self, aws: Aws, given: Mapping[str, SecretStr] | None = None) -> None:
+    def __init__(self, aws: Aws) -> None:
         self._aws = aws
-        self._given = dict(given or {})
         self._values: dict[_Entry, tuple[str, float]] = {}
         self._failed_at: dict[_Entry, float] = {}
         self._locks: dict[_Entry, asyncio.Lock] = {}
         self.failure: str | None = None
 
-    async def text(self, secret_id: str, *, refresh: bool = False, previous: bool = False) -> str:
+    async def text(self, secret: Secret, *, refresh: bool = False, previous: bool = False) -> str:
         """The value of a secret.
 
         Args:
-            secret_id: Name or ARN, from the settings.
+            secret: Which, from the settings.
             refresh: Read again even though the cached value is young: it was just refused.
             previous: The value before the last rotation; "" where there is none.
 
         Raises:
             ApiError: SYS_004 when the store cannot be read and no value is known.
         """
-        if secret_id in self._given:
-            return "" if previous else self._given[secret_id].get_secret_value()
+        if secret.value is not None:
+            return "" if previous else secret.value.get_secret_value()
         asked = time.monotonic()
-        entry = (secret_id, _PREVIOUS if previous else _CURRENT)
+        entry = (secret.id, _PREVIOUS if previous else _CURRENT)
         async with self._locks.setdefault(entry, asyncio.Lock()):
             value, read_at = self._values.get(entry, ("", float("-inf")))
             # A value read after this call began is fresh enough for it: many callers cause one read.
@@ -82,16 +79,16 @@ class Secrets:
                 raise ApiError(SECRETS_DOWN, self.failure)
             return value
 
-    async def previous(self, secret_id: str) -> str | None:
+    async def previous(self, secret: Secret) -> str | None:
         """The value before the current one; None when there is none, or it cannot be read. Not cached.
 
         Args:
-            secret_id: Name or ARN, from the settings.
+            secret: Which, from the settings.
         """
-        if secret_id in self._given:
+        if secret.value is not None:
             return None
         try:
-            return await asyncio.to_thread(self._read, secret_id, _PREVIOUS) or None
+            return await asyncio.to_thread(self._read, secret.id, _PREVIOUS) or None
         except Exception as failure:
             log.warning("previous_secret_read_failed", reason=type(failure).__name__)
             return None

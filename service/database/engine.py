@@ -18,7 +18,7 @@ from service.aws.secrets import Secrets, login
 from service.errors import SECRETS_DOWN, ApiError
 from service.log import get_logger
 from service.naming import Names
-from service.settings import Settings
+from service.settings import Secret, Settings
 
 CONNECT_TIMEOUT = 5.0  # seconds; asyncpg's own default is 60
 COMMAND_TIMEOUT = 15.0  # seconds; without it, nothing bounds a wait for a server that hangs
@@ -62,7 +62,7 @@ class Connector:
     Args:
         settings: Address and TLS.
         secrets: Where the login's password is, when a secret is named.
-        secret_id: Which secret; None takes the login from the address.
+        secret: Which secret; None takes the login from the address.
         confined: Refuse a login that row level security does not bind. Migrations need another kind.
         iam: Makes a token for each connection instead of a password.
     """
@@ -71,14 +71,14 @@ class Connector:
         self,
         settings: Settings,
         secrets: Secrets,
-        secret_id: str | None,
+        secret: Secret | None,
         *,
         confined: bool = True,
         iam: Aws | None = None,
     ) -> None:
         parts = urlsplit(settings.database_url.get_secret_value())
         self._secrets = secrets
-        self._secret_id = secret_id
+        self._secret = secret
         self._confined = confined
         self._iam = iam
         self._loop: Callable[[], Any] = asyncio.get_running_loop
@@ -124,10 +124,10 @@ class Connector:
     async def _open(self, options: dict[str, Any]) -> asyncpg.Connection:
         if self._iam is not None:
             return await self._dial({"password": await self._token(self._iam)}, options)
-        if self._secret_id is None:
+        if self._secret is None:
             return await self._dial({}, options)
         refused: Exception | None = None
-        async with aclosing(self._logins(self._secret_id)) as logins:
+        async with aclosing(self._logins(self._secret)) as logins:
             async for named in logins:
                 try:
                     return await self._dial(named, options)
@@ -136,14 +136,14 @@ class Connector:
         assert refused is not None
         raise refused
 
-    async def _logins(self, secret_id: str) -> AsyncGenerator[Mapping[str, str], None]:
+    async def _logins(self, secret: Secret) -> AsyncGenerator[Mapping[str, str], None]:
         """What to try, in order: a rotation changes two places, one after the other, and we may come in between."""
-        known = await self._secrets.text(secret_id)
+        known = await self._secrets.text(secret)
         yield login(known)
-        current = await self._secrets.text(secret_id, refresh=True)
+        current = await self._secrets.text(secret, refresh=True)
         if current != known:  # rotated since we read it
             yield login(current)
-        before = await self._secrets.previous(secret_id)
+        before = await self._secrets.previous(secret)
         if before is not None:  # the secret is new already, and the database does not know it yet
             yield login(before)
         yield login(current)  # it was told while we tried the one before

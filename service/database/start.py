@@ -81,12 +81,12 @@ def _others_did(settings: Settings, needed: Expected) -> bool:
 async def _ask(settings: Settings) -> frozenset[str] | None:
     """Which revisions are applied; None when the database cannot be asked."""
     # The login that migrates, where there is one: the application's own is made by the first migration.
-    secret_id = settings.database_migration_secret_id or settings.database_secret_id
+    secret = settings.database_migration_secret or settings.database_secret
     try:
         aws = Aws(settings)
-        iam = aws if settings.database_iam_auth and not settings.database_migration_secret_id else None
-        secrets = Secrets(aws, settings.given_secrets)
-        connection = await Connector(settings, secrets, secret_id, confined=False, iam=iam).connect()
+        iam = aws if settings.database_iam_auth and not settings.database_migration_secret else None
+        secrets = Secrets(aws)
+        connection = await Connector(settings, secrets, secret, confined=False, iam=iam).connect()
         try:
             async with asyncio.timeout(ASK_TIMEOUT):
                 return await applied(connection)

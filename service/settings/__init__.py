@@ -1,6 +1,36 @@
-"""The environment, whole or refused: fields, formats, refusals, and the one place that reads it."""
+"""The environment, whole or refused: fields, formats, refusals, and the one place that reads it.
 
-from service.settings.fields import ProviderSettings, Settings, Variable, variables
+What a feature's own settings are made of is here too: ``Secret``, formats, ``FormatError`` for formats of its own.
+"""
+
+from service.settings.fields import (
+    Groups,
+    OpenIdSettings,
+    ProviderSettings,
+    SamlSettings,
+    Settings,
+    Variable,
+    variables,
+)
+from service.settings.formats import FormatError, Listed, LongEnough, Origin, Url
 from service.settings.load import SettingsError, load
+from service.settings.secret import ByValue, Secret
 
-__all__ = ["ProviderSettings", "Settings", "SettingsError", "Variable", "load", "variables"]
+__all__ = [
+    "ByValue",
+    "FormatError",
+    "Groups",
+    "Listed",
+    "LongEnough",
+    "OpenIdSettings",
+    "Origin",
+    "ProviderSettings",
+    "SamlSettings",
+    "Secret",
+    "Settings",
+    "SettingsError",
+    "Url",
+    "Variable",
+    "load",
+    "variables",
+]

@@ -5,46 +5,82 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
 from pydantic.fields import FieldInfo
 
-from service.settings.formats import CaFile, ClaimPath, DatabaseUrl, Issuer, Listed, Origin, Pem, Proxy, Tenants, Url
+from service.settings.formats import (
+    CaFile,
+    ClaimPath,
+    DatabaseUrl,
+    EntityId,
+    Listed,
+    LongEnough,
+    Origin,
+    Pem,
+    Proxy,
+    Tenants,
+    Url,
+)
+from service.settings.secret import ByValue, Secret, by_value, secrets_in
 
 PROVIDER_LIMIT = 50
-GIVEN = "env:"  # begins the id of a secret that was given by value, in the variable without _ID
 
 Environment = Literal["development", "staging", "production"]
+OpenIdKind = Literal["cognito", "okta", "auth0", "entra", "keycloak", "google", "oidc"]
+T = TypeVar("T", bound=BaseModel)
+
+_GROUP = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*\Z")
+_KIND = Field(description="Which preset describes it.", examples=["cognito"])
+_ISSUER = Field(
+    description="Its `iss` (SAML: its entity id), compared to the letter.",
+    examples=["https://cognito-idp.us-east-1.amazonaws.com/us-east-1_EXAMPLE"],
+)
 
 
-class ProviderSettings(BaseModel):
-    """One identity provider: the group ``IDP__<NAME>__...``; ``<NAME>`` in lower case is its name."""
+class _Provider(BaseModel):
+    """What every identity provider has, whatever its protocol."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    kind: Literal["cognito", "okta", "auth0", "entra", "keycloak", "google", "oidc", "saml"] = Field(
-        description="Which preset describes it.", examples=["cognito"]
+    kind: str = _KIND
+    issuer: str = _ISSUER
+    tenant_claim: ClaimPath | None = Field(
+        default=None,
+        description="The one claim (SAML: attribute) that holds the tenant, or the JSON list of names that leads to it "
+        "(default: the preset's; for most tenant_id or organization_id, which must agree).",
+        examples=["tenant_id"],
+        min_length=1,
     )
-    issuer: Issuer = Field(
-        description="Its `iss` (SAML: its entity id), compared to the letter.",
-        examples=["https://cognito-idp.us-east-1.amazonaws.com/us-east-1_EXAMPLE"],
+    tenants: Tenants = Field(
+        default=(),
+        description="The tenants it may speak for, separated by commas; or pairs of a claim's value and its tenant, "
+        "as in example.com=acme; or * for all (which is what leaving it out means, where that is allowed).",
+        examples=["acme,globex"],
     )
+
+
+class OpenIdSettings(_Provider):
+    """One OpenID provider: the group ``IDP__<NAME>__...``; ``<NAME>`` in lower case is its name."""
+
+    kind: Annotated[OpenIdKind, _KIND]
+    issuer: Annotated[Url, _ISSUER]
     client_id: Annotated[tuple[str, ...], Listed] = Field(
         default=(),
         description="Client ids whose tokens are accepted, separated by commas; the first is the one we sign in with.",
         examples=["1h57kf5cpq17m0"],
     )
-    client_secret_id: str | None = Field(
+    client_secret: Annotated[
+        Secret | None, ByValue("That secret itself; outside production only.", "a-client-secret")
+    ] = Field(
         default=None,
         description="Secrets Manager entry with the client's secret; a public client has none.",
         examples=["signalbox/production/idp-okta"],
-    )
-    client_secret: SecretStr | None = Field(
-        default=None, description="That secret itself; outside production only.", examples=["a-client-secret"]
     )
     scopes: Annotated[tuple[str, ...], Listed] = Field(
         default=(),
@@ -72,19 +108,13 @@ class ProviderSettings(BaseModel):
         description="Its OpenID configuration, only where that differs from what the issuer implies.",
         examples=["https://idp.example.com/.well-known/openid-configuration"],
     )
-    tenant_claim: ClaimPath | None = Field(
-        default=None,
-        description="The one claim (SAML: attribute) that holds the tenant, or the JSON list of names that leads to it "
-        "(default: the preset's; for most tenant_id or organization_id, which must agree).",
-        examples=["tenant_id"],
-        min_length=1,
-    )
-    tenants: Tenants = Field(
-        default=(),
-        description="The tenants it may speak for, separated by commas; or pairs of a claim's value and its tenant, "
-        "as in example.com=acme; or * for all (which is what leaving it out means, where that is allowed).",
-        examples=["acme,globex"],
-    )
+
+
+class SamlSettings(_Provider):
+    """One SAML provider: the same group, of ``KIND=saml``."""
+
+    kind: Annotated[Literal["saml"], _KIND]
+    issuer: Annotated[EntityId, _ISSUER]
     metadata_url: Url | None = Field(
         default=None,
         description="SAML: where its metadata is.",
@@ -99,16 +129,14 @@ class ProviderSettings(BaseModel):
         description="SAML: certificate that its metadata must be signed with: PEM, or the base64 in it on one line.",
         examples=["MIIC8DCCAdigAwIBAgIQ..."],
     )
-    sp_secret_id: str | None = Field(
+    sp_secret: Annotated[
+        Secret | None,
+        ByValue("That list itself; outside production only.", '[{"private_key": "...", "certificate": "..."}]'),
+    ] = Field(
         default=None,
         description="SAML: Secrets Manager entry with our key pairs, as a JSON list of objects with private_key and "
         "certificate (PEM). The first signs; all are published and decrypt.",
         examples=["signalbox/production/idp-clinic-sp"],
-    )
-    sp_secret: SecretStr | None = Field(
-        default=None,
-        description="That list itself; outside production only.",
-        examples=['[{"private_key": "...", "certificate": "..."}]'],
     )
     subject_attribute: str | None = Field(
         default=None,
@@ -122,6 +150,9 @@ class ProviderSettings(BaseModel):
         "there can then sign another person's browser in as themselves.",
         examples=["false"],
     )
+
+
+ProviderSettings = OpenIdSettings | SamlSettings
 
 
 class Settings(BaseModel):
@@ -159,20 +190,27 @@ class Settings(BaseModel):
         description="PostgreSQL address of the application login; without a password in production.",
         examples=["postgresql://signalbox_app@db.example.com:5432/signalbox?sslmode=verify-full"],
     )
-    database_secret_id: str | None = Field(
+    database_secret: Annotated[
+        Secret | None,
+        ByValue(
+            "The login itself, as JSON with username and password; outside production only.",
+            '{"username": "signalbox_app", "password": "example"}',
+        ),
+    ] = Field(
         default=None,
         description="Secrets Manager entry with the application login's username and password.",
         examples=["signalbox/production/database-app"],
     )
-    database_migration_secret_id: str | None = Field(
+    database_migration_secret: Annotated[
+        Secret | None,
+        ByValue(
+            "That login itself, as JSON with username and password; outside production only.",
+            '{"username": "postgres", "password": "example"}',
+        ),
+    ] = Field(
         default=None,
         description="Secrets Manager entry of the login that migrates (default: the application's own).",
         examples=["signalbox/production/database-master"],
-    )
-    database_migration_secret: SecretStr | None = Field(
-        default=None,
-        description="That login itself, as JSON with username and password; outside production only.",
-        examples=['{"username": "postgres", "password": "example"}'],
     )
     database_iam_auth: bool = Field(
         default=False,
@@ -200,21 +238,17 @@ class Settings(BaseModel):
     database_max_overflow: int = Field(
         default=10, ge=0, le=20, description="Connections opened beyond the pool under load.", examples=["10"]
     )
-    database_secret: SecretStr | None = Field(
-        default=None,
-        description="The login itself, as JSON with username and password; outside production only.",
-        examples=['{"username": "signalbox_app", "password": "example"}'],
-    )
-    session_secret_id: str | None = Field(
+    session_secret: Annotated[
+        Secret | None,
+        LongEnough(32),
+        ByValue(
+            "That secret itself, 32 characters or more; outside production only.",
+            "an-example-of-32-or-more-characters",
+        ),
+    ] = Field(
         default=None,
         description="Secrets Manager entry that login cookies are encrypted with.",
         examples=["signalbox/production/session-key"],
-    )
-    session_secret: SecretStr | None = Field(
-        default=None,
-        min_length=32,
-        description="That secret itself, 32 characters or more; outside production only.",
-        examples=["an-example-of-32-or-more-characters"],
     )
     docs: Literal["auto", "on", "off"] = Field(
         default="auto",
@@ -272,6 +306,10 @@ class Settings(BaseModel):
         examples=[{"cognito": {"kind": "cognito", "issuer": "https://idp.example.com", "client_id": "example"}}],
     )
 
+    groups: dict[str, SerializeAsAny[BaseModel]] = Field(
+        default={}, description="Settings of features, by the feature's name.", examples=[{}]
+    )
+
     @property
     def development(self) -> bool:
         """Whether this process runs on a developer's machine."""
@@ -282,18 +320,27 @@ class Settings(BaseModel):
         """Whether anybody may read the API's documentation."""
         return self.docs == "on" or (self.docs == "auto" and self.environment != "production")
 
-    @property
-    def given_secrets(self) -> Mapping[str, SecretStr]:
-        """Secrets that the environment holds itself, by the id under which the rest of the code asks for them."""
-        found = {
-            "DATABASE_SECRET": self.database_secret,
-            "DATABASE_MIGRATION_SECRET": self.database_migration_secret,
-            "SESSION_SECRET": self.session_secret,
-        }
-        for name, group in self.idp.items():
-            found[f"IDP__{name}__CLIENT_SECRET".upper()] = group.client_secret
-            found[f"IDP__{name}__SP_SECRET".upper()] = group.sp_secret
-        return {GIVEN + variable: value for variable, value in found.items() if value is not None}
+    def of(self, model: type[T]) -> T:
+        """The settings that a feature brings.
+
+        Args:
+            model: Their type.
+
+        Raises:
+            LookupError: No feature that was loaded brings it.
+        """
+        for group in self.groups.values():
+            if type(group) is model:
+                return group
+        raise LookupError(f"no feature that was loaded has {model.__name__} as its settings")
+
+    def secrets(self) -> Iterator[tuple[str, Secret]]:
+        """Every secret that is set, the providers' and the features' too, with the variable that names it by value."""
+        yield from secrets_in("", self)
+        for name, provider in self.idp.items():
+            yield from secrets_in(f"IDP__{name}__", provider)
+        for name, group in self.groups.items():
+            yield from secrets_in(f"{name}__", group)
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,15 +362,61 @@ class Variable:
     required: bool
 
 
-def variables() -> Iterator[Variable]:
-    """Every variable there is, in the order of the fields."""
-    for name, field in Settings.model_fields.items():
-        if name != "idp":
-            yield _variable(name.upper(), field)
-    for name, field in ProviderSettings.model_fields.items():
-        yield _variable(f"IDP__<NAME>__{name.upper()}", field)
+Groups = Mapping[str, type[BaseModel]]  # by the name of the feature
 
 
-def _variable(name: str, field: FieldInfo) -> Variable:
-    default = None if field.is_required() or field.default in (None, ()) else str(field.default)
-    return Variable(name, field.description or "", str((field.examples or [""])[0]), default, field.is_required())
+def variables(groups: Groups = {}) -> Iterator[Variable]:  # noqa: B006  never written to
+    """Every variable there is, in the order of the fields.
+
+    Args:
+        groups: Settings of features; a field ``key`` of the feature ``notes`` is the variable ``NOTES__KEY``.
+
+    Raises:
+        TypeError: A group has a name, or a field, that no variable can be made of.
+    """
+    yield from variables_of("", Settings, but=("idp", "groups"))
+    yield from variables_of("IDP__<NAME>__", OpenIdSettings)
+    yield from variables_of("IDP__<NAME>__", SamlSettings, but=tuple(_Provider.model_fields))
+    for name, model in checked(groups).items():
+        yield from variables_of(f"{name.upper()}__", model)
+
+
+def variables_of(prefix: str, model: type[BaseModel], but: tuple[str, ...] = ()) -> Iterator[Variable]:
+    """The variables of one group.
+
+    Args:
+        prefix: What their names begin with.
+        model: The group.
+        but: Fields to leave out.
+    """
+    for name, field in model.model_fields.items():
+        if name in but:
+            continue
+        variable, example = f"{prefix}{name.upper()}", str((field.examples or [""])[0])
+        if told := by_value(field):
+            yield Variable(f"{variable}_ID", field.description or "", example, None, field.is_required())
+            yield Variable(variable, told.description, told.example, None, False)
+        else:
+            yield Variable(variable, field.description or "", example, _default(field), field.is_required())
+
+
+def checked(groups: Groups) -> Groups:
+    """Groups whose variables can be told apart, and explained to whoever sets them.
+
+    Raises:
+        TypeError: A name is taken or no name; a field lacks its description or its example, or is not in lower case.
+    """
+    for group, model in groups.items():
+        if not _GROUP.match(group) or group == "idp":
+            raise TypeError(f"{group!r} cannot be the name of a group of settings: lower case, digits, single _")
+        for name, field in model.model_fields.items():
+            if name != name.lower() or not field.description or not field.examples:
+                raise TypeError(f"{model.__name__}.{name} needs a name in lower case, a description and an example")
+    return groups
+
+
+def _default(field: FieldInfo) -> str | None:
+    value: Any = None if field.is_required() else field.get_default(call_default_factory=False)
+    if value in (None, (), ""):
+        return None
+    return str(value)

@@ -7,51 +7,66 @@ them are secret. The variables are in ``service.settings.fields``, what must not
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any, get_args
+from collections.abc import Iterator, Mapping
+from typing import Any, Generic, TypeVar, get_args
 
-from pydantic import ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
-from service.settings.fields import GIVEN, ProviderSettings, Settings, Variable, variables
+from service.settings.fields import (
+    PROVIDER_LIMIT,
+    Groups,
+    OpenIdKind,
+    OpenIdSettings,
+    SamlSettings,
+    Settings,
+    checked,
+    variables_of,
+)
+from service.settings.formats import FormatError
 from service.settings.refusals import unsafe
+from service.settings.secret import Secret, by_value
 
-__all__ = ["ProviderSettings", "Settings", "SettingsError", "Variable", "load", "variables"]
+_PROVIDER = re.compile(r"IDP__([A-Z0-9]+(?:_[A-Z0-9]+)*)__[A-Z_]+\Z")
+_OWN = tuple(variable.name for variable in variables_of("", Settings, but=("idp", "groups")))
+_KINDS = (*get_args(OpenIdKind), "saml")
+# Of what pydantic says by itself, what is made from the rule alone. Other texts may quote the value, or a part of it.
+_ABOUT_THE_RULE = re.compile(
+    r"(?:int|float|bool|decimal)_parsing|(?:greater|less)_than(?:_equal)?|multiple_of|enum"
+    r"|(?:string_)?too_(?:short|long)|string_pattern_mismatch"
+)
 
-_IDP_VARIABLE = re.compile(r"IDP__([A-Z0-9]+(?:_[A-Z0-9]+)*)__([A-Z_]+)\Z")
+T = TypeVar("T", bound=BaseModel)
 
 
 class SettingsError(Exception):
     """The environment is not fit to start from; the text lists every problem."""
 
 
-def load(environ: Mapping[str, str]) -> Settings:
+def load(environ: Mapping[str, str], groups: Groups = {}) -> Settings:  # noqa: B006  never written to
     """Read and check the environment.
 
     An empty variable counts as not set: that is how platforms hand over what was left blank.
 
     Args:
         environ: Usually ``os.environ``. Variables of others are ignored.
+        groups: Settings of features by the feature's name: a field ``key`` of ``notes`` is ``NOTES__KEY``.
 
     Raises:
         SettingsError: One message with all problems, none of which repeats a value.
+        TypeError: A group's name, or a field of it, is not fit to be a variable.
     """
-    raw: dict[str, Any] = {
-        name: environ[name.upper()] for name in Settings.model_fields if name != "idp" and environ.get(name.upper())
-    }
-    raw["idp"] = {}
-    for variable, value in environ.items():
-        if value and (match := _IDP_VARIABLE.match(variable)):
-            raw["idp"].setdefault(match[1].lower(), {})[match[2].lower()] = value
-    _name_given_secrets(raw)
-    problems: list[str] = []
-    try:
-        settings = Settings.model_validate(raw)
-    except ValidationError as failure:
-        problems = [_explain(error) for error in failure.errors(include_input=False, include_url=False)]
-        settings = _mended(raw, failure)
-    unreported = (p for p in unsafe(settings) if not any(q.startswith(p.split(" ", 1)[0] + " ") for q in problems))
-    problems += unreported
+    given = {name: value for name, value in environ.items() if value}
+    names = dict.fromkeys(match[1] for match in map(_PROVIDER.match, given) if match)
+    idp = {name.lower(): _provider(f"IDP__{name}__", given) for name in names}
+    features = {name: _Part(f"{name.upper()}__", model, given) for name, model in checked(groups).items()}
+    core = _Part("", Settings, {name: given[name] for name in _OWN if name in given})
+    core.raw["idp"] = {name: found for name, part in idp.items() if (found := part.check()) is not None}
+    core.raw["groups"] = {name: group for name, part in features.items() if (group := part.check()) is not None}
+    settings = core.check()
+    assert settings is not None  # the examples of our own fields pass
+    problems = [line for part in (core, *idp.values(), *features.values()) for line in part.problems]
+    problems += [p for p in unsafe(settings) if not any(q.startswith(p.split(" ", 1)[0] + " ") for q in problems)]
     if problems:
         listed = "\n".join(f"  {problem}" for problem in problems)
         raise SettingsError(
@@ -60,52 +75,81 @@ def load(environ: Mapping[str, str]) -> Settings:
     return settings
 
 
-def _name_given_secrets(raw: dict[str, Any]) -> None:
-    """Give a secret that came by value an id, so that everything that reads secrets knows ids alone.
+class _Part(Generic[T]):
+    """One group of variables, validated by itself.
 
-    An id that is there too wins: ``refusals.unsafe`` reports the pair.
+    Args:
+        prefix: What their names begin with.
+        model: The fields.
+        given: Variables with their values; those of other prefixes are ignored.
     """
-    for prefix, group, names in (
-        ("", raw, ("database_secret", "database_migration_secret", "session_secret")),
-        *((f"IDP__{name}__", group, ("client_secret", "sp_secret")) for name, group in raw["idp"].items()),
-    ):
-        for name in names:
-            if name in group:
-                group.setdefault(f"{name}_id", GIVEN + f"{prefix}{name}".upper())
+
+    def __init__(self, prefix: str, model: type[T], given: Mapping[str, str]) -> None:
+        self._prefix, self._model = prefix, model
+        name = re.compile(re.escape(prefix) + r"([A-Z0-9_]+)\Z")
+        self.raw: dict[str, Any] = {match[1].lower(): given[match[0]] for match in map(name.match, given) if match}
+        for key, field in model.model_fields.items():
+            if by_value(field) and {key, f"{key}_id"} & self.raw.keys():
+                named, value = self.raw.pop(f"{key}_id", ""), self.raw.pop(key, None)
+                self.raw[key] = Secret(named, SecretStr(value) if value else None)
+        self.problems: list[str] = []
+
+    def check(self) -> T | None:
+        """The group; with what is wrong in it replaced by examples, so that the rules across groups still judge the
+        rest. None where that does not help."""
+        for key in sorted(self.raw.keys() - self._model.model_fields.keys()):
+            self.problems += _stranger(f"{self._prefix}{key}".upper(), self._prefix, self._model, self.raw.get("kind"))
+            del self.raw[key]
+        try:
+            return self._model.model_validate(self.raw)
+        except ValidationError as failure:
+            errors = failure.errors(include_input=False, include_url=False)
+        self.problems += dict.fromkeys(map(self._explain, errors))
+        examples = {key: _example(field) for key, field in self._model.model_fields.items()}
+        wrong = {str(error["loc"][0]) if error["loc"] else "" for error in errors}
+        try:
+            return self._model.model_validate({**self.raw, **{key: examples[key] for key in wrong if key}})
+        except ValidationError:
+            return None
+
+    def _explain(self, error: Any) -> str:
+        key = str(error["loc"][0]) if error["loc"] else ""
+        if (field := self._model.model_fields.get(key)) is None:  # a rule of the whole group
+            return f"{self._prefix}... {_rule(error)}"
+        if key == "idp":
+            return f"IDP__<NAME>__ISSUER is required, for at most {PROVIDER_LIMIT} providers (see also KIND)"
+        name = f"{self._prefix}{key}".upper()
+        told = by_value(field)
+        if error["type"] == "missing":
+            return f"{name}{'_ID' if told else ''} is required (example: {(field.examples or [''])[0]})"
+        options = _KINDS if key == "kind" and self._model is OpenIdSettings else get_args(field.annotation)
+        said = f"must be one of {', '.join(map(str, options))}" if error["type"] == "literal_error" else _rule(error)
+        return f"{name} {said} (example: {told.example if told else (field.examples or [''])[0]})"
 
 
-def _name(location: tuple[int | str, ...]) -> tuple[str, FieldInfo | None]:
-    if location[0] != "idp":
-        return str(location[0]).upper(), Settings.model_fields.get(str(location[0]))
-    if len(location) < 3:
-        return "IDP__<NAME>__ISSUER", ProviderSettings.model_fields["issuer"]
-    return f"IDP__{location[1]}__{location[2]}".upper(), ProviderSettings.model_fields.get(str(location[2]))
+def _provider(prefix: str, given: Mapping[str, str]) -> _Part[OpenIdSettings] | _Part[SamlSettings]:
+    if given.get(f"{prefix}KIND") == "saml":
+        return _Part(prefix, SamlSettings, given)
+    return _Part(prefix, OpenIdSettings, given)
 
 
-def _explain(error: Any) -> str:
-    name, field = _name(error["loc"])
-    if field is None:
-        return f"{name} is not a variable of this service"
-    example = f" (example: {(field.examples or [''])[0]})"
-    if error["type"] == "missing" or error["loc"] == ("idp",):
-        return f"{name} is required{example}"
-    options = get_args(field.annotation)
-    if error["type"] == "literal_error" and options:
-        return f"{name} must be one of {', '.join(map(str, options))}{example}"
-    return f"{name} {error['msg'].removeprefix('Value error, ')}{example}"
+def _stranger(name: str, prefix: str, model: type[BaseModel], kind: object) -> Iterator[str]:
+    """Why a variable is not one of its group: it is the other protocol's, or nobody's."""
+    for mine, other, whose in ((SamlSettings, OpenIdSettings, "OpenID"), (OpenIdSettings, SamlSettings, "saml")):
+        if model is mine and name in (variable.name for variable in variables_of(prefix, other)):
+            if kind in _KINDS:  # what else it is, is reported already, and might be the one mistake
+                yield f"{name} is for {whose} providers; kind is {kind}: unset it"
+            return
+    yield f"{name} is not a variable of this service"
 
 
-def _mended(raw: dict[str, Any], failure: ValidationError) -> Settings:
-    """The settings with each bad value replaced by its example, so that the rules below still judge the good ones."""
-    mended: dict[str, Any] = {**raw, "idp": {name: dict(group) for name, group in raw["idp"].items()}}
-    for error in failure.errors(include_input=False, include_url=False):
-        location, (_, field) = error["loc"], _name(error["loc"])
-        if location[0] != "idp":
-            mended[str(location[0])] = (field.examples or [None])[0] if field else None
-        elif len(location) > 2 and field is None:
-            mended["idp"][location[1]].pop(location[2])
-        elif len(location) > 2 and field is not None:
-            mended["idp"][location[1]][location[2]] = (field.examples or [None])[0]
-        else:
-            mended["idp"] = (Settings.model_fields["idp"].examples or [{}])[0]
-    return Settings.model_validate(mended)
+def _rule(error: Any) -> str:
+    """What a value breaks, in words that cannot hold a part of it."""
+    if isinstance(told := error.get("ctx", {}).get("error"), FormatError):
+        return str(told)
+    return str(error["msg"]) if _ABOUT_THE_RULE.fullmatch(error["type"]) else "is not well-formed"
+
+
+def _example(field: FieldInfo) -> Any:
+    example = (field.examples or [None])[0]
+    return Secret(str(example)) if by_value(field) else example

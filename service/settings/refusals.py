@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from service.settings.fields import GIVEN, Settings
-from service.settings.formats import LOOPBACK
+from service.settings.fields import SamlSettings, Settings
+from service.strict import LOOPBACK
 
 
 def unsafe(settings: Settings) -> Iterator[str]:
@@ -24,7 +24,9 @@ def unsafe(settings: Settings) -> Iterator[str]:
         if provider.issuer in issuers:
             yield f"{prefix}ISSUER is another provider's too: a token could not tell whose rules apply"
         issuers.add(provider.issuer)
-        if provider.kind != "saml" and not provider.client_id and not provider.audience:
+        if isinstance(provider, SamlSettings):
+            continue
+        if not provider.client_id and not provider.audience:
             yield f"{prefix}CLIENT_ID or {prefix}AUDIENCE is required: without either, tokens for others would pass"
         if provider.kind == "auth0" and not provider.issuer.endswith("/"):
             yield f"{prefix}ISSUER must end with / (example: https://example.eu.auth0.com/): Auth0's iss does"
@@ -32,14 +34,14 @@ def unsafe(settings: Settings) -> Iterator[str]:
             yield f"{prefix}CLIENT_ID is required for google: its ID tokens are for a client"
     yield from _tenant_rules(settings)
     yield from _saml_rules(settings)
-    for variable, secret_id in _secret_ids(settings):
-        if f"{GIVEN}{variable}" in settings.given_secrets and not secret_id.startswith(GIVEN):
+    for variable, secret in settings.secrets():
+        if secret.id and secret.value is not None:
             yield f"{variable} and {variable}_ID exclude each other: unset one"
     group = {name: getattr(settings, name) for name in Settings.model_fields if name.startswith("roles_anywhere_")}
     if any(group.values()) and not (all(group.values()) and settings.aws_region):
         missing = ", ".join(name.upper() for name, value in group.items() if not value) or "AWS_REGION"
         yield f"{missing} is required beside the other ROLES_ANYWHERE variables: part of a proof is none"
-    if settings.database_iam_auth and settings.database_secret_id:
+    if settings.database_iam_auth and settings.database_secret:
         yield "DATABASE_IAM_AUTH and DATABASE_SECRET_ID are two ways to log in: unset one"
     if settings.database_iam_auth and not settings.aws_region:
         yield "AWS_REGION is required with DATABASE_IAM_AUTH (example: us-east-1)"
@@ -51,22 +53,21 @@ def unsafe(settings: Settings) -> Iterator[str]:
         yield "DATABASE_URL must say sslmode=verify-full with DATABASE_IAM_AUTH or DATABASE_PROXY"
     addresses = {"PUBLIC_URL": settings.public_url}
     for name, provider in settings.idp.items():
-        for key in ("issuer", "jwks_url", "discovery_url", "metadata_url"):
-            if (provider.kind, key) != ("saml", "issuer"):  # a name, asked by nobody
-                addresses[f"IDP__{name}__{key}".upper()] = getattr(provider, key) or ""
+        # The issuer of a SAML provider is a name, and nothing connects to it.
+        keys = ("metadata_url",) if isinstance(provider, SamlSettings) else ("issuer", "jwks_url", "discovery_url")
+        addresses |= {f"IDP__{name}__{key}".upper(): getattr(provider, key) or "" for key in keys}
     for variable, address in addresses.items():
         if address.startswith("http:"):
             yield f"{variable} must be https outside development (example: https://idp.example.com)"
     if any(urlsplit(origin).hostname in LOOPBACK for origin in settings.allowed_origins):
         yield "ALLOWED_ORIGINS must not name this machine outside development (example: https://app.example.com)"
-    if not settings.session_secret_id:
+    if not settings.session_secret:
         yield "SESSION_SECRET_ID is required outside development (example: signalbox/production/session-key)"
     if settings.aws_endpoint_url:
         yield "AWS_ENDPOINT_URL is for development only: unset it"
     if settings.environment != "production":
         return
-    for given in settings.given_secrets:
-        variable = given.removeprefix(GIVEN)
+    for variable in (name for name, secret in settings.secrets() if secret.value is not None):
         yield f"{variable} must not hold a secret in production: name it with {variable}_ID"
     if not settings.allowed_origins:
         yield "ALLOWED_ORIGINS is required in production (example: https://app.example.com)"
@@ -75,17 +76,8 @@ def unsafe(settings: Settings) -> Iterator[str]:
         yield "DATABASE_URL must say sslmode=verify-full in production (example: ...?sslmode=verify-full)"
     if unquote(database.password or ""):
         yield "DATABASE_URL must not hold a password in production: name it with DATABASE_SECRET_ID"
-    if not (settings.database_secret_id or settings.database_iam_auth):
+    if not (settings.database_secret or settings.database_iam_auth):
         yield "DATABASE_SECRET_ID or DATABASE_IAM_AUTH is required in production"
-
-
-def _secret_ids(settings: Settings) -> Iterator[tuple[str, str]]:
-    yield "DATABASE_SECRET", settings.database_secret_id or ""
-    yield "DATABASE_MIGRATION_SECRET", settings.database_migration_secret_id or ""
-    yield "SESSION_SECRET", settings.session_secret_id or ""
-    for name, group in settings.idp.items():
-        yield f"IDP__{name}__CLIENT_SECRET".upper(), group.client_secret_id or ""
-        yield f"IDP__{name}__SP_SECRET".upper(), group.sp_secret_id or ""
 
 
 def _tenant_rules(settings: Settings) -> Iterator[str]:
@@ -105,12 +97,12 @@ def _tenant_rules(settings: Settings) -> Iterator[str]:
 
 def _saml_rules(settings: Settings) -> Iterator[str]:
     for name, provider in settings.idp.items():
-        if provider.kind != "saml":
+        if not isinstance(provider, SamlSettings):
             continue
         prefix = f"IDP__{name}__".upper()
         if (provider.metadata_url is None) == (provider.metadata_file is None):
             yield f"{prefix}METADATA_URL or {prefix}METADATA_FILE is required for saml, and not both"
-        if not provider.sp_secret_id:
+        if not provider.sp_secret:
             yield f"{prefix}SP_SECRET_ID is required for saml (example: signalbox/production/idp-clinic-sp)"
         if provider.tenants in ((), ("*",)):
             yield f"{prefix}TENANTS is required for saml (example: acme): the provider is bound to what it lists"

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 from jsonschema import Draft7Validator
-from pydantic import SecretStr
+from pydantic import BaseModel, Field, SecretStr
 
+from infra.docs import tables
 from infra.environment.build import EnvironmentRefused, Variable, build, rows_missing, values
 from infra.environment.guard import refuse_printed_secrets
 from infra.environment.table import TABLE, Inputs, Local
@@ -21,6 +22,7 @@ from infra.railway import renderings, trial
 from infra.shell.failure import Failure
 from infra.stage.chosen import stage
 from service import settings
+from service.settings import Secret
 from tests.support.api.server import ROOT
 from tests.support.cloud.given import API_GIVEN, GIVEN, OUTPUT_VALUES, SEALED, a_project, outputs_document
 
@@ -166,3 +168,22 @@ def test_a_name_that_no_environment_can_have_is_refused() -> None:
     odd = Variable("NOT-A-NAME", "", "", False, value="x")
     with pytest.raises(Failure, match="NOT-A-NAME"):
         renderings.printable(replace(project, services=(replace(project.services[0], variables=(odd,)),)), "dotenv")
+
+
+class SearchSettings(BaseModel):
+    """Settings of a feature."""
+
+    pages: int = Field(default=10, description="Pages of an answer.", examples=["20"])
+    key: Secret | None = Field(default=None, description="Secrets Manager entry with its key.", examples=["s/key"])
+
+
+def test_the_settings_of_a_feature_are_in_documents_and_their_defaults_hold() -> None:
+    groups = {"search": SearchSettings}
+    example = tables.env_example(groups)
+    assert "# Pages of an answer. (default: 10)\n# SEARCH__PAGES=20\n" in example
+    assert "# SEARCH__KEY_ID=s/key\n" in example
+    assert "# SEARCH__KEY=" in example
+    row = "| `SEARCH__PAGES` | Pages of an answer. | `10` | not set: the default holds |"
+    assert row in tables.variables_table(groups)
+    with_it = build(Inputs(stage("staging"), OUTPUT_VALUES, given=API_GIVEN), groups)
+    assert with_it == build(Inputs(stage("staging"), OUTPUT_VALUES, given=API_GIVEN))

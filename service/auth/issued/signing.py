@@ -7,13 +7,11 @@ kept. Every call runs in a thread of its own pool and has an end, so that a KMS 
 from __future__ import annotations
 
 import asyncio
-import base64
 import hashlib
 import json
 import secrets as random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -25,9 +23,11 @@ from jose import jwk
 from jose.backends.base import Key
 
 from service.auth.errors import KEYS_DOWN, SIGNING_DOWN, TOKEN_KEY
+from service.bounded import Bounded
 from service.errors import ApiError
 from service.fresh import Flight
 from service.log import get_logger
+from service.strict import base64url
 
 if TYPE_CHECKING:
     from mypy_boto3_kms import KMSClient
@@ -81,8 +81,7 @@ class TokenSigner:
         self._key_ids = tuple(key_ids)
         self._connect = connect
         self._clock = clock
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="kms")
-        self._waiting = 0
+        self._threads = Bounded("kms", threads=_THREADS, waiting=_MAX_WAITING, full=SIGNING_DOWN, reason="busy")
         self._keys: dict[str, PublicKey] = {}
         self._flight = Flight(self.refresh)
         self._asked_at = float("-inf")
@@ -132,7 +131,7 @@ class TokenSigner:
         signing_input = f"{_part(header)}.{_part({**claims, 'jti': random.token_urlsafe(16)})}"
         digest = hashlib.sha256(signing_input.encode("ascii")).digest()
         signature = await self._call(lambda client: _sign(client, key.arn, digest))
-        return f"{signing_input}.{_base64url(signature)}"
+        return f"{signing_input}.{base64url(signature)}"
 
     async def refresh(self) -> None:
         """Look at the public keys; one that cannot be had keeps what is known of it."""
@@ -149,16 +148,11 @@ class TokenSigner:
 
     async def keep_fresh(self) -> None:
         """Refresh now and again; runs until cancelled."""
-        delay = 1.0
-        while True:
-            await self.refresh()
-            complete = len(self._keys) == len(self._key_ids) and self.failure is None
-            await asyncio.sleep(REFRESH if complete else delay)
-            delay = 1.0 if complete else min(delay * 2, 30.0)
+        await self._flight.repeat(REFRESH, lambda: len(self._keys) < len(self._key_ids) or self.failure is not None)
 
     def close(self) -> None:
         """Take no more calls; those under way end by themselves."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()
 
     async def _look_at(self, key_id: str) -> PublicKey:
         found = await self._call(lambda client: _public_key(client, key_id))
@@ -168,23 +162,17 @@ class TokenSigner:
         return found
 
     async def _call(self, work: Callable[[KMSClient], T]) -> T:
-        if self._waiting >= _MAX_WAITING:
-            raise ApiError(SIGNING_DOWN, "busy")
-        self._waiting += 1
         try:
             async with asyncio.timeout(CALL_TIMEOUT):
-                result = await asyncio.get_running_loop().run_in_executor(self._threads, self._run, work)
+                result = await self._threads.run(lambda: work(self._connect()))
+        except ApiError:  # the pool is full: that says nothing about KMS
+            raise
         except Exception as failure:  # botocore has no common base for what can go wrong on the way
             self.failure = type(failure).__name__
             log.error("kms_call_failed", reason=self.failure)
             raise ApiError(SIGNING_DOWN, self.failure) from None
-        finally:
-            self._waiting -= 1
         self.failure = None
         return result
-
-    def _run(self, work: Callable[[KMSClient], T]) -> T:
-        return work(self._connect())
 
 
 def _public_key(client: KMSClient, key_id: str) -> PublicKey:
@@ -196,12 +184,12 @@ def _public_key(client: KMSClient, key_id: str) -> PublicKey:
     members = {
         "crv": "P-256",
         "kty": "EC",
-        "x": _base64url(point.x.to_bytes(32, "big")),
-        "y": _base64url(point.y.to_bytes(32, "big")),
+        "x": base64url(point.x.to_bytes(32, "big")),
+        "y": base64url(point.y.to_bytes(32, "big")),
     }
     # RFC 7638: the required members in the order of their names, without blanks.
     thumbprint = hashlib.sha256(json.dumps(members, separators=(",", ":"), sort_keys=True).encode()).digest()
-    published = {**members, "kid": _base64url(thumbprint), "use": "sig", "alg": ALGORITHM}
+    published = {**members, "kid": base64url(thumbprint), "use": "sig", "alg": ALGORITHM}
     return PublicKey(published["kid"], answer["KeyId"], published, jwk.construct(published, ALGORITHM))
 
 
@@ -213,8 +201,4 @@ def _sign(client: KMSClient, arn: str, digest: bytes) -> bytes:
 
 
 def _part(members: Mapping[str, Any]) -> str:
-    return _base64url(json.dumps(members, separators=(",", ":")).encode())
-
-
-def _base64url(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")
+    return base64url(json.dumps(members, separators=(",", ":")).encode())

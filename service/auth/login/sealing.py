@@ -6,7 +6,6 @@ before it still opens, and a replica that has not heard of the new one reads the
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import os
 import secrets as random
@@ -19,7 +18,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from service.aws.secrets import Secrets
-from service.strict import unbase64url
+from service.settings import Secret
+from service.strict import base64url, unbase64url
 
 _MARK = 4  # bytes that say which key: of its hash, so that they tell nothing about it
 _NONCE = 12
@@ -42,13 +42,13 @@ class Sealer:
 
     Args:
         secrets: Where the secret is.
-        secret_id: Which; None (development only, the settings see to that) makes one that ends with the process.
+        secret: Which; None (development only, the settings see to that) makes one that ends with the process.
         clock: Monotonic seconds.
     """
 
-    def __init__(self, secrets: Secrets, secret_id: str | None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, secrets: Secrets, secret: Secret | None, clock: Callable[[], float] = time.monotonic) -> None:
         self._secrets = secrets
-        self._secret_id = secret_id
+        self._named = secret
         self._own = random.token_urlsafe(48)
         self._clock = clock
         self._reread_at = float("-inf")
@@ -86,7 +86,7 @@ class Sealer:
 
     async def seal_text(self, content: bytes, purpose: bytes) -> str:
         """Like ``seal``, as text that fits into a cookie."""
-        return base64.urlsafe_b64encode(await self.seal(content, purpose)).rstrip(b"=").decode()
+        return base64url(await self.seal(content, purpose))
 
     async def open_text(self, text: str, purpose: bytes) -> bytes:
         """Undo ``seal_text``; raises like ``open``."""
@@ -103,17 +103,17 @@ class Sealer:
 
     async def _candidates(self) -> AsyncIterator[str]:
         yield await self._secret()
-        if self._secret_id is None:
+        if self._named is None:
             return
-        yield await self._secrets.text(self._secret_id, previous=True)
+        yield await self._secrets.text(self._named, previous=True)
         # Another replica may have sealed under a secret that is newer than what we hold.
         if self._clock() - self._reread_at >= REREAD_AFTER:
             self._reread_at = self._clock()
             for previous in (False, True):
-                yield await self._secrets.text(self._secret_id, refresh=True, previous=previous)
+                yield await self._secrets.text(self._named, refresh=True, previous=previous)
 
     async def _secret(self) -> str:
-        return self._own if self._secret_id is None else await self._secrets.text(self._secret_id)
+        return self._own if self._named is None else await self._secrets.text(self._named)
 
     def _key(self, secret: str) -> _Key:
         if secret not in self._keys:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from collections.abc import Mapping
 from typing import Any
@@ -16,6 +15,7 @@ from service.auth.tokens.judge import (
 )
 from service.auth.tokens.unverified import UnverifiedToken
 from service.errors import ApiError
+from service.strict import base64url
 
 # Some providers let them live long (Auth0: ten hours); it only has to be young, which is checked.
 _MAX_LIFETIME = 86_400
@@ -93,4 +93,4 @@ def _check_audience(claims: Mapping[str, Any], client_id: str) -> None:
 
 def _half_hash(text: str, algorithm: str) -> str:
     digest = _HASHES[algorithm[-3:]](text.encode()).digest()
-    return base64.urlsafe_b64encode(digest[: len(digest) // 2]).rstrip(b"=").decode()
+    return base64url(digest[: len(digest) // 2])

@@ -29,6 +29,7 @@ from service.aws.secrets import Secrets
 from service.errors import ApiError
 from service.log import get_logger
 from service.principal import Principal
+from service.strict import base64url
 
 # What may be logged of an error that a provider names: its text comes through the browser, so only known words are.
 _KNOWN_ERRORS = frozenset(
@@ -98,7 +99,7 @@ class OidcSignIn:
         """See ``sign_in.SignIn``: state, nonce and PKCE S256, always (RFC 9700, section 2.1)."""
         endpoint = await self._endpoint("authorization_endpoint")
         nonce, verifier = random.token_urlsafe(32), random.token_urlsafe(48)
-        challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
+        challenge = base64url(hashlib.sha256(verifier.encode()).digest())
         fields = {
             "response_type": "code",
             "client_id": self._client_id,
@@ -208,7 +209,7 @@ class OidcSignIn:
             "code_verifier": verifier,
         }
         reply = await self._ask_token_endpoint(fields, fresh_secret=False)
-        if self._provider.client_secret_id and _error_of(reply) == "invalid_client":  # rotated since we read it
+        if self._provider.client_secret and _error_of(reply) == "invalid_client":  # rotated since we read it
             reply = await self._ask_token_endpoint(fields, fresh_secret=True)
         if reply.status == 200 and reply.content is not None:
             return reply.content
@@ -223,10 +224,10 @@ class OidcSignIn:
         endpoint = await self._endpoint("token_endpoint")
         headers: dict[str, str] = {}
         form = dict(fields)
-        if self._provider.client_secret_id is None:
+        if self._provider.client_secret is None:
             form["client_id"] = self._client_id
         else:
-            secret = await self._secrets.text(self._provider.client_secret_id, refresh=fresh_secret)
+            secret = await self._secrets.text(self._provider.client_secret, refresh=fresh_secret)
             methods = (await self._discovery.document()).get("token_endpoint_auth_methods_supported")
             # client_secret_basic is what a provider supports that names no method (Discovery 1.0, section 3).
             if isinstance(methods, list) and "client_secret_basic" not in methods:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,6 +10,7 @@ import httpx
 
 from service.auth.providers.fetch import FetchError, get_json
 from service.auth.providers.presets import Provider
+from service.fresh import Fresh
 
 MAX_AGE = 600.0  # seconds; as long as a key set
 RETRY_AFTER = 5.0  # seconds; anyone may press the sign-in button, and each press must not become a fetch
@@ -31,12 +31,9 @@ class Discovery:
     ) -> None:
         self._provider = provider
         self._client = client
-        self._clock = clock
-        self._document: Mapping[str, Any] = {}
-        self._fetched_at = float("-inf")
-        self._failed_at = float("-inf")
-        self._failure = ""
-        self._lock = asyncio.Lock()
+        self._fresh: Fresh[Mapping[str, Any]] = Fresh(
+            self._fetch, _reason, hard_age=STALE_AGE, pause=RETRY_AFTER, clock=clock
+        )
 
     async def document(self) -> Mapping[str, Any]:
         """The document (OpenID Connect Discovery 1.0, section 3).
@@ -44,20 +41,11 @@ class Discovery:
         Raises:
             FetchError: It cannot be had, or is about another issuer.
         """
-        if self._age() < MAX_AGE:
-            return self._document
-        async with self._lock:  # one fetch, however many ask
-            if self._age() < MAX_AGE:
-                return self._document
-            if self._clock() - self._failed_at >= RETRY_AFTER:
-                try:
-                    self._document, self._fetched_at = await self._fetch(), self._clock()
-                    return self._document
-                except FetchError as failure:
-                    self._failure, self._failed_at = str(failure), self._clock()
-            if self._age() < STALE_AGE:
-                return self._document
-            raise FetchError(self._failure)
+        if (self._fresh.age is None or self._fresh.age >= MAX_AGE) and self._fresh.may_ask:
+            await self._fresh.refresh()
+        if (document := self._fresh.value) is None:
+            raise FetchError(self._fresh.failure or "discovery_too_old")
+        return document
 
     async def endpoint(self, name: str) -> str:
         """An address in the document.
@@ -80,12 +68,15 @@ class Discovery:
         schemes = ("https://", "http://") if self._provider.discovery_url.startswith("http:") else ("https://",)
         return address if isinstance(address, str) and address.startswith(schemes) else None
 
-    def _age(self) -> float:
-        return self._clock() - self._fetched_at
-
     async def _fetch(self) -> Mapping[str, Any]:
         document = await get_json(self._client, self._provider.discovery_url)
         # Section 4.3: without it, one provider could send our people and their codes to another.
         if document.get("issuer") != self._provider.issuer:
             raise FetchError("discovery_issuer_differs")
         return document
+
+
+def _reason(failure: Exception) -> str:
+    if not isinstance(failure, FetchError):
+        raise failure
+    return str(failure)

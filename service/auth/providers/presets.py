@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from service.settings import ProviderSettings, Settings
+from service.settings import OpenIdSettings, Secret, Settings
 from service.tenancy import TenantId
 
 # Asymmetric only: with an HMAC in the list, a public key could be used as a shared secret (RFC 8725, section 3.1).
@@ -132,7 +132,7 @@ class Provider:
         issuer: Its ``iss``, to the letter; for all organisations of Entra ID with ``{tenantid}`` in it.
         client_ids: Clients whose tokens are accepted; empty when the audience alone decides.
         client_id: The client we sign people in with; None where no sign-in is possible.
-        client_secret_id: Where its secret is; None for a public client.
+        client_secret: Where its secret is; None for a public client.
         audience: Our identifier in ``aud``; None when the client id alone decides.
         scopes: What to ask for at sign-in.
         userinfo: Whether to compare the token with the userinfo endpoint at sign-in.
@@ -149,7 +149,7 @@ class Provider:
     issuer: str
     client_ids: frozenset[str] = frozenset()
     client_id: str | None = None
-    client_secret_id: str | None = None
+    client_secret: Secret | None = None
     audience: str | None = None
     scopes: tuple[str, ...] = ("openid",)
     userinfo: bool = False
@@ -178,10 +178,10 @@ class Provider:
 
 def configured(settings: Settings) -> tuple[Provider, ...]:
     """The providers the settings describe whose tokens are JWTs, in their order."""
-    return tuple(_provider(name, group) for name, group in settings.idp.items() if group.kind in PRESETS)
+    return tuple(_provider(name, group) for name, group in settings.idp.items() if isinstance(group, OpenIdSettings))
 
 
-def _provider(name: str, group: ProviderSettings) -> Provider:
+def _provider(name: str, group: OpenIdSettings) -> Provider:
     preset = PRESETS[group.kind]
     base = group.issuer.rstrip("/")
     pairs = [item.rpartition("=") for item in group.tenants if "=" in item]
@@ -193,7 +193,7 @@ def _provider(name: str, group: ProviderSettings) -> Provider:
         issuer=_ENTRA if group.kind == "entra" and _of_all_organisations(group.issuer) else group.issuer,
         client_ids=frozenset(group.client_id),
         client_id=group.client_id[0] if group.client_id else None,
-        client_secret_id=group.client_secret_id,
+        client_secret=group.client_secret,
         audience=group.audience,
         scopes=group.scopes or preset.scopes,
         userinfo=group.userinfo,

@@ -18,7 +18,7 @@ from service.auth.saml import check_libraries
 from service.aws.secrets import Secrets
 from service.principal import Principal
 from service.readiness import State
-from service.settings import ProviderSettings, Settings, SettingsError
+from service.settings import SamlSettings, Settings, SettingsError
 from service.tenancy import TenantId
 
 check_libraries()
@@ -82,7 +82,7 @@ def assemble(
     workers, ended, once = Workers(), EndedSessions(engine), OneTime(engine)
     issuers, sign_ins = [], {}
     for name, group in settings.idp.items():
-        if group.kind != "saml":
+        if not isinstance(group, SamlSettings):
             continue
         bound_to = frozenset(tenants(group).values())
         issuer = OwnIssuer(name, "saml", bound_to, signer=signer, public_url=settings.public_url)
@@ -102,12 +102,12 @@ def assemble(
     return SamlProviders(sign_ins, IssuedTokens(issuers, ended), ended, workers)
 
 
-def _binding(name: str, group: ProviderSettings) -> Binding:
-    assert group.sp_secret_id is not None
+def _binding(name: str, group: SamlSettings) -> Binding:
+    assert group.sp_secret is not None
     return Binding(
         name=name,
         entity_id=group.issuer,
-        sp_secret_id=group.sp_secret_id,
+        sp_secret=group.sp_secret,
         tenants=tenants(group),
         tenant_attribute=group.tenant_claim,
         subject_attribute=group.subject_attribute,
@@ -115,7 +115,7 @@ def _binding(name: str, group: ProviderSettings) -> Binding:
     )
 
 
-def source(name: str, group: ProviderSettings, client: httpx.AsyncClient, workers: Workers) -> MetadataSource:
+def source(name: str, group: SamlSettings, client: httpx.AsyncClient, workers: Workers) -> MetadataSource:
     """Where a provider's metadata comes from.
 
     Args:
@@ -139,7 +139,7 @@ def source(name: str, group: ProviderSettings, client: httpx.AsyncClient, worker
     return MetadataSource(name, group.issuer, origin, signer, client=client, workers=workers)
 
 
-def tenants(group: ProviderSettings) -> Mapping[str, TenantId]:
+def tenants(group: SamlSettings) -> Mapping[str, TenantId]:
     """What a provider may speak for, by what its attribute says.
 
     Args:

@@ -16,7 +16,7 @@ from service.auth.steps import Step, failing, words
 from service.aws.identity import Aws
 from service.aws.secrets import Secrets
 from service.errors import SECRETS_DOWN, ApiError
-from service.settings import Settings
+from service.settings import SamlSettings, Settings
 
 
 async def check_saml(settings: Settings, name: str, client: httpx.AsyncClient) -> AsyncIterator[Step]:
@@ -34,6 +34,7 @@ async def check_saml(settings: Settings, name: str, client: httpx.AsyncClient) -
         CheckError: At the first thing that does not fit.
     """
     group, workers = settings.idp[name], Workers()
+    assert isinstance(group, SamlSettings)
     yield Step("settings", f"kind saml, entity id {group.issuer}")
     yield Step("tenant", words(set(assembly.tenants(group).values())))
     signed = "signed with METADATA_CERTIFICATE" if group.metadata_certificate else "trusted for where it comes from"
@@ -47,10 +48,10 @@ async def check_saml(settings: Settings, name: str, client: httpx.AsyncClient) -
     yield Step("sign-in", idp.sso_url)
     yield Step("sign-out", idp.slo_url or "the provider offers no single logout")
     yield _lasting("certificate", f"{len(idp.certificates)}", idp.expires_at)
-    assert group.sp_secret_id is not None
+    assert group.sp_secret is not None
     with failing("keys", "SP_SECRET_ID names one or two pairs of private_key and certificate, both PEM, that fit"):
         try:
-            keys = read_sp_keys(await Secrets(Aws(settings), settings.given_secrets).text(group.sp_secret_id))
+            keys = read_sp_keys(await Secrets(Aws(settings)).text(group.sp_secret))
         except MetadataError as failure:
             raise ApiError(SECRETS_DOWN, str(failure)) from None
     yield _lasting("keys", f"{len(keys)} of ours", min(key.expires_at for key in keys))

@@ -21,7 +21,7 @@ from service.auth.saml.reading import instant, text
 from service.auth.saml.screen import screen
 from service.errors import ApiError
 from service.log import get_logger
-from service.settings.formats import LOOPBACK
+from service.strict import LOOPBACK
 
 _MIN_RSA_BITS = 2048  # NIST SP 800-131A: 112 bits of strength
 _MAX_CERTIFICATES = 10

@@ -38,6 +38,8 @@ from service.aws.secrets import Secrets
 from service.errors import SECRETS_DOWN, ApiError
 from service.log import get_logger
 from service.principal import Principal
+from service.settings import Secret
+from service.strict import base64url
 from service.tenancy import TenantId
 
 _MAX_FIELD = RESPONSE.max_bytes * 4 // 3 + 8  # base64
@@ -53,7 +55,7 @@ class Binding:
     Attributes:
         name: Its name.
         entity_id: Of the provider.
-        sp_secret_id: Where our key pairs are.
+        sp_secret: Where our key pairs are.
         tenants: What it may speak for, by what its attribute says.
         tenant_attribute: That attribute; None where the binding alone decides.
         subject_attribute: Attribute that names the user; None means the persistent NameID.
@@ -62,7 +64,7 @@ class Binding:
 
     name: str
     entity_id: str
-    sp_secret_id: str
+    sp_secret: Secret
     tenants: Mapping[str, TenantId]
     tenant_attribute: str | None
     subject_attribute: str | None
@@ -218,7 +220,7 @@ class SamlSignIn:
         )
 
     async def _sp_keys(self) -> tuple[SpKey, ...]:
-        text = await self._secrets.text(self._binding.sp_secret_id)
+        text = await self._secrets.text(self._binding.sp_secret)
         if text != self._own[0]:
             try:
                 self._own = (text, await self._workers.run(read_sp_keys, text))
@@ -257,7 +259,7 @@ class SamlSignIn:
     def _session(self, name_id: str, index: str | None) -> Session:
         """Digests: a NameID may be an e-mail address, and everyone who holds a token can read it."""
         user, session = (
-            base64.urlsafe_b64encode(hashlib.sha256(json.dumps(parts).encode()).digest()[:18]).decode()
+            base64url(hashlib.sha256(json.dumps(parts).encode()).digest()[:18])
             for parts in ([self.name, name_id], [self.name, name_id, index or ""])
         )
         return Session(session, user)

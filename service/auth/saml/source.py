@@ -21,7 +21,7 @@ from service.auth.saml.metadata import MetadataError, read_idp
 from service.auth.saml.party import Idp
 from service.auth.saml.workers import Workers
 from service.errors import ApiError
-from service.fresh import Flight
+from service.fresh import Fresh
 from service.log import get_logger
 
 SOFT_AGE = 600.0  # seconds; a certificate that was taken out dies after this while the provider answers
@@ -63,28 +63,27 @@ class MetadataSource:
         self._provider, self._entity_id, self._origin, self._signer = provider, entity_id, origin, signer
         self._client, self._workers = client, workers
         self._clock, self._now = clock, now
-        self._idp: Idp | None = None
-        self._fetched_at = float("-inf")
-        self._tried_at = float("-inf")
         self._asked_at = float("-inf")
-        self._flight = Flight(self._fetch)
-        self.failure: str | None = None
+        self._fresh = Fresh(self._fetch, self._told, hard_age=HARD_AGE, pause=COOLDOWN, clock=clock)
+
+    @property
+    def failure(self) -> str | None:
+        """Reason code of the last fetch; None when it was good."""
+        return self._fresh.failure
 
     @property
     def ready(self) -> bool:
         """Whether the metadata can be relied on."""
-        if self._idp is None or self._clock() - self._fetched_at >= HARD_AGE:
-            return False
-        return self._idp.valid_until is None or self._idp.valid_until > self._now()
+        return self._usable() is not None
 
     @property
     def state(self) -> str:
         """``ok``, ``stale`` (the last good one serves), ``expiring`` (a certificate ends soon), ``unavailable``."""
-        if not self.ready or self._idp is None:
+        if (idp := self._usable()) is None:
             return "unavailable"
         if self.failure is not None:
             return "stale"
-        return "expiring" if self._idp.expires_at <= self._now() + EXPIRES_SOON else "ok"
+        return "expiring" if idp.expires_at <= self._now() + EXPIRES_SOON else "ok"
 
     async def current(self) -> Idp:
         """What the metadata says.
@@ -92,42 +91,45 @@ class MetadataSource:
         Raises:
             ApiError: SYS_003 while there is none to rely on.
         """
-        if not self.ready and self._clock() - self._tried_at >= COOLDOWN:
+        if not self.ready and self._fresh.may_ask:
             await self.refresh()
-        if not self.ready or self._idp is None:
+        if (idp := self._usable()) is None:
             raise ApiError(KEYS_DOWN, self.failure)
-        return self._idp
+        return idp
 
     async def changed(self, known: Idp) -> bool:
         """Whether there are other certificates by now; asked when a signature fits none of the known ones."""
         if self._clock() - self._asked_at >= COOLDOWN:
             self._asked_at = self._clock()
             await self.refresh()
-        return self._idp is not None and self._idp.certificates != known.certificates
+        latest = self._fresh.value
+        return latest is not None and latest.certificates != known.certificates
 
     async def refresh(self) -> None:
         """One fetch at a time; a caller that is cancelled does not cancel it for the others."""
-        await self._flight.join()
+        await self._fresh.refresh()
 
     async def keep_fresh(self) -> None:
         """Fetch now and again; runs until cancelled."""
-        await self._flight.repeat(SOFT_AGE, lambda: self.failure is not None)
+        await self._fresh.keep(SOFT_AGE)
 
-    async def _fetch(self) -> None:
-        self._tried_at = self._clock()
-        try:
-            async with asyncio.timeout(_FETCH_TIMEOUT):
-                raw = await self._read()
-                idp = await self._workers.run(read_idp, raw, self._entity_id, self._signer, self._now())
-        except Exception as failure:  # network, file system and XML have no common base
-            known = isinstance(failure, MetadataError | FetchError)
-            self.failure = str(failure) if known else type(failure).__name__
-            log.warning("saml_metadata_unusable", provider=self._provider, reason=self.failure)
-            return
-        if self._idp is not None and self._idp.certificates != idp.certificates:
+    def _usable(self) -> Idp | None:
+        idp = self._fresh.value
+        return idp if idp is not None and (idp.valid_until is None or idp.valid_until > self._now()) else None
+
+    def _told(self, failure: Exception) -> str:
+        reason = str(failure) if isinstance(failure, MetadataError | FetchError) else type(failure).__name__
+        log.warning("saml_metadata_unusable", provider=self._provider, reason=reason)
+        return reason
+
+    async def _fetch(self) -> Idp:
+        async with asyncio.timeout(_FETCH_TIMEOUT):
+            raw = await self._read()
+            idp = await self._workers.run(read_idp, raw, self._entity_id, self._signer, self._now())
+        if (before := self._fresh.value) is not None and before.certificates != idp.certificates:
             log.info("saml_certificates_changed", provider=self._provider, certificates=len(idp.certificates))
-        self._idp, self._fetched_at, self.failure = idp, self._clock(), None
         warn_of_expiry(self._provider, "provider", idp.expires_at, self._now())
+        return idp
 
     async def _read(self) -> bytes:
         if isinstance(self._origin, Path):

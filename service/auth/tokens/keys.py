@@ -19,7 +19,7 @@ from service.auth.providers.discovery import Discovery
 from service.auth.providers.fetch import FetchError, get_json
 from service.auth.providers.presets import Provider
 from service.errors import ApiError
-from service.fresh import Flight
+from service.fresh import Fresh
 from service.log import get_logger
 from service.strict import unbase64url
 
@@ -108,22 +108,28 @@ class IssuerKeys:
         self._client = client
         self._discovery = discovery or Discovery(provider, client, clock)
         self._clock = clock
-        self._keys: KeyTable = {}
-        self._fetched_at: float | None = None
-        self._tried_at: float | None = None
-        self._flight = Flight(self._fetch_and_store)
+        self._fresh: Fresh[KeyTable] = Fresh(self._fetch, self._told, hard_age=HARD_AGE, pause=COOLDOWN, clock=clock)
         self._unknown: OrderedDict[str, float] = OrderedDict()
-        self.failure: str | None = None
+
+    @property
+    def failure(self) -> str | None:
+        """Reason code of the last fetch; None when it was good."""
+        return self._fresh.failure
 
     @property
     def age(self) -> float | None:
         """Seconds since the keys were fetched; None before the first success."""
-        return None if self._fetched_at is None else self._clock() - self._fetched_at
+        return self._fresh.age
 
     @property
     def ready(self) -> bool:
         """Whether tokens of this issuer can be judged now."""
-        return self.age is not None and self.age < HARD_AGE
+        return self._fresh.value is not None
+
+    @property
+    def state(self) -> str:
+        """``ok``, ``stale`` (the provider is down, its last keys still serve), ``unavailable``."""
+        return self._fresh.state
 
     async def find(self, kid: str | None, algorithm: str) -> Key:
         """The key that a token's header names.
@@ -137,8 +143,8 @@ class IssuerKeys:
         """
         if key := self._lookup(kid, algorithm):
             return key
-        if (not self.ready or not self._known_unknown(kid)) and self._may_ask():
-            await self._flight.join()
+        if (not self.ready or not self._known_unknown(kid)) and self._fresh.may_ask:
+            await self._fresh.refresh()
             if key := self._lookup(kid, algorithm):
                 return key
             if self.failure is None:  # asked and told; within the cooldown, nobody has asked about this one yet
@@ -153,18 +159,14 @@ class IssuerKeys:
 
     async def keep_fresh(self) -> None:
         """Fetch now and again before the soft age is reached; runs until cancelled."""
-        await self._flight.repeat(SOFT_AGE, lambda: self.failure is not None)
+        await self._fresh.keep(SOFT_AGE)
 
     def _lookup(self, kid: str | None, algorithm: str) -> Key | None:
-        if not self.ready:
-            return None
+        keys = self._fresh.value or {}
         if kid is not None:
-            return self._keys.get((kid, algorithm))
-        fitting = [key for (_, name), key in self._keys.items() if name == algorithm]
+            return keys.get((kid, algorithm))
+        fitting = [key for (_, name), key in keys.items() if name == algorithm]
         return fitting[0] if len(fitting) == 1 else None
-
-    def _may_ask(self) -> bool:
-        return self._tried_at is None or self._clock() - self._tried_at >= COOLDOWN or self._flight.under_way
 
     def _known_unknown(self, kid: str | None) -> bool:
         return self._unknown.get(kid or "", 0.0) > self._clock()
@@ -174,18 +176,18 @@ class IssuerKeys:
         while len(self._unknown) > _NEGATIVE_SIZE:
             self._unknown.popitem(last=False)
 
-    async def _fetch_and_store(self) -> None:
-        self._tried_at = self._clock()
-        try:
-            url = self.provider.jwks_url or await self._discovery.endpoint("jwks_uri")
-            keys = usable_keys(await get_json(self._client, url), self.provider.preset.algorithms)
-            if not keys:
-                raise FetchError("no_usable_key")
-        except FetchError as failure:
-            self.failure = str(failure)
-            log.warning("signing_keys_fetch_failed", provider=self.provider.name, reason=self.failure, age=self.age)
-            return
-        if keys.keys() != self._keys.keys():
+    def _told(self, failure: Exception) -> str:
+        if not isinstance(failure, FetchError):
+            raise failure
+        log.warning("signing_keys_fetch_failed", provider=self.provider.name, reason=str(failure), age=self.age)
+        return str(failure)
+
+    async def _fetch(self) -> KeyTable:
+        url = self.provider.jwks_url or await self._discovery.endpoint("jwks_uri")
+        keys = usable_keys(await get_json(self._client, url), self.provider.preset.algorithms)
+        if not keys:
+            raise FetchError("no_usable_key")
+        if keys.keys() != (self._fresh.value or {}).keys():
             log.info("signing_keys_changed", provider=self.provider.name, keys=len(keys))
-        self._keys, self._fetched_at, self.failure = keys, self._clock(), None
         self._unknown.clear()
+        return keys

@@ -26,7 +26,7 @@ from infra.product import STAGES
 from service.aws.identity import Aws
 from service.aws.secrets import Secrets
 from service.errors import ApiError
-from service.settings import Settings, SettingsError, load
+from service.settings import Secret, Settings, SettingsError, load
 from tests.support.local_http import LocalHttp
 
 ARN = "arn:aws:rolesanywhere:us-east-1:111122223333:"
@@ -159,7 +159,7 @@ def test_the_certificate_gives_credentials_that_read_a_secret(
 ) -> None:
     server, ca_file = roles_anywhere
     secrets = Secrets(Aws(settings(issued, secrets_manager), endpoint=server.address, verify=ca_file))
-    assert asyncio.run(secrets.text("n")) == "the secret"
+    assert asyncio.run(secrets.text(Secret("n"))) == "the secret"
     assert secrets_manager.asked == ["ASIAFROMCERTIFICATE"]
     assert server.sessions == 1
 
@@ -170,7 +170,7 @@ def test_a_key_that_lost_its_line_feeds_on_the_way_is_mended(
     flat = issued.key.read_text().replace("\n", "\\n")
     found = settings(issued, secrets_manager, ROLES_ANYWHERE_PRIVATE_KEY_SECRET=flat)
     secrets = Secrets(Aws(found, endpoint=roles_anywhere[0].address, verify=roles_anywhere[1]))
-    assert asyncio.run(secrets.text("n")) == "the secret"
+    assert asyncio.run(secrets.text(Secret("n"))) == "the secret"
 
 
 @pytest.mark.parametrize("status", [403, 500])
@@ -181,7 +181,7 @@ def test_a_certificate_that_is_refused_is_an_outage_and_no_other_credentials_are
     server.answers = status
     secrets = Secrets(Aws(settings(issued, secrets_manager), endpoint=server.address, verify=ca_file))
     with pytest.raises(ApiError) as refused:
-        asyncio.run(secrets.text("n"))
+        asyncio.run(secrets.text(Secret("n")))
     assert refused.value.error.code == "SYS_004"
     assert secrets_manager.asked == []
 
@@ -193,7 +193,7 @@ def test_another_key_than_the_certificates_is_refused(
     found = settings(issued, secrets_manager, ROLES_ANYWHERE_PRIVATE_KEY_SECRET=other.key.read_text())
     secrets = Secrets(Aws(found, endpoint=roles_anywhere[0].address, verify=roles_anywhere[1]))
     with pytest.raises(ApiError):
-        asyncio.run(secrets.text("n"))
+        asyncio.run(secrets.text(Secret("n")))
     assert secrets_manager.asked == []
 
 
@@ -202,14 +202,14 @@ def test_roles_anywhere_itself_must_prove_who_it_is(
 ) -> None:
     secrets = Secrets(Aws(settings(issued, secrets_manager), endpoint=roles_anywhere[0].address))
     with pytest.raises(ApiError):
-        asyncio.run(secrets.text("n"))
+        asyncio.run(secrets.text(Secret("n")))
     assert roles_anywhere[0].sessions == 0
 
 
 def test_without_a_certificate_the_usual_places_are_asked(issued: Issued, secrets_manager: Server) -> None:
     none = dict.fromkeys((name for name in variables(issued) if name.startswith("ROLES_ANYWHERE_")), "")
     secrets = Secrets(Aws(settings(issued, secrets_manager, **none)))
-    assert asyncio.run(secrets.text("n")) == "the secret"
+    assert asyncio.run(secrets.text(Secret("n"))) == "the secret"
     assert secrets_manager.asked == ["AKIAFROMENVIRONMENT"]
 
 

@@ -133,4 +133,4 @@ def test_production_takes_tokens_instead_of_a_secret() -> None:
         SESSION_SECRET_ID="signalbox/production/session-key",
     )
     assert found.database_iam_auth
-    assert found.database_secret_id is None
+    assert found.database_secret is None

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Annotated
 
 import anyio
 import pytest
+from pydantic import AfterValidator, BaseModel, Field
 
 from service.aws.identity import Aws
 from service.aws.secrets import Secrets
-from service.settings import SettingsError, load, variables
+from service.settings import OpenIdSettings, SamlSettings, Secret, Settings, SettingsError, Url, load, variables
+from service.settings.fields import variables_of
 from tests.support.api.environments import GOOD, LOCAL_DATABASE
 
 WITHOUT_TLS = "postgresql://a@db.example.com/d?sslmode=disable"
@@ -21,7 +25,9 @@ WITHOUT_TLS = "postgresql://a@db.example.com/d?sslmode=disable"
 def test_a_good_production_environment_is_read() -> None:
     settings = load(GOOD)
     assert settings.allowed_origins == ("https://app.example.com", "https://admin.example.com:8443")
-    assert settings.idp["cognito"].client_id == ("web", "mobile")
+    cognito = settings.idp["cognito"]
+    assert isinstance(cognito, OpenIdSettings)
+    assert cognito.client_id == ("web", "mobile")
     assert settings.database_pool_size == 10
     assert settings.database_pool_size + settings.database_max_overflow == 20
 
@@ -90,7 +96,7 @@ def test_development_allows_what_a_laptop_needs() -> None:
             "IDP__COGNITO__JWKS_URL": "http://127.0.0.1:4566/keys",
         }
     )
-    assert settings.database_secret_id is None
+    assert settings.database_secret is None
 
 
 def test_a_secret_given_by_value_is_read_like_one_that_is_named() -> None:
@@ -105,15 +111,17 @@ def test_a_secret_given_by_value_is_read_like_one_that_is_named() -> None:
             "IDP__COGNITO__CLIENT_SECRET": "hunter2",
         }
     )
-    secrets = Secrets(Aws(settings), settings.given_secrets)
+    cognito = settings.idp["cognito"]
+    assert isinstance(cognito, OpenIdSettings)
+    secrets = Secrets(Aws(settings))
 
-    async def read(secret_id: str | None) -> str:
-        assert secret_id is not None
-        return await secrets.text(secret_id)
+    async def read(secret: Secret | None) -> str:
+        assert secret is not None
+        return await secrets.text(secret)
 
-    assert anyio.run(read, settings.database_secret_id) == '{"username": "u", "password": "p"}'
-    assert anyio.run(read, settings.session_secret_id) == "x" * 40
-    assert anyio.run(read, settings.idp["cognito"].client_secret_id) == "hunter2"
+    assert anyio.run(read, settings.database_secret) == '{"username": "u", "password": "p"}'
+    assert anyio.run(read, settings.session_secret) == "x" * 40
+    assert anyio.run(read, cognito.client_secret) == "hunter2"
     assert "hunter2" not in repr(settings)
 
 
@@ -138,16 +146,129 @@ def test_two_providers_may_not_share_an_issuer() -> None:
 
 
 def test_every_example_is_a_value_that_passes() -> None:
-    development_only = (
-        "AWS_ENDPOINT_URL",
-        "DATABASE_SECRET",
-        "DATABASE_MIGRATION_SECRET",
-        "SESSION_SECRET",
-        "IDP__<NAME>__CLIENT_SECRET",
-        "IDP__<NAME>__SP_SECRET",
-    )
-    environment = {v.name.replace("<NAME>", "X"): v.example for v in variables() if v.name not in development_only}
+    secrets = {v.name.removesuffix("_ID") for v in variables() if v.name.endswith("SECRET_ID")}
+    groups: list[tuple[str, type[BaseModel]]] = [("", Settings)]
+    groups += [("IDP__<NAME>__", OpenIdSettings), ("IDP__<NAME>__", SamlSettings)]
+    outside = {*secrets, "AWS_ENDPOINT_URL", "IDP__<NAME>__METADATA_FILE"}
+    environment = {}
+    for number, (prefix, model) in enumerate(groups):
+        for v in variables_of(prefix, model, but=("idp", "groups")):
+            if v.name not in outside:
+                environment[v.name.replace("<NAME>", f"X{number}")] = v.example
+    environment |= {"IDP__X2__KIND": "saml", "IDP__X2__ISSUER": "urn:clinic"}
     assert load(environment).environment == "production"
+
+
+@pytest.mark.parametrize(
+    ("kind", "variable", "value", "whose"),
+    [
+        ("okta", "METADATA_URL", "https://idp.example.com/hunter2", "saml"),
+        ("google", "SP_SECRET_ID", "hunter2", "saml"),
+        ("google", "SP_SECRET", "hunter2", "saml"),
+        ("google", "UNSOLICITED", "hunter2", "saml"),
+        ("saml", "CLIENT_ID", "hunter2", "OpenID"),
+        ("saml", "CLIENT_SECRET_ID", "hunter2", "OpenID"),
+        ("saml", "JWKS_URL", "https://idp.example.com/hunter2", "OpenID"),
+    ],
+)
+def test_what_is_of_the_other_protocol_is_refused_and_explained(
+    kind: str, variable: str, value: str, whose: str
+) -> None:
+    with pytest.raises(SettingsError) as refused:
+        load({**GOOD, "IDP__X__KIND": kind, "IDP__X__ISSUER": "https://x.example.com", f"IDP__X__{variable}": value})
+    assert f"IDP__X__{variable} is for {whose} providers; kind is {kind}: unset it" in str(refused.value)
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize("kind", ["", "hunter2"])
+def test_a_kind_that_is_not_known_is_the_only_thing_said_of_it(kind: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        load({**GOOD, "IDP__X__KIND": kind, "IDP__X__ISSUER": "https://x.y", "IDP__X__METADATA_URL": "https://x.y/m"})
+    told = str(refused.value)
+    assert "IDP__X__KIND" in told
+    assert "METADATA_URL" not in told
+    assert "hunter2" not in told
+    assert not kind or "google, oidc, saml (example" in told
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("DATABASE_URL", "postgresql://u:hun\u2100ter2@db.example.com/app?sslmode=disable"),  # urlsplit quotes it: NFKC
+        ("DATABASE_URL", "postgresql://u:hunter2/t@db.example.com:5432/app?sslmode=disable"),
+        ("DATABASE_URL", "postgresql://u:p@db.example.com:hunter2/app?sslmode=disable"),
+        ("DATABASE_URL", "postgresql://u:p@db.example.com:99999/hunter2?sslmode=disable"),
+        ("DATABASE_URL", "postgresql://u:[hunter2@db.example.com/app?sslmode=disable"),
+        ("PUBLIC_URL", "https://hunter\u21002.example.com"),
+        ("ALLOWED_ORIGINS", "https://app.example.com:hunter2"),
+        ("DATABASE_PROXY", "socks5://host:hunter2"),
+        ("DATABASE_POOL_SIZE", "hunter2"),
+        ("ENVIRONMENT", "hunter2"),
+        ("IDP__COGNITO__TENANT_CLAIM", '["hunter2"'),
+        ("IDP__COGNITO__USERINFO", "hunter2"),
+    ],
+)
+def test_no_library_tells_a_part_of_a_value(variable: str, value: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        load({**GOOD, variable: value})
+    assert f"\n  {variable} " in str(refused.value)
+    assert not re.search("hun.?ter|99999", str(refused.value))
+
+
+class NotesSettings(BaseModel):
+    """Settings as a feature brings them."""
+
+    kept_days: int = Field(default=30, ge=1, description="Days until a note is deleted.", examples=["90"])
+    search_url: Url = Field(description="Where notes are indexed.", examples=["https://search.example.com"])
+    search_key: Secret = Field(description="Secrets Manager entry with its key.", examples=["signalbox/search-key"])
+    color: Annotated[str, AfterValidator(int)] | None = Field(default=None, description="A color.", examples=["7"])
+
+
+NOTES = {"notes": NotesSettings}
+GOOD_NOTES = {"NOTES__SEARCH_URL": "https://search.example.com", "NOTES__SEARCH_KEY_ID": "search-key"}
+
+
+def test_the_settings_of_a_feature_are_read_with_the_rest() -> None:
+    settings = load({**GOOD, **GOOD_NOTES, "OTHERS__X": "ignored"}, NOTES)
+    assert settings.of(NotesSettings).kept_days == 30
+    assert settings.of(NotesSettings).search_key == Secret("search-key")
+    with pytest.raises(LookupError, match="OpenIdSettings"):
+        settings.of(OpenIdSettings)
+    by_value = {**GOOD, **GOOD_NOTES, "NOTES__SEARCH_KEY_ID": "", "NOTES__SEARCH_KEY": "hunter2"}
+    given = load({**by_value, "ENVIRONMENT": "staging"}, NOTES)
+    assert anyio.run(Secrets(Aws(given)).text, given.of(NotesSettings).search_key) == "hunter2"
+    with pytest.raises(SettingsError, match="NOTES__SEARCH_KEY must not hold a secret in production"):
+        load(by_value, NOTES)
+
+
+def test_what_is_wrong_with_a_feature_is_in_the_same_message() -> None:
+    with pytest.raises(SettingsError) as refused:
+        load({**GOOD, "PORT": "x", "NOTES__KEPT_DAYS": "0", "NOTES__TYPO": "hunter2", "NOTES__COLOR": "hunter2"}, NOTES)
+    told = [line.strip().split(" ")[0] for line in str(refused.value).splitlines()[1:-1]]
+    assert told[0] == "PORT"
+    assert sorted(told[1:]) == [f"NOTES__{x}" for x in ("COLOR", "KEPT_DAYS", "SEARCH_KEY_ID", "SEARCH_URL", "TYPO")]
+    assert "hunter2" not in str(refused.value)  # int() quotes what it cannot read
+
+
+def test_the_settings_of_a_feature_are_listed_like_the_rest() -> None:
+    listed = [v for v in variables(NOTES) if v.name.startswith("NOTES__")]
+    assert [(v.name, v.required, v.default) for v in listed] == [
+        ("NOTES__KEPT_DAYS", False, "30"),
+        ("NOTES__SEARCH_URL", True, None),
+        ("NOTES__SEARCH_KEY_ID", True, None),
+        ("NOTES__SEARCH_KEY", False, None),
+        ("NOTES__COLOR", False, None),
+    ]
+    assert all(v.description and v.example for v in listed)
+
+
+def test_a_group_that_cannot_be_told_apart_or_explained_does_not_start() -> None:
+    class Silent(BaseModel):
+        key: str = "x"
+
+    for groups in ({"idp": NotesSettings}, {"a__b": NotesSettings}, {"Notes": NotesSettings}, {"notes": Silent}):
+        with pytest.raises(TypeError):
+            load({**GOOD, **GOOD_NOTES}, groups)
 
 
 def test_the_process_reports_all_problems_in_one_message_without_traceback(tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ from service.aws.secrets import Secrets
 from service.database.engine import Connector, create_engine
 from service.database.tenantless import tenantless
 from service.log import configure
-from service.settings import load
+from service.naming import Names
+from service.settings import Secret, load
 from tests.support.api.app import NOWHERE, Browser, application, error_of
 from tests.support.api.environments import DEVELOPMENT, GOOD
 from tests.support.cloud.secrets_manager import SecretsManager
@@ -379,10 +380,10 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[SecretsManager]:
 async def test_a_rotated_session_key_breaks_no_open_login(store: SecretsManager) -> None:
     store.rotate("session", "the first secret of at least thirty-two characters")
     settings = load({**DEVELOPMENT, **store.settings(), **GOOD_PROVIDER, "SESSION_SECRET_ID": "session"})
-    old = Sealer(Secrets(Aws(settings)), "session")
+    old = Sealer(Secrets(Aws(settings)), Secret("session"))
     sealed = await old.seal(b"open login", b"p")
     store.rotate("session", "the second secret of at least thirty-two characters")
-    fresh = Sealer(Secrets(Aws(settings)), "session")  # a replica that started after the rotation
+    fresh = Sealer(Secrets(Aws(settings)), Secret("session"))  # a replica that started after the rotation
     assert await fresh.open(sealed, b"p") == b"open login"
     newer = await fresh.seal(b"newer login", b"p")
     assert await old.open(newer, b"p") == b"newer login"  # one that has the old secret in its cache
