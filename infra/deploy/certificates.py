@@ -19,12 +19,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from infra.shell.failure import Failure
+from infra.stage.certificate import COMMON_NAME, FILES
 from infra.stage.record import Stage
 
 AUTHORITY_YEARS: Final = 10
 CLIENT_DAYS: Final = 90
 RENEW_DAYS: Final = 30  # before the end; a renewal takes a deployment, not a change in AWS
-COMMON_NAME: Final = "signalbox-service-{stage}"  # the trust policy of the role asks for it
 _BACKDATED: Final = timedelta(minutes=5)  # clocks differ
 
 
@@ -83,7 +83,7 @@ def issue(
             f"{missing} is missing: bring it here from where the authority was made. Or remove the other half, "
             f"{other}, to begin with a new authority, which has to be deployed."
         )
-    certificate, key = folder / "service.pem", folder / "service.key"
+    certificate, key = (folder / file for file in FILES.values())
     found = x509.load_pem_x509_certificate(certificate.read_bytes()) if certificate.exists() and key.exists() else None
     fresh = renew or found is None or found.not_valid_after_utc - now < timedelta(days=RENEW_DAYS)
     if fresh:
