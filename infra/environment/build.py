@@ -49,12 +49,6 @@ class Variable:
 Environment = tuple[Variable, ...]
 
 
-def rows_missing() -> list[str]:
-    """Names of settings for which the table does not say where their value comes from."""
-    known = {row.name for row in TABLE}
-    return [variable.name for variable in settings.variables() if variable.name not in known]
-
-
 def build(inputs: Inputs) -> Environment:
     """Make the environment of a stage.
 

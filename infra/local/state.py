@@ -13,6 +13,7 @@ from pathlib import Path
 from infra.local.sign_in import Client, sign_in
 from infra.local.users import DemoUser
 from infra.shell.failure import Failure
+from infra.shell.files import write_private
 
 
 class NotRunningError(Failure):
@@ -83,9 +84,7 @@ def describe(
 
 def save(folder: Path, running: Running) -> None:
     """Write the description where ``load`` finds it; it holds the demo users' passwords."""
-    descriptor = os.open(folder / "up.json", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        json.dump(asdict(running), file, indent=2)
+    write_private(folder / "up.json", json.dumps(asdict(running), indent=2).encode())
 
 
 def load(folder: Path) -> Running:

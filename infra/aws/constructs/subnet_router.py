@@ -154,25 +154,20 @@ class SubnetRouter(Construct):
             assumed_by=iam.ServicePrincipal("ec2.amazonaws.com"),
             managed_policies=[iam.ManagedPolicy.from_aws_managed_policy_name("AmazonSSMManagedInstanceCore")],
         )
-        iam.ManagedPolicy(
-            self,
-            "Policy",
-            roles=[role],
-            statements=[
-                iam.PolicyStatement(
-                    sid="ReadOwnKey", actions=["secretsmanager:GetSecretValue"], resources=[auth_key.secret_arn]
-                ),
-                iam.PolicyStatement(
-                    sid="DecryptOwnKey",
-                    actions=["kms:Decrypt"],
-                    resources=[key.key_arn],
-                    conditions={
-                        "StringEquals": {
-                            "kms:ViaService": f"secretsmanager.{Stack.of(self).region}.amazonaws.com",
-                            "kms:EncryptionContext:SecretARN": auth_key.secret_arn,
-                        }
-                    },
-                ),
-            ],
-        )
+        through = {
+            "kms:ViaService": f"secretsmanager.{Stack.of(self).region}.amazonaws.com",
+            "kms:EncryptionContext:SecretARN": auth_key.secret_arn,
+        }
+        statements = [
+            iam.PolicyStatement(
+                sid="ReadOwnKey", actions=["secretsmanager:GetSecretValue"], resources=[auth_key.secret_arn]
+            ),
+            iam.PolicyStatement(
+                sid="DecryptOwnKey",
+                actions=["kms:Decrypt"],
+                resources=[key.key_arn],
+                conditions={"StringEquals": through},
+            ),
+        ]
+        iam.ManagedPolicy(self, "Policy", roles=[role], statements=statements)
         return role
