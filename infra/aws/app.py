@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
 
 import aws_cdk as cdk
@@ -16,12 +15,12 @@ from infra.aws.stacks.data import DataStack
 from infra.aws.stacks.identity import IdentityStack
 from infra.aws.stacks.network import NetworkStack
 from infra.aws.stacks.watch import WatchStack
+from infra.shell.paths import ROOT
+from infra.stage.certificate import AUTHORITIES
 from infra.stage.chosen import stage
 from infra.stage.record import ConfigurationError
 
 DEFAULT_STAGE: Final = "development"
-AUTHORITIES: Final = Path(__file__).parents[1] / "authorities"  # public certificates; a fresh checkout has none
-_CDK_JSON: Final = Path(__file__).parents[2] / "cdk.json"
 # What can differ from machine to machine without being a decision about the stage.
 _OVERRIDABLE: Final = ("account", "domain_prefix", "public_url", "access")
 
@@ -42,7 +41,7 @@ def build_app(
         ConfigurationError: No such stage, or one that must not exist.
     """
     # An app without the CLI gets no feature flags, and they change what is rendered.
-    flags = json.loads(_CDK_JSON.read_text(encoding="utf-8"))["context"]
+    flags = json.loads((ROOT / "cdk.json").read_text(encoding="utf-8"))["context"]
     app = cdk.App(context={**flags, **(context or {})}, outdir=outdir, analytics_reporting=False)
     given = {key: str(value) for key in _OVERRIDABLE if (value := app.node.try_get_context(key)) is not None}
     config = stage(stage_name or str(app.node.try_get_context("stage") or DEFAULT_STAGE), **given)
@@ -58,7 +57,7 @@ def build_app(
 def _authority(app: cdk.App, stage_name: str) -> str | None:
     """Certificate of the stage's authority: from the context, or the file that ``signalbox certs`` has written."""
     given = app.node.try_get_context("authority")
-    file = AUTHORITIES / f"{stage_name}.pem"
+    file = ROOT / AUTHORITIES / f"{stage_name}.pem"
     return str(given) if given else file.read_text(encoding="ascii") if file.exists() else None
 
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from infra.cli.railway import FOLDER
 from infra.shell.failure import Failure
+from infra.shell.paths import FOLDER
 
 if TYPE_CHECKING:
     from service.auth.steps import Step

@@ -7,7 +7,6 @@ P-256: Roles Anywhere takes them, and they are short enough for a variable.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,12 +18,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from infra.shell.failure import Failure
+from infra.shell.files import write_private
+from infra.stage.certificate import COMMON_NAME, FILES
 from infra.stage.record import Stage
 
 AUTHORITY_YEARS: Final = 10
 CLIENT_DAYS: Final = 90
 RENEW_DAYS: Final = 30  # before the end; a renewal takes a deployment, not a change in AWS
-COMMON_NAME: Final = "signalbox-service-{stage}"  # the trust policy of the role asks for it
 _BACKDATED: Final = timedelta(minutes=5)  # clocks differ
 
 
@@ -83,7 +83,7 @@ def issue(
             f"{missing} is missing: bring it here from where the authority was made. Or remove the other half, "
             f"{other}, to begin with a new authority, which has to be deployed."
         )
-    certificate, key = folder / "service.pem", folder / "service.key"
+    certificate, key = (folder / file for file in FILES.values())
     found = x509.load_pem_x509_certificate(certificate.read_bytes()) if certificate.exists() and key.exists() else None
     fresh = renew or found is None or found.not_valid_after_utc - now < timedelta(days=RENEW_DAYS)
     if fresh:
@@ -109,7 +109,7 @@ def _make_authority(stage_name: str, public: Path, key_file: Path, now: datetime
         .add_extension(_usage(signs_certificates=True), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
-    _write_secret(key_file, _pem(key))
+    write_private(key_file, _pem(key))
     public.parent.mkdir(parents=True, exist_ok=True)
     public.write_bytes(builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
 
@@ -141,8 +141,8 @@ def _sign_client(
         .sign(signer, hashes.SHA256())
     )
     # The key first: a certificate without its key would pass for usable.
-    _write_secret(key_file, _pem(key))
-    _write_secret(certificate, signed.public_bytes(serialization.Encoding.PEM))
+    write_private(key_file, _pem(key))
+    write_private(certificate, signed.public_bytes(serialization.Encoding.PEM))
     return signed
 
 
@@ -173,13 +173,3 @@ def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-
-
-def _write_secret(path: Path, content: bytes) -> None:
-    """Whole or not at all, and readable by its owner alone from the first byte."""
-    fresh = path.with_suffix(path.suffix + ".new")
-    fresh.unlink(missing_ok=True)
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-    fresh.replace(path)

@@ -17,6 +17,7 @@ from infra.railway.operations import Railway
 from infra.railway.plan import choose_workspace
 from infra.shell.failure import Failure
 from infra.shell.tools import installed_cdk
+from infra.stage.certificate import AUTHORITIES
 from infra.stage.record import Stage
 
 State = Literal["ok", "note", "missing"]
@@ -144,7 +145,7 @@ def _proof(root: Path, stage: Stage) -> Finding:
     """The certificate without which CloudFormation would refuse the stack, at the end of a long way."""
     if stage.access != "roles-anywhere":
         return Finding("ok", "proof to AWS", "an IAM user")
-    public = Path("infra", "authorities", f"{stage.name}.pem")
+    public = AUTHORITIES / f"{stage.name}.pem"
     if not (root / public).exists():
         return Finding(
             "missing", "proof to AWS", f"{public} is missing: uv run signalbox certs {stage.name}; commit it"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pydantic import SecretStr
 
 from infra.environment.guard import refuse_printed_secrets
-from infra.environment.table import PROVIDER, TABLE, Inputs, Kind, Row, Source, rows
+from infra.environment.table import PROVIDER, Inputs, Kind, Row, Source, rows
 from infra.shell.failure import Failure
 from infra.stage.record import Stage
 from service import settings
@@ -47,12 +47,6 @@ class Variable:
 
 
 Environment = tuple[Variable, ...]
-
-
-def rows_missing() -> list[str]:
-    """Names of settings for which the table does not say where their value comes from."""
-    known = {row.name for row in TABLE}
-    return [variable.name for variable in settings.variables() if variable.name not in known]
 
 
 def build(inputs: Inputs, groups: settings.Groups = {}) -> Environment:  # noqa: B006  never written to

@@ -123,7 +123,7 @@ class Row:
     """
 
     name: str
-    stage: Source
+    stage: Source = UNSET
     trial: Source = UNUSED
     local: Source | None = None
     sealed: bool = False
@@ -158,23 +158,21 @@ _TRIAL_DATABASE_URL: Final = (
 _TRIAL_LOGIN: Final = '{"username": "signalbox_app", "password": "${{DATABASE_APP_PASSWORD}}"}'
 _TRIAL_MASTER: Final = '{"username": "${{Postgres.POSTGRES_USER}}", "password": "${{Postgres.POSTGRES_PASSWORD}}"}'
 
-# A setting without a row fails tests/railway/test_environment.py: decide here where its value comes from.
-TABLE: Final[tuple[Row, ...]] = (
+# A setting without a row has its default everywhere, and stands where the service lists it.
+_ROWS: Final[tuple[Row, ...]] = (
     Row("ENVIRONMENT", composed("stage record", lambda i: i.stage.environment), constant("staging")),
-    Row("HOST", UNSET, local=constant("127.0.0.1")),
+    Row("HOST", local=constant("127.0.0.1")),
     Row("PORT", PLATFORM, PLATFORM, local=_local(lambda _, local: str(local.port))),
     Row(
         "PUBLIC_URL",
         composed("stage record", lambda i: i.stage.public_url),
         reference("https://${{RAILWAY_PUBLIC_DOMAIN}}"),
     ),
-    Row("LOG_LEVEL", UNSET, UNSET),
     Row(
         "ALLOWED_ORIGINS",
         composed("stage record", lambda i: ",".join(i.stage.allowed_origins)),
         asked("your front end's origin"),
     ),
-    Row("MAX_BODY_BYTES", UNSET, UNSET),
     Row(
         "DATABASE_URL",
         composed("stack outputs DatabaseHost, DatabasePort, DatabaseName", _database_url),
@@ -189,15 +187,10 @@ TABLE: Final[tuple[Row, ...]] = (
     # whether Railway fills in references there, and its PostgreSQL has the password in a plain variable anyway.
     Row("DATABASE_MIGRATION_SECRET", UNUSED, reference(_TRIAL_MASTER)),
     Row("DATABASE_PROXY", composed("stage record", lambda i: tunnel.PROXY_URL if i.stage.subnet_router else "")),
-    Row("DATABASE_TLS_SERVER_NAME", UNSET),
     # The emulator's database has no TLS to verify.
     Row("DATABASE_CA_FILE", constant("rds"), local=UNSET),
-    Row("DATABASE_POOL_SIZE", UNSET, UNSET),
-    Row("DATABASE_MAX_OVERFLOW", UNSET, UNSET),
     Row("SESSION_SECRET_ID", output("SessionKeySecretArn")),
     Row("SESSION_SECRET", UNUSED, generated(64), sealed=True),
-    Row("DOCS", UNSET, UNSET),
-    Row("RUN_MIGRATIONS", UNSET, UNSET),
     Row("AWS_REGION", output("Region")),
     Row("ROLES_ANYWHERE_TRUST_ANCHOR_ARN", optional_output("TrustAnchorArn", _by_certificate)),
     Row("ROLES_ANYWHERE_PROFILE_ARN", optional_output("ProfileArn", _by_certificate)),
@@ -205,7 +198,7 @@ TABLE: Final[tuple[Row, ...]] = (
     # Sealed, and in no file: what the service cannot ask Secrets Manager for, because it is how it gets there.
     Row("ROLES_ANYWHERE_CERTIFICATE_SECRET", asked("signalbox certs", _by_certificate), sealed=True),
     Row("ROLES_ANYWHERE_PRIVATE_KEY_SECRET", asked("signalbox certs", _by_certificate), sealed=True),
-    Row("AWS_ENDPOINT_URL", UNSET, local=_local(lambda _, local: local.aws_url)),
+    Row("AWS_ENDPOINT_URL", local=_local(lambda _, local: local.aws_url)),
     Row("SECRETS_PREFIX", output("SecretsPrefix")),
     Row("S3_BUCKET_NAME", output("BucketName")),
     Row("KMS_KEY_ID", output("DataKeyArn")),
@@ -213,34 +206,24 @@ TABLE: Final[tuple[Row, ...]] = (
     Row("IDP__<NAME>__KIND", constant("cognito"), constant("oidc")),
     Row("IDP__<NAME>__ISSUER", output("UserPoolIssuer"), asked("your provider's issuer")),
     Row("IDP__<NAME>__CLIENT_ID", output("UserPoolClientId"), asked("the client's id at your provider")),
-    Row("IDP__<NAME>__CLIENT_SECRET_ID", UNSET),
     Row("IDP__<NAME>__CLIENT_SECRET", UNUSED, UNSET, sealed=True),
-    Row("IDP__<NAME>__SCOPES", UNSET, UNSET),
-    Row("IDP__<NAME>__USERINFO", UNSET, UNSET),
-    Row("IDP__<NAME>__AUDIENCE", UNSET, UNSET),
     # The issuer keeps its AWS name on a laptop; only the place of its keys differs.
     Row(
         "IDP__<NAME>__JWKS_URL",
-        UNSET,
-        UNSET,
+        trial=UNSET,
         local=_local(lambda i, local: f"{local.aws_url}/{i.outputs['UserPoolId']}/.well-known/jwks.json"),
     ),
     Row(
         "IDP__<NAME>__DISCOVERY_URL",
-        UNSET,
-        UNSET,
+        trial=UNSET,
         local=_local(lambda i, local: f"{local.aws_url}/{i.outputs['UserPoolId']}/.well-known/openid-configuration"),
     ),
-    Row("IDP__<NAME>__TENANT_CLAIM", UNSET, UNSET),
-    Row("IDP__<NAME>__TENANTS", UNSET, UNSET),
-    Row("IDP__<NAME>__METADATA_URL", UNSET, UNSET),
-    Row("IDP__<NAME>__METADATA_FILE", UNSET, UNSET),
-    Row("IDP__<NAME>__METADATA_CERTIFICATE", UNSET, UNSET),
-    Row("IDP__<NAME>__SP_SECRET_ID", UNSET),
     Row("IDP__<NAME>__SP_SECRET", UNUSED, UNSET, sealed=True),
-    Row("IDP__<NAME>__SUBJECT_ATTRIBUTE", UNSET, UNSET),
-    Row("IDP__<NAME>__UNSOLICITED", UNSET, UNSET),
 )
+
+_BY_NAME: Final = {row.name: row for row in _ROWS}
+TABLE: Final = tuple(_BY_NAME.pop(v.name, Row(v.name, trial=UNSET)) for v in settings.variables())
+assert not _BY_NAME, f"rows for settings that the service does not have: {', '.join(_BY_NAME)}"
 
 # Variables that the service's settings do not read: what libraries and Railway read.
 EXTRA: Final[tuple[Row, ...]] = (

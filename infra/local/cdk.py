@@ -11,8 +11,6 @@ from urllib.parse import urlsplit
 import httpx
 
 from infra.shell.tools import CdkError, Commands, installed_cdk, search_path
-from infra.shell.tools import emulator_command as emulator_command
-from infra.shell.tools import ensure_tools as ensure_tools
 
 ACCOUNT: Final = "000000000000"  # the emulator's; no account of AWS has this number
 REGION: Final = "us-east-1"

@@ -12,10 +12,10 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from infra.cli.main import FOLDER, ROOT
+from infra.environment.dotenv import dotenv_lines
 from infra.local.up import Up
-from infra.railway.renderings import dotenv_lines
 from infra.shell.failure import Failure
+from infra.shell.paths import FOLDER, ROOT
 
 ENV_FILE = "api.env"
 REQUIRED = ("POSTGRES_HOST", "POSTGRES_PASSWORD", "API_ENV_FOLDER")

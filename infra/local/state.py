@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from infra.local.sign_in import Client
+from infra.local.sign_in import Client, sign_in
 from infra.local.users import DemoUser
 from infra.shell.failure import Failure
+from infra.shell.files import write_private
 
 
 class NotRunningError(Failure):
@@ -83,9 +84,7 @@ def describe(
 
 def save(folder: Path, running: Running) -> None:
     """Write the description where ``load`` finds it; it holds the demo users' passwords."""
-    descriptor = os.open(folder / "up.json", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        json.dump(asdict(running), file, indent=2)
+    write_private(folder / "up.json", json.dumps(asdict(running), indent=2).encode())
 
 
 def load(folder: Path) -> Running:
@@ -100,6 +99,23 @@ def load(folder: Path) -> Running:
     return Running(
         **{**raw, "client": Client(**raw["client"]), "users": tuple(DemoUser(**user) for user in raw["users"])}
     )
+
+
+def access_token(running: Running, name: str) -> str:
+    """Sign a demo user in through the hosted page.
+
+    Args:
+        running: The local stack.
+        name: Short name of the user.
+
+    Raises:
+        Failure: No such user, or the sign-in was refused.
+    """
+    user = next((user for user in running.users if user.name == name), None)
+    if user is None:
+        known = ", ".join(user.name for user in running.users)
+        raise Failure(f"There is no demo user {name!r}: choose one of {known}")
+    return sign_in(running.client, user.email, user.password)["access_token"]
 
 
 @contextmanager

@@ -25,33 +25,23 @@ from typing import NoReturn
 import httpx
 
 from infra.environment.build import build, values
+from infra.environment.dotenv import dotenv, flat_json
 from infra.environment.table import Inputs, Local
 from infra.local import state
-from infra.local.cdk import LocalCdk, emulator_command, ensure_tools
+from infra.local.cdk import LocalCdk
+from infra.local.emulated import emulator_command
 from infra.local.postgres import LocalPostgres
 from infra.local.users import create_users
-from infra.railway.renderings import dotenv, flat_json
 from infra.shell.failure import Failure
 from infra.shell.processes import Process
 from infra.shell.progress import Steps
+from infra.shell.tools import ensure_tools
 from infra.stage import outputs as stack_outputs
 from infra.stage.chosen import stage
 from infra.stage.record import Stage
 
 _READY_TIMEOUT = 60.0  # seconds until the emulator or the API must answer
-_SYNTH_INPUTS = (
-    "acknowledged.py",
-    "alarms.py",
-    "app.py",
-    "certs.py",
-    "checks.py",
-    "config.py",
-    "outputs.py",
-    "parts.py",
-    "stacks",
-    "constructs",
-    "functions",
-)  # below infra/
+_SYNTH_INPUTS = ("aws", "stage", "product.py")  # below infra/: what the templates are made from
 
 
 class UpError(Failure):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -40,18 +41,19 @@ class Operation:
     """One GraphQL operation.
 
     Attributes:
-        name: Its ``operationName``.
         document: Its text.
         does: What it does, for messages.
-        changes: Whether it is a mutation.
         repeatable: Whether a second execution changes nothing more; queries are.
     """
 
-    name: str
     document: str
     does: str
-    changes: bool = False
     repeatable: bool = True
+
+    @property
+    def name(self) -> str:
+        """Its ``operationName``: the word after ``query`` or ``mutation``."""
+        return re.split(r"\W", self.document, maxsplit=2)[1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import os
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
+
+from infra.shell.files import write_private
 
 
 def digest(key: bytes, name: str, value: str) -> str:
@@ -76,8 +77,4 @@ class Ledger:
         if self.path is None:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        beside = self.path.with_suffix(".new")
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            json.dump({"key": self.key.hex(), "digests": self.digests}, file)
-        beside.replace(self.path)
+        write_private(self.path, json.dumps({"key": self.key.hex(), "digests": self.digests}).encode())

@@ -15,93 +15,74 @@ _PAGE: Final = 100
 _PAGES: Final = 50  # that is enough for anybody, and an end where an answer has none
 
 TOKEN_WORKSPACES = Operation(
-    "tokenWorkspaces", "query tokenWorkspaces{apiToken{workspaces{id name}}}", "see which workspaces the token is for"
+    "query tokenWorkspaces{apiToken{workspaces{id name}}}", "see which workspaces the token is for"
 )
 TOKEN_PROJECT = Operation(
-    "tokenProject", "query tokenProject{projectToken{projectId environmentId}}", "see which project the token is for"
+    "query tokenProject{projectToken{projectId environmentId}}", "see which project the token is for"
 )
 AGREEMENTS = Operation(
-    "agreements",
     "query agreements($workspaceId:String!){complianceAgreements(workspaceId:$workspaceId){hasBAA hasDPA}}",
     "see whether the workspace has a business associate agreement",
 )
 PROJECTS = Operation(
-    "projects",
     "query projects($workspaceId:String,$first:Int,$after:String){"
     "projects(workspaceId:$workspaceId,first:$first,after:$after){"
     "edges{node{id name deletedAt}}pageInfo{hasNextPage endCursor}}}",
     "list the projects",
 )
 PROJECT = Operation(
-    "project",
     "query project($id:String!,$first:Int){project(id:$id){id name workspaceId "
     "environments(first:$first){edges{node{id name deletedAt}}}"
     "services(first:$first){edges{node{id name deletedAt}}}}}",
     "read the project",
 )
 PROJECT_CREATE = Operation(
-    "projectCreate",
     "mutation projectCreate($input:ProjectCreateInput!){projectCreate(input:$input){id}}",
     "create the project",
-    changes=True,
     repeatable=False,
 )
 PROJECT_DELETE = Operation(
-    "projectDelete",
     "mutation projectDelete($id:String!){projectDelete(id:$id)}",
     "delete the project",
-    changes=True,
     repeatable=False,
 )
 ENVIRONMENT_CREATE = Operation(
-    "environmentCreate",
     "mutation environmentCreate($input:EnvironmentCreateInput!){environmentCreate(input:$input){id}}",
     "create the environment",
-    changes=True,
     repeatable=False,
 )
 ENVIRONMENT = Operation(
-    "environment",
     "query environment($id:String!,$first:Int,$after:String){environment(id:$id){config(decryptVariables:false)"
     "variables(first:$first,after:$after){edges{node{name serviceId isSealed updatedAt}}"
     "pageInfo{hasNextPage endCursor}}}}",
     "read the environment",
 )
 VALUES = Operation(
-    "values",
     "query values($projectId:String!,$environmentId:String!,$serviceId:String){"
     "variables(projectId:$projectId,environmentId:$environmentId,serviceId:$serviceId,unrendered:true)}",
     "read the variables",
 )
 SERVICE_CREATE = Operation(
-    "serviceCreate",
     "mutation serviceCreate($input:ServiceCreateInput!){serviceCreate(input:$input){id}}",
     "create the service",
-    changes=True,
     repeatable=False,
 )
 UPSERT = Operation(
-    "upsert",
     "mutation upsert($input:VariableCollectionUpsertInput!){variableCollectionUpsert(input:$input)}",
     "set the variables",
-    changes=True,
 )
 PATCH = Operation(
-    "patch",
     "mutation patch($environmentId:String!,$patch:EnvironmentConfig!,$message:String){"
     "environmentPatchCommit(environmentId:$environmentId,patch:$patch,commitMessage:$message)}",
     "commit the environment patch",
-    changes=True,
 )
 PATCHES = Operation(
-    "patches",
     "query patches($environmentId:String!,$first:Int,$after:String){"
     "environmentPatches(environmentId:$environmentId,first:$first,after:$after){"
     "edges{node{appliedAt message}}pageInfo{hasNextPage endCursor}}}",
     "list the committed patches",
 )
 INSTANCE = Operation(
-    "instance",
     "query instance($environmentId:String!,$serviceId:String!){"
     "serviceInstance(environmentId:$environmentId,serviceId:$serviceId){"
     "latestDeployment{id status createdAt meta}"
@@ -110,28 +91,22 @@ INSTANCE = Operation(
     "read the service's state",
 )
 DEPLOY = Operation(
-    "deploy",
     "mutation deploy($serviceId:String!,$environmentId:String!,$commitSha:String){"
     "serviceInstanceDeployV2(serviceId:$serviceId,environmentId:$environmentId,commitSha:$commitSha)}",
     "start a deployment",
-    changes=True,
     repeatable=False,
 )
 DEPLOYMENT = Operation(
-    "deployment", "query deployment($id:String!){deployment(id:$id){id status createdAt meta}}", "read the deployment"
+    "query deployment($id:String!){deployment(id:$id){id status createdAt meta}}", "read the deployment"
 )
 CUSTOM_DOMAIN = Operation(
-    "customDomain",
     "mutation customDomain($input:CustomDomainCreateInput!){customDomainCreate(input:$input){domain}}",
     "register the domain",
-    changes=True,
     repeatable=False,
 )
 SERVICE_DOMAIN = Operation(
-    "serviceDomain",
     "mutation serviceDomain($input:ServiceDomainCreateInput!){serviceDomainCreate(input:$input){domain}}",
     "make a railway.app domain",
-    changes=True,
     repeatable=False,
 )
 

@@ -5,12 +5,12 @@ None of them ever holds the value of a sealed variable but the patch that is sen
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from infra.environment.build import Environment, Variable
+from infra.environment.dotenv import dotenv, flat_json, indented
 from infra.railway.project import Project
 from infra.shell.failure import Failure
 
@@ -21,31 +21,6 @@ class WouldPrintSecret(Failure):
     """A rendering for eyes or files holds the value of a sealed variable."""
 
 
-def dotenv(environment: Environment) -> str:
-    """As a dotenv file: every value quoted, so that no character of it means anything. Sealed ones are named only."""
-    lines = []
-    for variable in environment:
-        if variable.value is None or variable.sealed:
-            lines.append(f"# {variable.name}: {'sealed' if variable.sealed else variable.source}\n")
-        else:
-            lines.append(dotenv_lines({variable.name: variable.value}))
-    return "".join(lines)
-
-
-def dotenv_lines(values: Mapping[str, str]) -> str:
-    """Values as lines of a dotenv file.
-
-    Args:
-        values: By name.
-    """
-    return "".join(f"{name}={json.dumps(value)}\n" for name, value in values.items())
-
-
-def flat_json(environment: Environment) -> str:
-    """As the JSON object that Railway's raw editor takes."""
-    return _json({v.name: v.value for v in environment if v.value is not None and not v.sealed})
-
-
 def sdk(project: Project) -> str:
     """As the file that ``.railway/railway.py`` reads: no value of a sealed variable, only that it is to stay.
 
@@ -53,7 +28,7 @@ def sdk(project: Project) -> str:
         project: The whole project: the SDK's file owns every service in it.
     """
     api, *beside = project.services
-    return _json(
+    return indented(
         {
             "project": project.name,
             "environment": project.environment,
@@ -143,10 +118,6 @@ FORMS: Final[Mapping[str, Callable[[Project], str]]] = {
     "dotenv": lambda project: dotenv(project.services[0].variables),
     "json": lambda project: flat_json(project.services[0].variables),
     "sdk": sdk,
-    "template": lambda project: _json(template_variables(project.services[0].variables)),
-    "patch": lambda project: _json(patch(project)),
+    "template": lambda project: indented(template_variables(project.services[0].variables)),
+    "patch": lambda project: indented(patch(project)),
 }
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, indent=2) + "\n"

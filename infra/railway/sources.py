@@ -13,19 +13,14 @@ from typing import Final
 from pydantic import SecretStr
 
 from infra.environment.build import Variable, build
-from infra.environment.table import EXTRA, SEALED_PREFIX, TABLE, Inputs, Local
+from infra.environment.table import EXTRA, SEALED_PREFIX, TABLE, Inputs
 from infra.railway.project import Project, Service, project, region
 from infra.shell.failure import Failure
+from infra.stage import certificate
 from infra.stage import outputs as stack_outputs
 from infra.stage import tailscale as tunnel
-from infra.stage.chosen import stage
 from infra.stage.record import Stage
 
-# As infra/deploy/certificates.py names them.
-_FILES: Final = {
-    "ROLES_ANYWHERE_CERTIFICATE_SECRET": "service.pem",
-    "ROLES_ANYWHERE_PRIVATE_KEY_SECRET": "service.key",
-}
 _SEALED: Final = (*(row.name for row in (*TABLE, *EXTRA) if row.sealed and row.stage.asked), *tunnel.SEALED)
 _REMOTE = re.compile(r"github\.com[:/]([\w.-]+/[\w.-]+?)(?:\.git)?/?\Z")
 
@@ -111,7 +106,7 @@ def sealed_values(environ: Mapping[str, str], certificates: Path) -> dict[str, s
         certificates: Where that command keeps the files of the stage.
     """
     found = {name: environ[SEALED_PREFIX + name] for name in _SEALED if environ.get(SEALED_PREFIX + name)}
-    for name, file in _FILES.items():
+    for name, file in certificate.FILES.items():
         path = certificates / file
         if name not in found and path.exists():
             found[name] = path.read_text(encoding="utf-8")
@@ -163,24 +158,3 @@ def _tunnel(target: Stage, given: Mapping[str, str]) -> Iterator[Service]:
         variables.append(Variable(name, text, "Tailscale's console", True, True, secret=secret))
     deploy = {"restartPolicyType": "ALWAYS", "multiRegionConfig": {region(target.region): {"numReplicas": 1}}}
     yield Service(tunnel.SERVICE, {"image": tunnel.IMAGE}, {}, deploy, tuple(variables))
-
-
-def local_project(root: Path, folder: Path) -> Project:
-    """The project as ``signalbox up`` would have it on Railway; nobody deploys it, but it can be looked at.
-
-    Args:
-        root: The checkout.
-        folder: The state folder.
-
-    Raises:
-        Failure: No local stack runs.
-    """
-    from infra.local import state
-
-    running = state.load(folder)
-    target = stage("local", public_url=running.api_url)
-    local = Local(
-        running.client.authorize_url.removesuffix("/oauth2/authorize"), int(running.api_url.rpartition(":")[2])
-    )
-    variables = build(Inputs(target, outputs(Path(running.outputs_file), "local"), local))
-    return project(target, variables, root=root, repository="local/signalbox")

@@ -6,12 +6,12 @@ audit trail and no agreement about health data. ``ENVIRONMENT=production`` refus
 
 from __future__ import annotations
 
-import json
 import uuid
 from pathlib import Path
 from typing import Any, Final
 
 from infra.environment.build import build_trial
+from infra.environment.dotenv import indented
 from infra.environment.table import TRIAL
 from infra.railway.project import Project, Service, project
 from infra.railway.renderings import template_variables
@@ -53,7 +53,7 @@ def serialized(trial: Project) -> str:
         trial: As ``trial_project`` made it.
     """
     api = trial.services[0]
-    return json.dumps({"services": {_id("Postgres"): _postgres(), _id(api.name): _api(api)}}, indent=2) + "\n"
+    return indented({"services": {_id("Postgres"): _postgres(), _id(api.name): _api(api)}})
 
 
 def _id(name: str) -> str:

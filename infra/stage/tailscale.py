@@ -1,4 +1,6 @@
-"""The Railway end of the way to the database: the official Tailscale image as a SOCKS5 server, as data.
+"""The way to the database through a tailnet, as data: what both ends have in common, and the end on Railway.
+
+On Railway the official Tailscale image is a SOCKS5 server.
 
 Railway gives a container no network device, so Tailscale runs in userspace: it opens no route, and whoever wants
 through asks its SOCKS5 server, which only the project's private network reaches. Its end in AWS is
@@ -15,12 +17,14 @@ from typing import Final
 from infra.stage.record import Stage
 
 SERVICE: Final = "tailscale"  # its name on Railway, and so its private name
-IMAGE: Final = "tailscale/tailscale:v1.102.5"
+VERSION: Final = "1.102.5"  # of both ends; the router is rebuilt every 30 days and must come up the same
+IMAGE: Final = f"tailscale/tailscale:v{VERSION}"
 SOCKS_PORT: Final = 1055
 PROXY_URL: Final = f"socks5://{SERVICE}.railway.internal:{SOCKS_PORT}"
 # A key that is reusable, ephemeral, pre-approved and tagged, made in Tailscale's console; sealed on Railway.
 SEALED: Final = ("TS_AUTHKEY",)
-_TAG: Final = "tag:signalbox-api-{stage}"
+API_TAG: Final = "tag:signalbox-api-{stage}"
+ROUTER_TAG: Final = "tag:signalbox-router-{stage}"
 
 
 def variables(stage: Stage) -> dict[str, str]:
@@ -53,7 +57,7 @@ def tailnet_policy(stage: Stage) -> dict[str, object]:
     Returns:
         Sections to merge into the policy file (https://tailscale.com/kb/1337/policy-syntax).
     """
-    api, router = _TAG.format(stage=stage.name), f"tag:signalbox-router-{stage.name}"
+    api, router = API_TAG.format(stage=stage.name), ROUTER_TAG.format(stage=stage.name)
     return {
         "tagOwners": {api: ["autogroup:admin"], router: ["autogroup:admin"]},
         "autoApprovers": {"routes": {stage.network.cidr: [router]}},

@@ -22,7 +22,6 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from ruamel.yaml import YAML
 
-from infra.cli.main import access_token
 from infra.local import state
 from infra.local.postgres import temporary_postgres
 from tests.image.run import Image, first_process
@@ -254,7 +253,7 @@ def check_chain(image: Image) -> str:
         client = stack.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20))
         outer = stack.enter_context(image.started(compose["api"]["command"], {}, folder))
         ready = wait_ready(outer, client, "/api/v1/health/ready")
-        token = access_token(state.load(state_folder), "alice")
+        token = state.access_token(state.load(state_folder), "alice")
         answer = client.get("/api/v1/auth/validate", headers={"Authorization": f"Bearer {token}"})
         expect(answer.status_code == 200 and answer.json()["tenant"] == "acme", f"a user's token got {answer.text}")
         expect(set(ready.json()["checks"].values()) == {"ok"}, f"readiness says {ready.json()}")

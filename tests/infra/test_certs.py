@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.x509.verification import PolicyBuilder, Store
 
 from infra.cli import main as cli
+from infra.cli import stages
 from infra.deploy.certificates import CertificateError, issue
 from infra.product import STAGES
 
@@ -76,8 +77,8 @@ def test_the_key_of_another_authority_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_command_says_what_to_seal_and_shows_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "ROOT", tmp_path)
-    monkeypatch.setattr(cli, "FOLDER", tmp_path / ".signalbox")
+    monkeypatch.setattr(stages, "ROOT", tmp_path)
+    monkeypatch.setattr(stages, "FOLDER", tmp_path / ".signalbox")
     done = CliRunner().invoke(cli.main, ["certs", "production"])
     assert done.exit_code == 0, done.output
     assert "ROLES_ANYWHERE_PRIVATE_KEY_SECRET" in done.output

@@ -25,9 +25,9 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
+from infra.local.emulated import emulator_command
 from infra.local.postgres import LocalPostgres
 from infra.local.sign_in import SignInError
-from infra.shell.tools import emulator_command
 from tests.support.api.server import ROOT, free_port
 from tests.support.cloud.emulator import described
 from tests.support.cloud.sample_stack import PASSWORD, StackedEmulator, create_user

@@ -20,12 +20,12 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 from pydantic import SecretStr
 
+from infra.cli.stages import local_project
 from infra.railway.api import Client, Token
 from infra.railway.apply import apply
 from infra.railway.ledger import Ledger
 from infra.railway.operations import Railway
 from infra.railway.release import Clock, release
-from infra.railway.sources import local_project
 from tests.support.api.server import ROOT, Server, free_port
 from tests.support.cloud.given import PREFIXED
 from tests.support.cloud.railway import ACCOUNT_TOKEN, FakeRailway

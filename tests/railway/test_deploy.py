@@ -434,7 +434,7 @@ def replace_type(target: Stage, kind: str) -> Any:
 
 
 def test_every_step_is_a_command_of_its_own() -> None:
-    from infra.cli.railway import _STEPS, COMMANDS
+    from infra.cli.stages import _STEPS, COMMANDS
 
     assert tuple(TITLES) == _STEPS
     names = {command.name for command in COMMANDS}

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 SIX_YEARS = Duration.days(2192)  # like the logs
+
+
+def _private(retain: bool) -> dict[str, Any]:
+    """What every bucket is."""
+    return {
+        "block_public_access": s3.BlockPublicAccess.BLOCK_ALL,
+        "object_ownership": s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+        "enforce_ssl": True,
+        "minimum_tls_version": 1.2,
+        "versioned": True,
+        "removal_policy": RemovalPolicy.RETAIN if retain else RemovalPolicy.DESTROY,
+    }
 
 
 class AccessLogBucket(s3.Bucket):
@@ -26,12 +40,7 @@ class AccessLogBucket(s3.Bucket):
             # S3's own key: AWS's documents disagree on whether log delivery works with another
             # (docs.aws.amazon.com/AmazonS3/latest/userguide/enable-server-access-logging.html).
             encryption=s3.BucketEncryption.S3_MANAGED,
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
-            enforce_ssl=True,
-            minimum_tls_version=1.2,
-            versioned=True,
-            removal_policy=RemovalPolicy.RETAIN if retain else RemovalPolicy.DESTROY,
+            **_private(retain),
             lifecycle_rules=[
                 s3.LifecycleRule(id="six-years", expiration=SIX_YEARS, noncurrent_version_expiration=Duration.days(30))
             ],
@@ -57,14 +66,9 @@ def recorded_bucket(
         encryption=s3.BucketEncryption.KMS,
         encryption_key=key,
         bucket_key_enabled=True,
-        block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-        object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
-        enforce_ssl=True,
-        minimum_tls_version=1.2,
-        versioned=True,
+        **_private(retain),
         server_access_logs_bucket=access_logs,
         server_access_logs_prefix=prefix,
-        removal_policy=RemovalPolicy.RETAIN if retain else RemovalPolicy.DESTROY,
         lifecycle_rules=[lifecycle],
     )
 

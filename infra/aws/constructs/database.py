@@ -133,18 +133,10 @@ class Database(Construct):
             removal_policy=RemovalPolicy.RETAIN if stage.retain else RemovalPolicy.DESTROY,
         )
         plan = backup.BackupPlan(self, "Plan", backup_vault=vault)
-        plan.add_rule(
-            backup.BackupPlanRule(
-                rule_name="daily",
-                schedule_expression=events.Schedule.cron(hour="5", minute="0"),
-                delete_after=Duration.days(35),
-            )
-        )
-        plan.add_rule(
-            backup.BackupPlanRule(
-                rule_name="monthly",
-                schedule_expression=events.Schedule.cron(day="1", hour="6", minute="0"),
-                delete_after=Duration.days(365),
-            )
-        )
+        for name, cron, days in (
+            ("daily", {"hour": "5", "minute": "0"}, 35),
+            ("monthly", {"day": "1", "hour": "6", "minute": "0"}, 365),
+        ):
+            when, age = events.Schedule.cron(**cron), Duration.days(days)
+            plan.add_rule(backup.BackupPlanRule(rule_name=name, schedule_expression=when, delete_after=age))
         plan.add_selection("Instance", resources=[backup.BackupResource.from_rds_database_instance(self.instance)])

@@ -5,23 +5,26 @@ Two that encrypt, because the one for logs has to trust the log service with wha
 
 from __future__ import annotations
 
+from typing import Any
+
 from aws_cdk import ArnFormat, Duration, RemovalPolicy, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
 
-def _key(scope: Construct, *, description: str, alias: str, retain: bool) -> kms.Key:
+def _key(scope: Construct, description: str, alias: str, *, retain: bool, rotates: bool = True, **more: Any) -> kms.Key:
+    rotation: dict[str, Any] = {"enable_key_rotation": True, "rotation_period": Duration.days(365)} if rotates else {}
     return kms.Key(
         scope,
         "Key",
-        description=description,
-        alias=alias,
-        enable_key_rotation=True,
-        rotation_period=Duration.days(365),
+        description=f"Signalbox: {description}",
+        alias=f"signalbox/{alias}",
         # Days in which a deletion can be taken back; KMS allows 7 to 30.
         pending_window=Duration.days(30 if retain else 7),
         removal_policy=RemovalPolicy.RETAIN if retain else RemovalPolicy.DESTROY,
+        **rotation,
+        **more,
     )
 
 
@@ -40,7 +43,7 @@ class DataKey(Construct):
 
     def __init__(self, scope: Construct, construct_id: str, *, stage_name: str, retain: bool) -> None:
         super().__init__(scope, construct_id)
-        self.key = _key(self, description="Signalbox: stored data", alias=f"signalbox/{stage_name}/data", retain=retain)
+        self.key = _key(self, "stored data", f"{stage_name}/data", retain=retain)
 
 
 class SigningKey(Construct):
@@ -60,16 +63,9 @@ class SigningKey(Construct):
 
     def __init__(self, scope: Construct, construct_id: str, *, stage_name: str, number: int, retain: bool) -> None:
         super().__init__(scope, construct_id)
-        self.key = kms.Key(
-            self,
-            "Key",
-            description="Signalbox: token signing",
-            alias=f"signalbox/{stage_name}/token-signing" + (f"-{number}" if number > 1 else ""),
-            key_spec=kms.KeySpec.ECC_NIST_P256,
-            key_usage=kms.KeyUsage.SIGN_VERIFY,
-            pending_window=Duration.days(30 if retain else 7),
-            removal_policy=RemovalPolicy.RETAIN if retain else RemovalPolicy.DESTROY,
-        )
+        alias = f"{stage_name}/token-signing" + (f"-{number}" if number > 1 else "")
+        on_curve = {"key_spec": kms.KeySpec.ECC_NIST_P256, "key_usage": kms.KeyUsage.SIGN_VERIFY}
+        self.key = _key(self, "token signing", alias, retain=retain, rotates=False, **on_curve)
 
 
 class LogsKey(Construct):
@@ -90,7 +86,7 @@ class LogsKey(Construct):
     def __init__(self, scope: Construct, construct_id: str, *, stage_name: str, retain: bool) -> None:
         super().__init__(scope, construct_id)
         stack = Stack.of(self)
-        self.key = _key(self, description="Signalbox: logs", alias=f"signalbox/{stage_name}/logs", retain=retain)
+        self.key = _key(self, "logs", f"{stage_name}/logs", retain=retain)
         self.key.add_to_resource_policy(
             iam.PolicyStatement(
                 sid="LogGroupsOfThisAccount",

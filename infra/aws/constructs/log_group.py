@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from aws_cdk import RemovalPolicy
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_logs as logs
 from constructs import Construct
@@ -30,3 +31,21 @@ class AuditLogGroup(logs.LogGroup):
             retention=logs.RetentionDays.SIX_YEARS,
             removal_policy=RemovalPolicy.RETAIN if retain else RemovalPolicy.DESTROY,
         )
+
+    def writer(
+        self, scope: Construct, service: str, description: str, *more: str, prefix: str = ""
+    ) -> tuple[iam.Role, iam.ManagedPolicy]:
+        """A role that an AWS service takes on to write this group, and that may do nothing else.
+
+        Args:
+            scope: The construct that has it.
+            service: First label of the service's principal.
+            description: Of the role.
+            more: Actions on the group besides those that write.
+            prefix: Begins the ids, where the construct has another role.
+        """
+        principal = iam.ServicePrincipal(f"{service}.amazonaws.com")
+        role = iam.Role(scope, f"{prefix}Role", description=description, assumed_by=principal)
+        actions = ["logs:CreateLogStream", "logs:PutLogEvents", *more]
+        statement = iam.PolicyStatement(sid="WriteOwnLog", actions=actions, resources=[self.log_group_arn])
+        return role, iam.ManagedPolicy(scope, f"{prefix}Policy", roles=[role], statements=[statement])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from aws_cdk import aws_ec2 as ec2
-from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
@@ -78,23 +77,12 @@ class Network(Construct):
 
     def _log_flows(self, logs_key: kms.IKey, retain: bool) -> None:
         group = AuditLogGroup(self, "FlowLogs", key=logs_key, retain=retain)
-        role = iam.Role(
+        role, _ = group.writer(
             self,
-            "FlowLogsRole",
-            description="Signalbox flow log: writes its own group",
-            assumed_by=iam.ServicePrincipal("vpc-flow-logs.amazonaws.com"),
-        )
-        iam.ManagedPolicy(
-            self,
-            "FlowLogsPolicy",
-            roles=[role],
-            statements=[
-                iam.PolicyStatement(
-                    sid="WriteOwnLog",
-                    actions=["logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams"],
-                    resources=[group.log_group_arn],
-                )
-            ],
+            "vpc-flow-logs",
+            "Signalbox flow log: writes its own group",
+            "logs:DescribeLogStreams",
+            prefix="FlowLogs",
         )
         self.vpc.add_flow_log(
             "FlowLog",

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Final
 
 from aws_cdk import Duration, IgnoreMode
-from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
@@ -37,24 +36,7 @@ class PreToken(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         log_group = AuditLogGroup(self, "Logs", key=logs_key, retain=retain)
-        role = iam.Role(
-            self,
-            "Role",
-            description="Signalbox pre token generation: writes its own log",
-            assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
-        )
-        iam.ManagedPolicy(
-            self,
-            "Policy",
-            roles=[role],
-            statements=[
-                iam.PolicyStatement(
-                    sid="WriteOwnLog",
-                    actions=["logs:CreateLogStream", "logs:PutLogEvents"],
-                    resources=[log_group.log_group_arn],
-                )
-            ],
-        )
+        role, _ = log_group.writer(self, "lambda", "Signalbox pre token generation: writes its own log")
         self.function = lambda_.Function(
             self,
             "Function",

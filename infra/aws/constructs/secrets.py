@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from aws_cdk import RemovalPolicy
 from aws_cdk import aws_kms as kms
@@ -30,37 +31,29 @@ class Secrets(Construct):
 
     def __init__(self, scope: Construct, construct_id: str, *, stage: Stage, key: kms.IKey) -> None:
         super().__init__(scope, construct_id)
-        removal = RemovalPolicy.RETAIN if stage.retain else RemovalPolicy.DESTROY
-        self.app_login = sm.Secret(
-            self,
+        self._stage, self._key = stage, key
+        self.app_login = self._secret(
             "DatabaseApp",
-            secret_name=f"{stage.secrets_prefix}/database-app",
-            description="Database login of the service",
-            encryption_key=key,
-            removal_policy=removal,
-            generate_secret_string=sm.SecretStringGenerator(
-                secret_string_template=json.dumps({"username": stage.database.app_user}),
-                generate_string_key="password",
-                password_length=48,
-                exclude_punctuation=True,
-            ),
+            "database-app",
+            "Database login of the service",
+            secret_string_template=json.dumps({"username": stage.database.app_user}),
+            generate_string_key="password",
+            password_length=48,
         )
-        self.session_key = sm.Secret(
-            self,
-            "SessionKey",
-            secret_name=f"{stage.secrets_prefix}/session-key",
-            description="Encrypts login cookies",
-            encryption_key=key,
-            removal_policy=removal,
-            generate_secret_string=sm.SecretStringGenerator(password_length=64, exclude_punctuation=True),
-        )
+        self.session_key = self._secret("SessionKey", "session-key", "Encrypts login cookies", password_length=64)
         self.router_key: sm.Secret | None = None
         if stage.subnet_router:
-            self.router_key = sm.Secret(
-                self,
-                "RouterKey",
-                secret_name=f"{stage.secrets_prefix}/tailscale-router",
-                description="Tailscale auth key of the subnet router; put there by hand",
-                encryption_key=key,
-                removal_policy=removal,
-            )
+            what = "Tailscale auth key of the subnet router; put there by hand"
+            self.router_key = self._secret("RouterKey", "tailscale-router", what)
+
+    def _secret(self, construct_id: str, name: str, description: str, **generated: Any) -> sm.Secret:
+        how = sm.SecretStringGenerator(exclude_punctuation=True, **generated) if generated else None
+        return sm.Secret(
+            self,
+            construct_id,
+            secret_name=f"{self._stage.secrets_prefix}/{name}",
+            description=description,
+            encryption_key=self._key,
+            removal_policy=RemovalPolicy.RETAIN if self._stage.retain else RemovalPolicy.DESTROY,
+            generate_secret_string=how,
+        )

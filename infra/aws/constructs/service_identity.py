@@ -7,7 +7,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_rolesanywhere as rolesanywhere
 from constructs import Construct
 
-from infra.deploy.certificates import COMMON_NAME
+from infra.stage.certificate import COMMON_NAME
 
 
 class CertificateRole(Construct):

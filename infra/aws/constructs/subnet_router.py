@@ -16,8 +16,8 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_secretsmanager as sm
 from constructs import Construct
 
-TAILSCALE: Final = "1.102.5"  # package version, pinned: the machine is rebuilt every 30 days and must come up the same
-TAG: Final = "tag:signalbox-router-{stage}"
+from infra.stage.tailscale import ROUTER_TAG, VERSION
+
 _REPOSITORY: Final = "https://pkgs.tailscale.com/stable/amazon-linux/2023/tailscale.repo"
 
 # The key goes from Secrets Manager into a file of root's in memory, never into a command line, which `ps` shows.
@@ -84,12 +84,12 @@ class SubnetRouter(Construct):
                 "#!/bin/bash\n"
                 + _SET_UP.format(
                     repository=_REPOSITORY,
-                    version=TAILSCALE,
+                    version=VERSION,
                     region=Stack.of(self).region,
                     secret=auth_key.secret_arn,
                     stage=stage_name,
                     routes=",".join(routes),
-                    tag=TAG.format(stage=stage_name),
+                    tag=ROUTER_TAG.format(stage=stage_name),
                 )
             ),
             require_imdsv2=True,
@@ -154,25 +154,20 @@ class SubnetRouter(Construct):
             assumed_by=iam.ServicePrincipal("ec2.amazonaws.com"),
             managed_policies=[iam.ManagedPolicy.from_aws_managed_policy_name("AmazonSSMManagedInstanceCore")],
         )
-        iam.ManagedPolicy(
-            self,
-            "Policy",
-            roles=[role],
-            statements=[
-                iam.PolicyStatement(
-                    sid="ReadOwnKey", actions=["secretsmanager:GetSecretValue"], resources=[auth_key.secret_arn]
-                ),
-                iam.PolicyStatement(
-                    sid="DecryptOwnKey",
-                    actions=["kms:Decrypt"],
-                    resources=[key.key_arn],
-                    conditions={
-                        "StringEquals": {
-                            "kms:ViaService": f"secretsmanager.{Stack.of(self).region}.amazonaws.com",
-                            "kms:EncryptionContext:SecretARN": auth_key.secret_arn,
-                        }
-                    },
-                ),
-            ],
-        )
+        through = {
+            "kms:ViaService": f"secretsmanager.{Stack.of(self).region}.amazonaws.com",
+            "kms:EncryptionContext:SecretARN": auth_key.secret_arn,
+        }
+        statements = [
+            iam.PolicyStatement(
+                sid="ReadOwnKey", actions=["secretsmanager:GetSecretValue"], resources=[auth_key.secret_arn]
+            ),
+            iam.PolicyStatement(
+                sid="DecryptOwnKey",
+                actions=["kms:Decrypt"],
+                resources=[key.key_arn],
+                conditions={"StringEquals": through},
+            ),
+        ]
+        iam.ManagedPolicy(self, "Policy", roles=[role], statements=statements)
         return role

@@ -44,7 +44,7 @@ class Trail(Construct):
         self.log_group = AuditLogGroup(self, "Logs", key=key, retain=retain)
         name = f"signalbox-{stage_name}"
         bucket = self._build_bucket(key, access_logs, retain, name)
-        role = self._build_role()
+        role, policy = self.log_group.writer(self, "cloudtrail", "Signalbox audit trail: writes its own log group")
         # Not the CDK's own construct: it gives its role an inline policy.
         trail = cloudtrail.CfnTrail(
             self,
@@ -72,7 +72,7 @@ class Trail(Construct):
         )
         # CloudTrail tries the bucket when it is made.
         assert bucket.policy is not None
-        trail.node.add_dependency(bucket.policy, self._policy)
+        trail.node.add_dependency(bucket.policy, policy)
 
     def _build_bucket(self, key: kms.IKey, access_logs: s3.IBucket, retain: bool, name: str) -> s3.Bucket:
         bucket = recorded_bucket(
@@ -85,43 +85,22 @@ class Trail(Construct):
         )
         stack, service = Stack.of(self), iam.ServicePrincipal("cloudtrail.amazonaws.com")
         ours = {"aws:SourceArn": stack.format_arn(service="cloudtrail", resource="trail", resource_name=name)}
-        bucket.add_to_resource_policy(
-            iam.PolicyStatement(
-                sid="TrailChecks",
-                principals=[service],
-                actions=["s3:GetBucketAcl"],
-                resources=[bucket.bucket_arn],
-                conditions={"StringEquals": ours},
-            )
-        )
-        bucket.add_to_resource_policy(
-            iam.PolicyStatement(
-                sid="TrailWrites",
-                principals=[service],
-                actions=["s3:PutObject"],
-                resources=[bucket.arn_for_objects(f"AWSLogs/{stack.account}/*")],
-                conditions={"StringEquals": ours | {"s3:x-amz-acl": "bucket-owner-full-control"}},
-            )
-        )
-        return bucket
-
-    def _build_role(self) -> iam.Role:
-        role = iam.Role(
-            self,
-            "Role",
-            description="Signalbox audit trail: writes its own log group",
-            assumed_by=iam.ServicePrincipal("cloudtrail.amazonaws.com"),
-        )
-        self._policy = iam.ManagedPolicy(
-            self,
-            "Policy",
-            roles=[role],
-            statements=[
+        for sid, action, resource, condition in (
+            ("TrailChecks", "s3:GetBucketAcl", bucket.bucket_arn, ours),
+            (
+                "TrailWrites",
+                "s3:PutObject",
+                bucket.arn_for_objects(f"AWSLogs/{stack.account}/*"),
+                ours | {"s3:x-amz-acl": "bucket-owner-full-control"},
+            ),
+        ):
+            bucket.add_to_resource_policy(
                 iam.PolicyStatement(
-                    sid="WriteOwnLog",
-                    actions=["logs:CreateLogStream", "logs:PutLogEvents"],
-                    resources=[self.log_group.log_group_arn],
+                    sid=sid,
+                    principals=[service],
+                    actions=[action],
+                    resources=[resource],
+                    conditions={"StringEquals": condition},
                 )
-            ],
-        )
-        return role
+            )
+        return bucket

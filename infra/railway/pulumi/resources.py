@@ -30,19 +30,17 @@ def _key() -> bytes:
 
 def _push(props: Mapping[str, Any], known: Mapping[str, str]) -> dict[str, Any]:
     """Bring Railway to what the inputs say; the answer is what the state keeps."""
-    from pathlib import Path
-
     from infra.railway.api import Client
     from infra.railway.apply import apply
     from infra.railway.ledger import Ledger
     from infra.railway.operations import Railway
     from infra.railway.sources import stage_project
+    from infra.shell.paths import ROOT
     from infra.stage.chosen import stage
 
     ledger = Ledger(None, _key(), dict(known))
-    root = Path(__file__).resolve().parents[3]
     given = {**props["given"], **props["sealed"]}
-    project = stage_project(root, stage(props["stage"]), props["outputs"], given, props["repository"], props["branch"])
+    project = stage_project(ROOT, stage(props["stage"]), props["outputs"], given, props["repository"], props["branch"])
     with Client.from_environment() as client:
         railway = Railway(client)
         place = apply(

@@ -14,8 +14,8 @@ import boto3
 import httpx
 from botocore.config import Config
 
+from infra.local.emulated import emulator_command
 from infra.local.postgres import LocalPostgres
-from infra.shell.tools import emulator_command
 from tests.support.api.server import ROOT, free_port
 
 

@@ -12,9 +12,10 @@ from typing import Any
 
 from infra.aws.app import build_app
 from infra.deploy.certificates import issue
-from infra.local.cdk import LocalCdk, ensure_tools, tool_environment
+from infra.local.cdk import LocalCdk, tool_environment
 from infra.local.postgres import LocalPostgres, temporary_postgres
 from infra.product import STAGES
+from infra.shell.tools import ensure_tools
 from infra.stage.outputs import read
 from tests.support.api.server import ROOT
 from tests.support.cloud.emulator import Emulator, described

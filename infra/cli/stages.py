@@ -1,25 +1,43 @@
-"""The commands about Railway: ``env`` prints, ``doctor`` and ``plan`` look, the others change something."""
+"""The commands about stages: ``env`` prints, ``doctor`` and ``plan`` look, the others change something."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from infra.product import STAGES
 from infra.shell.failure import Failure
+from infra.shell.paths import FOLDER, ROOT
 
 if TYPE_CHECKING:
     from infra.deploy.steps import Deployment
+    from infra.railway.project import Project
 
-ROOT = Path(__file__).resolve().parents[2]
-FOLDER = Path(os.environ.get("SIGNALBOX_STATE") or ROOT / ".signalbox").resolve()
 _STEPS: Final = ("doctor", "stacks", "render", "plan", "apply", "release", "smoke")
 _FORMS = click.Choice(("dotenv", "json", "sdk", "template", "patch"))
-_PRINTED = click.Choice((*STAGES, "trial"))
+
+
+class _Stages(click.Choice[str]):
+    """Names of stages, looked up when somebody needs them: the records take longer to load than help to print.
+
+    Args:
+        deployed: Only those that run on AWS and Railway; otherwise all, and the trial.
+    """
+
+    case_sensitive = True
+
+    def __init__(self, *, deployed: bool) -> None:
+        self._deployed = deployed
+
+    @property
+    def choices(self) -> Sequence[str]:  # type: ignore[override]
+        from infra.product import STAGES
+
+        return [name for name in STAGES if name != "local"] if self._deployed else [*STAGES, "trial"]
+
+
 _REPOSITORY = click.option("--repository", help="owner/name on GitHub; default: the remote origin.")
 _BRANCH = click.option("--branch", default="main", show_default=True, help="Branch that Railway builds.")
 _SET = click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A value that is asked for.")
@@ -27,7 +45,12 @@ _SET = click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", he
 
 @click.command()
 @click.option(
-    "--stage", "name", type=_PRINTED, default="local", show_default=True, help="trial: the one-click template."
+    "--stage",
+    "name",
+    type=_Stages(deployed=False),
+    default="local",
+    show_default=True,
+    help="trial: the one-click template.",
 )
 @click.option("--format", "form", type=_FORMS, default="dotenv", show_default=True, help="Which rendering.")
 @click.option("--outputs", type=click.Path(path_type=Path), help="The outputs file; default: where stacks left it.")
@@ -53,7 +76,7 @@ def env(
         project = trial.trial_project(ROOT, sources.repository(ROOT, repository))
         text = trial.serialized(project) if form == "template" else printable(project, form)
     elif name == "local":
-        text = printable(sources.local_project(ROOT, FOLDER), form)
+        text = printable(local_project(ROOT, FOLDER), form)
     else:
         found = sources.outputs(outputs or sources.outputs_file(FOLDER, name), name)
         given = sources.given_values(settings)  # no sealed value: none could be printed
@@ -70,7 +93,33 @@ def env(
         raise Failure("--write goes with --format sdk; redirect the others to where you want them")
 
 
-_STAGE = click.argument("name", metavar="STAGE", type=click.Choice([n for n in STAGES if n != "local"]))
+def local_project(root: Path, folder: Path) -> Project:
+    """The project as ``signalbox up`` would have it on Railway; nobody deploys it, but it can be looked at.
+
+    Args:
+        root: The checkout.
+        folder: The state folder.
+
+    Raises:
+        Failure: No local stack runs.
+    """
+    from infra.environment.build import build
+    from infra.environment.table import Inputs, Local
+    from infra.local import state
+    from infra.railway import sources
+    from infra.railway.project import project
+    from infra.stage.chosen import stage
+
+    running = state.load(folder)
+    target = stage("local", public_url=running.api_url)
+    aws_url = running.client.authorize_url.removesuffix("/oauth2/authorize")
+    port = int(running.api_url.rpartition(":")[2])
+    outputs = sources.outputs(Path(running.outputs_file), "local")
+    variables = build(Inputs(target, outputs, Local(aws_url, port)))
+    return project(target, variables, root=root, repository="local/signalbox")
+
+
+_STAGE = click.argument("name", metavar="STAGE", type=_Stages(deployed=True))
 _WORKSPACE = click.option("--workspace", help="Railway workspace, id or name, where the token is for several.")
 
 
@@ -161,4 +210,24 @@ def destroy(name: str, workspace: str | None, typed: str) -> None:
     destroy_stage(ROOT, FOLDER, stage(name), typed, workspace, click.echo)
 
 
-COMMANDS = (env, deploy, doctor, *STEP_COMMANDS, destroy)
+@click.command()
+@click.argument("stage_name", metavar="STAGE")
+@click.option("--renew", is_flag=True, help="Make a new client certificate although the present one is good.")
+def certs(stage_name: str, renew: bool) -> None:
+    """Make or renew the certificate by which the service of STAGE proves itself to AWS."""
+    from infra.deploy.certificates import issue
+    from infra.stage.certificate import AUTHORITIES, FILES
+    from infra.stage.chosen import stage
+
+    issued = issue(stage(stage_name), ROOT / AUTHORITIES, FOLDER / "certs", renew=renew)
+    state = "New" if issued.renewed else "Still good"
+    click.echo(
+        f"{state}: {issued.certificate}, until {issued.expires:%Y-%m-%d}.\n"
+        f"Authority, for the template (commit it): {issued.authority}\n"
+        f"signalbox deploy {stage_name} seals the pair on Railway; by hand, seal the content of these files:"
+    )
+    for variable, file in FILES.items():
+        click.echo(f"  {variable}  {issued.certificate.with_name(file)}")
+
+
+COMMANDS = (env, deploy, doctor, *STEP_COMMANDS, destroy, certs)

@@ -1,0 +1,38 @@
+"""An environment as text for a file: dotenv lines, or the JSON object that Railway's raw editor takes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from infra.environment.build import Environment
+
+
+def dotenv(environment: Environment) -> str:
+    """As a dotenv file: every value quoted, so that no character of it means anything. Sealed ones are named only."""
+    lines = []
+    for variable in environment:
+        if variable.value is None or variable.sealed:
+            lines.append(f"# {variable.name}: {'sealed' if variable.sealed else variable.source}\n")
+        else:
+            lines.append(dotenv_lines({variable.name: variable.value}))
+    return "".join(lines)
+
+
+def dotenv_lines(values: Mapping[str, str]) -> str:
+    """Values as lines of a dotenv file.
+
+    Args:
+        values: By name.
+    """
+    return "".join(f"{name}={json.dumps(value)}\n" for name, value in values.items())
+
+
+def flat_json(environment: Environment) -> str:
+    """As the JSON object that Railway's raw editor takes."""
+    return indented({v.name: v.value for v in environment if v.value is not None and not v.sealed})
+
+
+def indented(value: object) -> str:
+    """As JSON for a file that people read, too."""
+    return json.dumps(value, indent=2) + "\n"
