@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from infra.cli import railway as commands
+from infra.cli.init import init
 from infra.shell.failure import Failure
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def main() -> None:
     """Signalbox: a multi-tenant health API on Railway with its AWS side."""
 
 
-for command in commands.COMMANDS:
+for command in (init, *commands.COMMANDS):
     main.add_command(command)
 
 

@@ -20,6 +20,7 @@ from infra.stage import outputs as stack_outputs
 from infra.stage import tailscale as tunnel
 from infra.stage.chosen import stage
 from infra.stage.record import Stage
+from service.product import NAME
 
 # As infra/deploy/certificates.py names them.
 _FILES: Final = {
@@ -183,4 +184,4 @@ def local_project(root: Path, folder: Path) -> Project:
         running.client.authorize_url.removesuffix("/oauth2/authorize"), int(running.api_url.rpartition(":")[2])
     )
     variables = build(Inputs(target, outputs(Path(running.outputs_file), "local"), local))
-    return project(target, variables, root=root, repository="local/signalbox")
+    return project(target, variables, root=root, repository=f"local/{NAME}")

@@ -10,6 +10,8 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
+from infra.stage.names import LABEL, StageNames
+
 
 def _key(scope: Construct, *, description: str, alias: str, retain: bool) -> kms.Key:
     return kms.Key(
@@ -40,7 +42,9 @@ class DataKey(Construct):
 
     def __init__(self, scope: Construct, construct_id: str, *, stage_name: str, retain: bool) -> None:
         super().__init__(scope, construct_id)
-        self.key = _key(self, description="Signalbox: stored data", alias=f"signalbox/{stage_name}/data", retain=retain)
+        self.key = _key(
+            self, description=f"{LABEL}: stored data", alias=StageNames(stage_name).key("data"), retain=retain
+        )
 
 
 class SigningKey(Construct):
@@ -63,8 +67,8 @@ class SigningKey(Construct):
         self.key = kms.Key(
             self,
             "Key",
-            description="Signalbox: token signing",
-            alias=f"signalbox/{stage_name}/token-signing" + (f"-{number}" if number > 1 else ""),
+            description=f"{LABEL}: token signing",
+            alias=StageNames(stage_name).key("token-signing" + (f"-{number}" if number > 1 else "")),
             key_spec=kms.KeySpec.ECC_NIST_P256,
             key_usage=kms.KeyUsage.SIGN_VERIFY,
             pending_window=Duration.days(30 if retain else 7),
@@ -90,7 +94,7 @@ class LogsKey(Construct):
     def __init__(self, scope: Construct, construct_id: str, *, stage_name: str, retain: bool) -> None:
         super().__init__(scope, construct_id)
         stack = Stack.of(self)
-        self.key = _key(self, description="Signalbox: logs", alias=f"signalbox/{stage_name}/logs", retain=retain)
+        self.key = _key(self, description=f"{LABEL}: logs", alias=StageNames(stage_name).key("logs"), retain=retain)
         self.key.add_to_resource_policy(
             iam.PolicyStatement(
                 sid="LogGroupsOfThisAccount",

@@ -11,6 +11,7 @@ from constructs import Construct
 
 from infra.aws.constructs.log_group import AuditLogGroup
 from infra.stage import parts
+from infra.stage.names import LABEL
 
 _Endpoint = ec2.InterfaceVpcEndpointAwsService
 
@@ -81,7 +82,7 @@ class Network(Construct):
         role = iam.Role(
             self,
             "FlowLogsRole",
-            description="Signalbox flow log: writes its own group",
+            description=f"{LABEL} flow log: writes its own group",
             assumed_by=iam.ServicePrincipal("vpc-flow-logs.amazonaws.com"),
         )
         iam.ManagedPolicy(

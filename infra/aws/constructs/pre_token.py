@@ -14,6 +14,7 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from infra.aws.constructs.log_group import AuditLogGroup
+from infra.stage.names import LABEL
 
 _CODE: Final = Path(__file__).parents[1] / "functions" / "pre_token"
 
@@ -40,7 +41,7 @@ class PreToken(Construct):
         role = iam.Role(
             self,
             "Role",
-            description="Signalbox pre token generation: writes its own log",
+            description=f"{LABEL} pre token generation: writes its own log",
             assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
         )
         iam.ManagedPolicy(

@@ -11,6 +11,7 @@ from constructs import Construct
 
 from infra.aws.constructs.bucket import SIX_YEARS, recorded_bucket
 from infra.aws.constructs.log_group import AuditLogGroup
+from infra.stage.names import LABEL, StageNames
 
 
 class Trail(Construct):
@@ -42,7 +43,7 @@ class Trail(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         self.log_group = AuditLogGroup(self, "Logs", key=key, retain=retain)
-        name = f"signalbox-{stage_name}"
+        name = StageNames(stage_name).whole
         bucket = self._build_bucket(key, access_logs, retain, name)
         role = self._build_role()
         # Not the CDK's own construct: it gives its role an inline policy.
@@ -109,7 +110,7 @@ class Trail(Construct):
         role = iam.Role(
             self,
             "Role",
-            description="Signalbox audit trail: writes its own log group",
+            description=f"{LABEL} audit trail: writes its own log group",
             assumed_by=iam.ServicePrincipal("cloudtrail.amazonaws.com"),
         )
         self._policy = iam.ManagedPolicy(
