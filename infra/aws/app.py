@@ -15,12 +15,12 @@ from infra.aws.stacks.data import DataStack
 from infra.aws.stacks.identity import IdentityStack
 from infra.aws.stacks.network import NetworkStack
 from infra.aws.stacks.watch import WatchStack
+from infra.product import STAGES
 from infra.shell.paths import ROOT
 from infra.stage.certificate import AUTHORITIES
 from infra.stage.chosen import stage
 from infra.stage.record import ConfigurationError
 
-DEFAULT_STAGE: Final = "development"
 # What can differ from machine to machine without being a decision about the stage.
 _OVERRIDABLE: Final = ("account", "domain_prefix", "public_url", "access")
 
@@ -31,7 +31,8 @@ def build_app(
     """Wire the stacks of one stage. Asks nobody: no AWS, no git, no clock.
 
     Args:
-        stage_name: Which stage; None takes the context's ``stage``, which is ``development`` if not set.
+        stage_name: Which stage; None takes the context's ``stage``, or else the first
+            stage that is not ``local``.
         context: CDK context on top of that of cdk.json. ``account``, ``domain_prefix``, ``public_url`` and ``access``
             replace those of the stage; ``authority`` is the certificate (PEM) of its authority. What ``cdk -c`` gives
             wins over it.
@@ -44,7 +45,10 @@ def build_app(
     flags = json.loads((ROOT / "cdk.json").read_text(encoding="utf-8"))["context"]
     app = cdk.App(context={**flags, **(context or {})}, outdir=outdir, analytics_reporting=False)
     given = {key: str(value) for key in _OVERRIDABLE if (value := app.node.try_get_context(key)) is not None}
-    config = stage(stage_name or str(app.node.try_get_context("stage") or DEFAULT_STAGE), **given)
+    config = stage(
+        stage_name or str(app.node.try_get_context("stage") or next(name for name in STAGES if name != "local")),
+        **given,
+    )
     network = NetworkStack(app, stage=config)
     data = DataStack(app, stage=config, network=network.network, logs_key=network.logs_key.key)
     identity = IdentityStack(app, stage=config, logs_key=network.logs_key.key)

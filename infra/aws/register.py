@@ -6,13 +6,23 @@ reason, stands above more than it needs, or is past its review.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
-_ALL: Final = ("local", "development", "staging", "production")
-_ROUTED: Final = ("development", "staging", "production")
-_DISPOSABLE: Final = ("local", "development")
+from infra.product import STAGES
+from infra.stage.record import Stage
+
+
+def _where(holds: Callable[[Stage], bool]) -> tuple[str, ...]:
+    """Names of the stages that are so: what a stage is called is the adopter's to choose."""
+    return tuple(stage.name for stage in STAGES.values() if holds(stage))
+
+
+_ALL: Final = tuple(STAGES)
+_ROUTED: Final = _where(lambda stage: stage.subnet_router)
+_DISPOSABLE: Final = _where(lambda stage: not stage.retain)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +101,7 @@ REGISTER: Final = (
         "The trail is in a log group, too, and its digest files show a gap; S3 keeps each object in three zones.",
         _SECURITY,
         _NEXT,
-        ("staging", "production"),
+        _where(lambda stage: stage.watch.trail),
     ),
     Acknowledged(
         "HIPAA.Security::HIPAA.Security-S3DefaultEncryptionKMS",
@@ -169,7 +179,7 @@ REGISTER: Final = (
             "Staging is rebuilt from production's backups in an outage, at half the price; no health data in it.",
             _PLATFORM,
             _NEXT,
-            ("staging",),
+            _where(lambda stage: stage.retain and not stage.database.multi_az),
         )
         for rule in ("HIPAA.Security::HIPAA.Security-RDSMultiAZSupport", "AwsSolutions::AwsSolutions-RDS3")
     ),
@@ -188,6 +198,6 @@ REGISTER: Final = (
         "anything else.",
         _PLATFORM,
         _NEXT,
-        ("local",),
+        _where(lambda stage: not stage.mfa_required),
     ),
 )

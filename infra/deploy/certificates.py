@@ -19,7 +19,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from infra.shell.failure import Failure
 from infra.shell.files import write_private
-from infra.stage.certificate import COMMON_NAME, FILES
+from infra.stage.certificate import FILES
+from infra.stage.names import LABEL, StageNames
 from infra.stage.record import Stage
 
 AUTHORITY_YEARS: Final = 10
@@ -94,7 +95,7 @@ def issue(
 
 def _make_authority(stage_name: str, public: Path, key_file: Path, now: datetime) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
-    name = _name(f"signalbox-authority-{stage_name}")
+    name = _name(StageNames(stage_name).authority)
     builder = (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -124,7 +125,7 @@ def _sign_client(
     key = ec.generate_private_key(ec.SECP256R1())
     signed = (
         x509.CertificateBuilder()
-        .subject_name(_name(COMMON_NAME.format(stage=stage_name)))
+        .subject_name(_name(StageNames(stage_name).certificate))
         .issuer_name(authority.subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
@@ -133,9 +134,7 @@ def _sign_client(
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs_certificates=False), critical=True)
         # Not asked for by AWS, but by every verifier that follows RFC 5280 and CA/Browser rules.
-        .add_extension(
-            x509.SubjectAlternativeName([x509.DNSName(COMMON_NAME.format(stage=stage_name))]), critical=False
-        )
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(StageNames(stage_name).certificate)]), critical=False)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
         .sign(signer, hashes.SHA256())
@@ -149,7 +148,7 @@ def _sign_client(
 def _name(common_name: str) -> x509.Name:
     return x509.Name(
         [
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Signalbox"),
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, LABEL),
             x509.NameAttribute(NameOID.COMMON_NAME, common_name),
         ]
     )

@@ -63,7 +63,7 @@ def monthly(stage: Stage) -> Iterator[Cost]:
     if stage.subnet_router:
         yield Cost("Subnet router (t4g.nano)", _ROUTER_HOUR * _HOURS)
     yield Cost("KMS keys", _KEYS * _KEY)
-    count = replicas(stage.name)
+    count = replicas(stage)
     railway = (count + (1 if stage.subnet_router else 0)) * _CONTAINER
     tunnel = " and the tunnel" if stage.subnet_router else ""
     yield Cost(f"Railway: memory of {count} replica{'s' if count > 1 else ''}{tunnel}", railway)

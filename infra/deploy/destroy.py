@@ -51,7 +51,7 @@ def destroy(
         raise DestroyError(f"That is not the name of the stage ({stage.name}); nothing was deleted")
     if stage.retain:
         raise DestroyError(
-            f"The stacks of stage {stage.name} are protected (retain in infra/stage/record.py); nothing was deleted. "
+            f"The stacks of stage {stage.name} are protected (retain in infra/product.py); nothing was deleted. "
             "Set retain and database.deletion_protection to false and deploy once, if that is what you want"
         )
     with connect() as client:
@@ -66,4 +66,4 @@ def destroy(
     destroy_stacks(root, stage, folder / stage.name)
     (folder / stage.name / "sealed.json").unlink(missing_ok=True)
     (folder / stage.name / "cdk-outputs.json").unlink(missing_ok=True)
-    echo(f"Deleted the stacks signalbox-{stage.name}-*")
+    echo(f"Deleted the stacks {stage.names.whole}-*")

@@ -136,7 +136,7 @@ def _checkout(root: Path) -> Finding:
 def _addresses(stage: Stage) -> Finding:
     if ".example.com" in stage.public_url:
         return Finding(
-            "missing", "addresses", f"stage {stage.name} still has {stage.public_url}: edit infra/stage/record.py"
+            "missing", "addresses", f"stage {stage.name} still has {stage.public_url}: uv run signalbox init"
         )
     return Finding("ok", "addresses", stage.public_url)
 

@@ -180,7 +180,7 @@ class Deployment:
         names = ", ".join(service.name for service in project.services)
         return (
             f"Stage {self.stage.name} runs at {self.stage.public_url}\n"
-            f"AWS: the stacks signalbox-{self.stage.name}-* in {self.stage.region}\n"
+            f"AWS: the stacks {self.stage.names.whole}-* in {self.stage.region}\n"
             f"Railway: project {project.name}, environment {project.environment}, services {names}\n"
             f"{costs.summary(self.stage)}"
         )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from infra.stage import tailscale as tunnel
+from infra.stage.names import PRODUCT
 from infra.stage.record import Stage
 from service import settings
 
@@ -153,9 +155,10 @@ def _local(make: Callable[[Inputs, Local], str]) -> Source:
 
 
 _TRIAL_DATABASE_URL: Final = (
-    "postgresql://signalbox_app@${{Postgres.RAILWAY_PRIVATE_DOMAIN}}:5432/${{Postgres.PGDATABASE}}?sslmode=disable"
+    f"postgresql://{PRODUCT.app_role}@"
+    "${{Postgres.RAILWAY_PRIVATE_DOMAIN}}:5432/${{Postgres.PGDATABASE}}?sslmode=disable"
 )
-_TRIAL_LOGIN: Final = '{"username": "signalbox_app", "password": "${{DATABASE_APP_PASSWORD}}"}'
+_TRIAL_LOGIN: Final = json.dumps({"username": PRODUCT.app_role, "password": "${{DATABASE_APP_PASSWORD}}"})
 _TRIAL_MASTER: Final = '{"username": "${{Postgres.POSTGRES_USER}}", "password": "${{Postgres.POSTGRES_PASSWORD}}"}'
 
 # A setting without a row has its default everywhere, and stands where the service lists it.

@@ -13,7 +13,6 @@ import httpx
 from infra.shell.tools import CdkError, Commands, installed_cdk, search_path
 
 ACCOUNT: Final = "000000000000"  # the emulator's; no account of AWS has this number
-REGION: Final = "us-east-1"
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 _CHECK_TIMEOUT: Final = 10.0  # seconds for the emulator to say who it is
 
@@ -34,15 +33,17 @@ class LocalCdk:
         endpoint: Address of the emulator.
         state_dir: Takes what the CDK keeps, and the log of each step (``logs/cdk-<step>.log``).
         project_root: Folder with ``cdk.json`` and ``node_modules``.
+        region: Of the stage that is deployed there; the emulator has them all.
 
     Raises:
         UnsafeEndpoint: The endpoint is not plain HTTP on this machine.
     """
 
-    def __init__(self, endpoint: str, state_dir: Path, project_root: Path) -> None:
+    def __init__(self, endpoint: str, state_dir: Path, project_root: Path, region: str) -> None:
         self.endpoint = loopback(endpoint)
         self._state = state_dir.resolve()
         self._root = project_root.resolve()
+        self._region = region
         self._commands = Commands()
 
     def bootstrap(self) -> None:
@@ -52,15 +53,15 @@ class LocalCdk:
             UnsafeEndpoint: No emulator answers there.
             CdkError: The step failed.
         """
-        require_emulator(self.endpoint)
-        mark, version = self._state / "cdk" / "bootstrapped-by", installed_cdk(self._root)
-        if mark.exists() and mark.read_text() == version and _stack_exists(self.endpoint, "CDKToolkit"):
+        require_emulator(self.endpoint, self._region)
+        mark, done = self._state / "cdk" / "bootstrapped-by", f"{installed_cdk(self._root)} {self._region}"
+        if mark.exists() and mark.read_text() == done and _stack_exists(self.endpoint, self._region, "CDKToolkit"):
             return
         # Beside a cdk.json it would synthesize the app first.
         empty = self._state / "cdk" / "empty"
         empty.mkdir(parents=True, exist_ok=True)
-        self._run_on_aws("bootstrap", [f"aws://{ACCOUNT}/{REGION}"], empty)
-        mark.write_text(version or "")
+        self._run_on_aws("bootstrap", [f"aws://{ACCOUNT}/{self._region}"], empty)
+        mark.write_text(done)
 
     def synth(self, stage: str, public_url: str, output_dir: Path) -> None:
         """Make the templates. Asks no AWS, and has no credentials to ask with.
@@ -97,8 +98,8 @@ class LocalCdk:
         self._commands.cancel()
 
     def _run_on_aws(self, step: str, arguments: Sequence[str], cwd: Path) -> None:
-        require_emulator(self.endpoint)
-        self._run(step, arguments, cwd, tool_environment(self._root, self._state, self.endpoint))
+        require_emulator(self.endpoint, self._region)
+        self._run(step, arguments, cwd, tool_environment(self._root, self._state, (self.endpoint, self._region)))
 
     def _run(self, step: str, arguments: Sequence[str], cwd: Path, environment: Mapping[str, str]) -> None:
         program = str(self._root / "node_modules" / ".bin" / "cdk")
@@ -128,43 +129,44 @@ def loopback(endpoint: str) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def require_emulator(endpoint: str) -> None:
+def require_emulator(endpoint: str, region: str) -> None:
     """Ask who answers, before anything is sent that changes something: a forwarded port can lead anywhere.
 
     Args:
         endpoint: As returned by ``loopback``.
+        region: Any; the question names one.
 
     Raises:
         UnsafeEndpoint: Nobody answers, or somebody who is not the emulator.
     """
     try:
         health = httpx.get(f"{endpoint}/_ministack/health", timeout=_CHECK_TIMEOUT, trust_env=False)
-        identity = _ask(endpoint, "sts", Action="GetCallerIdentity", Version="2011-06-15")
+        identity = _ask(endpoint, region, "sts", Action="GetCallerIdentity", Version="2011-06-15")
     except httpx.HTTPError as failure:
         raise UnsafeEndpoint(f"Refusing {endpoint}: no emulator answers there ({type(failure).__name__})") from None
     if health.status_code != 200 or f"<Account>{ACCOUNT}</Account>" not in identity.text:
         raise UnsafeEndpoint(f"Refusing {endpoint}: what answers there is not the emulator")
 
 
-def _stack_exists(endpoint: str, name: str) -> bool:
-    answer = _ask(endpoint, "cloudformation", Action="DescribeStacks", StackName=name, Version="2010-05-15")
+def _stack_exists(endpoint: str, region: str, name: str) -> bool:
+    answer = _ask(endpoint, region, "cloudformation", Action="DescribeStacks", StackName=name, Version="2010-05-15")
     return answer.status_code == 200 and "_COMPLETE</StackStatus>" in answer.text
 
 
-def _ask(endpoint: str, service: str, **question: str) -> httpx.Response:
+def _ask(endpoint: str, region: str, service: str, **question: str) -> httpx.Response:
     """Without boto3, whose import takes longer than the answer. The emulator checks no signature."""
-    scope = f"Credential=test/20260101/{REGION}/{service}/aws4_request"
+    scope = f"Credential=test/20260101/{region}/{service}/aws4_request"
     headers = {"Authorization": f"AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=0"}
     return httpx.post(f"{endpoint}/", data=question, headers=headers, timeout=_CHECK_TIMEOUT, trust_env=False)
 
 
-def tool_environment(project_root: Path, state_dir: Path, endpoint: str | None = None) -> dict[str, str]:
+def tool_environment(project_root: Path, state_dir: Path, emulator: tuple[str, str] | None = None) -> dict[str, str]:
     """The whole environment of a CDK command.
 
     Args:
         project_root: Folder with ``node_modules``.
         state_dir: Takes the command's home: the real one can hold AWS profiles and a ``.cdk.json``.
-        endpoint: The emulator; None gives neither an endpoint nor credentials.
+        emulator: Its endpoint and the region to ask in; None gives neither an endpoint nor credentials.
     """
     home = state_dir / "cdk"
     home.mkdir(parents=True, exist_ok=True)
@@ -179,15 +181,16 @@ def tool_environment(project_root: Path, state_dir: Path, endpoint: str | None =
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "AWS_EC2_METADATA_DISABLED": "true",
     }
-    if endpoint is None:
+    if emulator is None:
         return found
+    endpoint, region = emulator
     return found | {
         "AWS_ENDPOINT_URL": endpoint,
         "AWS_ENDPOINT_URL_S3": endpoint,
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_REGION": REGION,
-        "AWS_DEFAULT_REGION": REGION,
+        "AWS_REGION": region,
+        "AWS_DEFAULT_REGION": region,
     }
 
 

@@ -41,7 +41,14 @@ from infra.stage.chosen import stage
 from infra.stage.record import Stage
 
 _READY_TIMEOUT = 60.0  # seconds until the emulator or the API must answer
-_SYNTH_INPUTS = ("aws", "stage", "product.py")  # below infra/: what the templates are made from
+# What a synthesis reads. Too much costs a synthesis, too little deploys what the code no longer says.
+_SYNTH_INPUTS = (
+    "infra/aws",
+    "infra/stage",
+    "infra/product.py",
+    "service/naming.py",
+    "service/product.py",
+)
 
 
 class UpError(Failure):
@@ -100,7 +107,7 @@ class Up:
         for port, option in ((self.port, "--port"), (self.aws_port, "--aws-port")):
             _refuse_taken(port, option)
         target = stage("local", public_url=self.api_url)
-        cdk = LocalCdk(self.aws_url, self.folder, self.root)
+        cdk = LocalCdk(self.aws_url, self.folder, self.root, target.region)
         assembly, outputs_file = self.folder / "cdk.out", self.folder / "cdk-outputs.json"
         with ThreadPoolExecutor(max_workers=3) as pool:
             self._resources.callback(cdk.cancel)
@@ -142,7 +149,7 @@ class Up:
         """What the assembly was made from: the same sources make the same assembly."""
         found = hashlib.sha256(self.api_url.encode())
         files = [self.root / name for name in ("cdk.json", "uv.lock", "package.json")]
-        for path in (self.root / "infra" / name for name in _SYNTH_INPUTS):
+        for path in (self.root / name for name in _SYNTH_INPUTS):
             files += sorted(p for p in path.rglob("*") if p.is_file() and p.suffix != ".pyc") or [path]
         for file in files:
             found.update(str(file.relative_to(self.root)).encode() + b"\0" + file.read_bytes() + b"\0")

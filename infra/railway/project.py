@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from infra.environment.build import Environment
 from infra.shell.failure import Failure
+from infra.stage.names import StageNames
 from infra.stage.record import Stage
 
 API: Final = "api"
@@ -91,7 +92,7 @@ def project(
         raise Failure(f"{repository!r} is no repository: give --repository owner/name")
     file = json.loads((root / "railway.json").read_text(encoding="utf-8"))
     source = {"repo": repository, "branch": branch}
-    deploy = {**file["deploy"], "multiRegionConfig": {region(stage.region): {"numReplicas": replicas(stage.name)}}}
+    deploy = {**file["deploy"], "multiRegionConfig": {region(stage.region): {"numReplicas": replicas(stage)}}}
     api = Service(API, source, file["build"], deploy, variables)
     return Project(project_name(stage.name), stage.name, (api, *beside), stage.environment == "production")
 
@@ -102,7 +103,7 @@ def project_name(stage: str) -> str:
     Args:
         stage: Name of the stage.
     """
-    return f"signalbox-{stage}"
+    return StageNames(stage).whole
 
 
 def region(aws: str) -> str:
@@ -114,10 +115,10 @@ def region(aws: str) -> str:
     return next(name for prefix, name in _REGIONS if aws.startswith(prefix))
 
 
-def replicas(stage: str) -> int:
+def replicas(stage: Stage) -> int:
     """How many replicas: two in production, so that the loss of one is no outage.
 
     Args:
-        stage: Name of the stage.
+        stage: The stage.
     """
-    return 2 if stage == "production" else 1
+    return 2 if stage.environment == "production" else 1

@@ -40,10 +40,9 @@ def trial_project(root: Path, repository: str) -> Project:
         root: The checkout.
         repository: ``owner/name`` that Railway builds from.
     """
-    of_staging = stage("staging")
-    return project(
-        of_staging.model_copy(update={"name": TRIAL}), build_trial(of_staging), root=root, repository=repository
-    )
+    # The template draws from its record no more than how many replicas there are: one. This stage there always is.
+    record = stage("local").model_copy(update={"name": TRIAL})
+    return project(record, build_trial(record), root=root, repository=repository)
 
 
 def serialized(trial: Project) -> str:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Final
 
 AUTHORITIES: Final = Path("infra", "authorities")  # of a checkout: public certificates; a fresh one has none
-COMMON_NAME: Final = "signalbox-service-{stage}"  # the trust policy of the role asks for it
 # The files of the client certificate in a stage's folder, by the sealed variables that take their content.
 FILES: Final[Mapping[str, str]] = {
     "ROLES_ANYWHERE_CERTIFICATE_SECRET": "service.pem",

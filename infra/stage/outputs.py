@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from infra.shell.failure import Failure
+from infra.stage.names import StageNames
 
 if TYPE_CHECKING:  # `read` is for commands that must not wait seconds for the CDK to load
     from aws_cdk import Stack
@@ -79,7 +80,7 @@ def stack_name(stage: str, part: Part) -> str:
         stage: Name of the stage.
         part: Which of its stacks.
     """
-    return f"signalbox-{stage}-{part}"
+    return StageNames(stage).stack(part)
 
 
 def emit(scope_stack: Stack, key: str, value: str) -> None:

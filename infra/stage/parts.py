@@ -6,6 +6,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from infra.stage.names import PRODUCT
+
 Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 
 
@@ -35,9 +37,9 @@ class Database(BaseModel):
     backup_days: int = Field(default=7, ge=1, le=35)
     deletion_protection: bool = False
     port: int = Field(default=5433, ge=1150, le=65_535)
-    name: Identifier = "signalbox"
-    master_user: Identifier = "signalbox_master"
-    app_user: Identifier = "signalbox_app"
+    name: Identifier = PRODUCT.database
+    master_user: Identifier = PRODUCT.master_role
+    app_user: Identifier = PRODUCT.app_role
     iam_auth: bool = False
 
 
@@ -67,7 +69,7 @@ class Federated(BaseModel):
         tenant: Whose people it vouches for. What the provider itself says about tenants does not count.
         metadata_url: SAML metadata.
         issuer: OpenID issuer.
-        client_id: Ours at that issuer; its secret is in Secrets Manager as ``signalbox/<stage>/idp-<name>``.
+        client_id: Ours at that issuer; its secret is in Secrets Manager as ``<NAME>/<stage>/idp-<name>``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

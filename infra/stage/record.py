@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from infra.shell.failure import Failure
+from infra.stage.names import StageNames, reserved
 from infra.stage.parts import Database, Federated, Network, Watch
 
 _LOOPBACK = ("localhost", "127.0.0.1")
@@ -42,7 +43,8 @@ class Stage(BaseModel):
         allowed_origins: Origins of the front ends, for the service's ``ALLOWED_ORIGINS``.
         availability_zones: Number of zones; RDS wants subnets in two at least.
         database: The RDS instance.
-        domain_prefix: First label of the hosted login's address, unique in the whole region.
+        domain_prefix: First label of the hosted login's address, unique in the whole region; product and stage unless
+            somebody else has that one.
         cognito_plan: ESSENTIALS is the least with access token claims; PLUS adds threat protection.
         mfa_required: Whether everybody needs a TOTP app. Stage local may go without: its emulator asks for no codes.
         token_minutes: Minutes that access and ID tokens live; the service refuses more than 60.
@@ -62,13 +64,15 @@ class Stage(BaseModel):
 
     name: str = Field(pattern=r"^[a-z][a-z0-9]{1,19}$")
     environment: Literal["development", "staging", "production"]
-    region: str = Field(default="us-east-1", pattern=r"^[a-z]{2}(-[a-z]+)+-[1-9]$")
+    region: str = Field(pattern=r"^[a-z]{2}(-[a-z]+)+-[1-9]$")
     account: str | None = Field(default=None, pattern=r"^[0-9]{12}$")
     public_url: Origin
     allowed_origins: tuple[Origin, ...] = Field(min_length=1)
     availability_zones: int = Field(default=2, ge=2, le=3)
     database: Database
-    domain_prefix: str = Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
+    domain_prefix: str = Field(
+        default_factory=lambda known: StageNames(known["name"]).login, pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
+    )
     cognito_plan: Literal["ESSENTIALS", "PLUS"] = "ESSENTIALS"
     mfa_required: bool = True
     token_minutes: int = Field(default=60, ge=5, le=60)
@@ -82,6 +86,11 @@ class Stage(BaseModel):
     watch: Watch = Watch()
 
     @property
+    def names(self) -> StageNames:
+        """What the stage is called outside this repository."""
+        return StageNames(self.name)
+
+    @property
     def zones(self) -> tuple[str, ...]:
         """Names of the zones, such as ``us-east-1a``; never looked up, so that synthesis needs no credentials."""
         return tuple(f"{self.region}{letter}" for letter in "abc"[: self.availability_zones])
@@ -89,7 +98,7 @@ class Stage(BaseModel):
     @property
     def secrets_prefix(self) -> str:
         """What the names of this stage's secrets begin with, without the slash that follows it."""
-        return f"signalbox/{self.name}"
+        return self.names.path
 
     @model_validator(mode="after")
     def _safe(self) -> Self:
@@ -103,7 +112,7 @@ class Stage(BaseModel):
                 problems.append("addresses must be https (http only for this machine, in stage local)")
         if not (self.mfa_required or local):
             problems.append("mfa_required may be off in stage local only")
-        if any(word in self.domain_prefix for word in ("aws", "amazon", "cognito")):
+        if reserved(self.domain_prefix):
             problems.append("domain_prefix must not contain aws, amazon or cognito (Cognito reserves them)")
         if self.database.max_storage_gib < self.database.storage_gib:
             problems.append("database.max_storage_gib must not be less than database.storage_gib")

@@ -23,8 +23,6 @@ SOCKS_PORT: Final = 1055
 PROXY_URL: Final = f"socks5://{SERVICE}.railway.internal:{SOCKS_PORT}"
 # A key that is reusable, ephemeral, pre-approved and tagged, made in Tailscale's console; sealed on Railway.
 SEALED: Final = ("TS_AUTHKEY",)
-API_TAG: Final = "tag:signalbox-api-{stage}"
-ROUTER_TAG: Final = "tag:signalbox-router-{stage}"
 
 
 def variables(stage: Stage) -> dict[str, str]:
@@ -39,7 +37,7 @@ def variables(stage: Stage) -> dict[str, str]:
         "TS_USERSPACE": "true",
         # Every address, IPv6 too: on the private network of an older environment there is no other.
         "TS_SOCKS5_SERVER": f"[::]:{SOCKS_PORT}",
-        "TS_HOSTNAME": f"signalbox-{stage.name}-api",
+        "TS_HOSTNAME": stage.names.node,
         "TS_ACCEPT_DNS": "true",
         # The image hands these to `tailscale set`, which knows no tags: the node has those of its key.
         "TS_EXTRA_ARGS": "--accept-routes",
@@ -57,7 +55,7 @@ def tailnet_policy(stage: Stage) -> dict[str, object]:
     Returns:
         Sections to merge into the policy file (https://tailscale.com/kb/1337/policy-syntax).
     """
-    api, router = API_TAG.format(stage=stage.name), ROUTER_TAG.format(stage=stage.name)
+    api, router = stage.names.node_tag, stage.names.router_tag
     return {
         "tagOwners": {api: ["autogroup:admin"], router: ["autogroup:admin"]},
         "autoApprovers": {"routes": {stage.network.cidr: [router]}},

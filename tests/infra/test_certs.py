@@ -16,6 +16,7 @@ from infra.cli import main as cli
 from infra.cli import stages
 from infra.deploy.certificates import CertificateError, issue
 from infra.product import STAGES
+from service.product import NAME
 
 PRODUCTION = STAGES["production"]
 
@@ -30,7 +31,7 @@ def test_the_first_run_makes_an_authority_and_a_client_that_it_vouches_for(tmp_p
     assert not client.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
     assert client.extensions.get_extension_for_class(x509.KeyUsage).value.digital_signature
     names = [name.value for name in client.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)]
-    assert names == ["signalbox-service-production"]
+    assert names == [f"{NAME}-service-production"]
     assert client.not_valid_after_utc - datetime.now(UTC) < timedelta(days=91)
     key = serialization.load_pem_private_key(issued.key.read_bytes(), None)
     assert key.public_key() == client.public_key()

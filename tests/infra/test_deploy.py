@@ -14,6 +14,7 @@ from infra.environment.table import Inputs, Local
 from infra.local.sign_in import Client, SignInError, sign_in
 from infra.product import STAGES
 from infra.stage.outputs import OUTPUTS, read
+from service.product import NAME
 from tests.infra.conftest import Synthesized
 from tests.support.cloud.stacks import DIFFERENCE, NO_DIFFERENCE, Deployed
 
@@ -70,7 +71,7 @@ def test_every_stack_is_deployed_and_tells_all_that_the_environment_needs(
     deployed: Deployed, outputs: dict[str, str]
 ) -> None:
     stacks = deployed.stacks()
-    assert set(stacks) == {f"signalbox-local-{part}" for part in ("network", "data", "identity", "access", "watch")}
+    assert set(stacks) == {f"{NAME}-local-{part}" for part in ("network", "data", "identity", "access", "watch")}
     assert {stack["StackStatus"] for stack in stacks.values()} == {"CREATE_COMPLETE"}
     from infra.stage.chosen import stage
 
@@ -123,7 +124,7 @@ def test_a_second_run_finds_nothing_and_a_change_is_made_in_place(deployed: Depl
     )["UserPoolClient"]
     assert client["CallbackURLs"] == ["https://moved.example.com/api/v1/auth/cognito/callback"]
     statuses = {name: stack["StackStatus"] for name, stack in deployed.stacks().items()}
-    assert statuses["signalbox-local-identity"] == "UPDATE_COMPLETE"
+    assert statuses[f"{NAME}-local-identity"] == "UPDATE_COMPLETE"
     found = deployed.run("diff", "--all", "--app", str(changed), "--fail")
     assert found.returncode == NO_DIFFERENCE, found.stdout + found.stderr
 
@@ -135,13 +136,13 @@ def test_production_without_an_authority_is_refused_before_anything_is_made(
     done = deployed.run(*command, "--app", str(production.folder))
     assert done.returncode != 0
     assert "missing a value: ServiceAuthority" in done.stdout + done.stderr
-    assert "signalbox-production-access" not in deployed.stacks()
+    assert f"{NAME}-production-access" not in deployed.stacks()
 
 
 @pytest.fixture(scope="module")
 def everything(deployed: Deployed, federated: Synthesized) -> dict[str, str]:
     """Outputs of production with all its options. The emulator makes of it what it can, and resolves all of it."""
-    deployed.aws.client("secretsmanager").create_secret(Name="signalbox/production/idp-GlobexEntra", SecretString="s")
+    deployed.aws.client("secretsmanager").create_secret(Name=f"{NAME}/production/idp-GlobexEntra", SecretString="s")
     outputs = deployed.folder / "production.json"
     deployed.cdk.deploy(federated.folder, outputs)
     return read(json.loads(outputs.read_text()), "production")
@@ -176,7 +177,7 @@ def test_a_stage_made_to_be_thrown_away_is_thrown_away_whole(deployed: Deployed,
     """Last: it takes away what the others look at."""
     done = deployed.run("destroy", "--all", "--force", "--app", str(deployed.folder / "cdk.out-0"))
     assert done.returncode == 0, done.stdout + done.stderr
-    assert not [name for name in deployed.stacks() if name.startswith("signalbox-local-")]
-    assert not [b for b in deployed.aws.client("s3").list_buckets()["Buckets"] if "signalbox-local" in b["Name"]]
+    assert not [name for name in deployed.stacks() if name.startswith(f"{NAME}-local-")]
+    assert not [b for b in deployed.aws.client("s3").list_buckets()["Buckets"] if f"{NAME}-local" in b["Name"]]
     pools = deployed.aws.client("cognito-idp").list_user_pools(MaxResults=10)["UserPools"]
-    assert "signalbox-local" not in {pool["Name"] for pool in pools}
+    assert f"{NAME}-local" not in {pool["Name"] for pool in pools}

@@ -12,6 +12,7 @@ from infra.railway.sources import sealed_needed
 from infra.stage import tailscale as tunnel
 from infra.stage.chosen import stage
 from infra.stage.outputs import OUTPUTS
+from service.product import NAME
 from tests.infra.conftest import ENTRA
 
 # What AWS would answer with.
@@ -75,4 +76,4 @@ def test_the_tunnel_is_userspace_seals_its_key_and_reaches_one_port() -> None:
     assert tunnel.SEALED == ("TS_AUTHKEY",)
     assert tunnel.variables(stage("local")) == {}
     grants = tunnel.tailnet_policy(production)["grants"]
-    assert grants == [{"src": ["tag:signalbox-api-production"], "dst": ["10.45.0.0/16"], "ip": ["tcp:5433"]}]
+    assert grants == [{"src": [f"tag:{NAME}-api-production"], "dst": ["10.45.0.0/16"], "ip": ["tcp:5433"]}]

@@ -14,6 +14,8 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from infra.stage.names import PRODUCT
+from service.product import NAME
 from tests.support.cloud.stacks import Deployed
 
 
@@ -45,7 +47,7 @@ def service(deployed: Deployed) -> Iterator[Service]:
     admin("s3").put_object(Bucket=outputs["BucketName"], Key="other/a.txt", Body=b"x")
     # It refuses plain HTTP, as it should; the emulator speaks nothing else.
     admin("s3").delete_bucket_policy(Bucket=outputs["BucketName"])
-    admin("secretsmanager").create_secret(Name="signalbox/local/of-somebody-else", SecretString="x")
+    admin("secretsmanager").create_secret(Name=f"{NAME}/local/of-somebody-else", SecretString="x")
     given = admin("sts").assume_role(RoleArn=outputs["ServiceRoleArn"], RoleSessionName="test")["Credentials"]
     deployed.aws.process.send_signal(signal.SIGUSR1)
     time.sleep(0.2)
@@ -79,7 +81,7 @@ ALLOWED: dict[str, Call] = {
 }
 
 DENIED: dict[str, Call] = {
-    "read another secret": secret("signalbox/local/of-somebody-else"),
+    "read another secret": secret(f"{NAME}/local/of-somebody-else"),
     "list secrets": lambda s: s.client("secretsmanager").list_secrets(),
     "change a secret": lambda s: s.client("secretsmanager").put_secret_value(
         SecretId=s.outputs["DatabaseLoginSecretArn"], SecretString="x"
@@ -109,7 +111,7 @@ DENIED: dict[str, Call] = {
         UserPoolId=s.outputs["UserPoolId"], Username="eve@example.com", TemporaryPassword="a-Long-Passw0rd-of-eve"
     ),
     "change the database": lambda s: s.client("rds").modify_db_instance(
-        DBInstanceIdentifier="signalbox-local", BackupRetentionPeriod=1
+        DBInstanceIdentifier=f"{NAME}-local", BackupRetentionPeriod=1
     ),
     "make itself an administrator": lambda s: s.client("iam").attach_role_policy(
         RoleName=s.outputs["ServiceRoleArn"].rpartition("/")[2],
@@ -145,5 +147,5 @@ def test_the_policy_lets_one_database_login_ask_for_a_token(service: Service) ->
     document = json.loads(document) if isinstance(document, str) else document
     (login,) = [s for s in document["Statement"] if s["Sid"] == "DatabaseLogin"]
     assert login["Action"] == "rds-db:connect"
-    assert str(login["Resource"]).endswith("/signalbox_app")
+    assert str(login["Resource"]).endswith(f"/{PRODUCT.app_role}")
     assert "*" not in str(login["Resource"])

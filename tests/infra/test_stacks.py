@@ -12,6 +12,7 @@ import pytest
 from infra.aws.checks import STATEFUL
 from infra.product import STAGES
 from infra.stage.outputs import OUTPUTS
+from service.product import NAME
 from tests.infra.conftest import Synthesized
 from tests.support.api.server import ROOT
 
@@ -103,7 +104,7 @@ def test_the_role_opens_for_our_authority_and_our_name_alone(federated: Synthesi
         allowed = statement["Action"]
         actions |= {allowed} if isinstance(allowed, str) else set(allowed)
         assert statement["Condition"]["StringEquals"] == {
-            "aws:PrincipalTag/x509Subject/CN": "signalbox-service-production"
+            "aws:PrincipalTag/x509Subject/CN": f"{NAME}-service-production"
         }
         assert "TrustAnchorArn" in json.dumps(statement["Condition"]["ArnEquals"]["aws:SourceArn"])
     assert actions == {"sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"}
@@ -140,9 +141,9 @@ def test_a_providers_client_secret_is_readable_by_its_whole_name_alone(federated
     policies = federated.properties("AWS::IAM::ManagedPolicy")
     (policy,) = [p for p in policies if "what the service may do" in p["Description"]]
     (read,) = [s for s in policy["PolicyDocument"]["Statement"] if s["Sid"] == "ReadSecrets"]
-    named = [json.dumps(arn) for arn in read["Resource"] if "signalbox/production/" in json.dumps(arn)]
+    named = [json.dumps(arn) for arn in read["Resource"] if f"{NAME}/production/" in json.dumps(arn)]
     assert len(named) == 1
-    assert "secret:signalbox/production/client-okta-??????" in named[0]
+    assert f"secret:{NAME}/production/client-okta-??????" in named[0]
 
 
 def test_neither_a_user_nor_a_provider_can_write_a_tenant(federated: Synthesized, production: Synthesized) -> None:
@@ -167,7 +168,7 @@ def test_a_federated_provider_brings_an_address_and_its_tenant_comes_from_us(fed
     for provider in providers.values():
         assert set(provider["AttributeMapping"]) == {"email"}
     secret = json.dumps(providers["GlobexEntra"]["ProviderDetails"]["client_secret"])
-    assert "{{resolve:secretsmanager:signalbox/production/idp-GlobexEntra" in secret
+    assert f"{{{{resolve:secretsmanager:{NAME}/production/idp-GlobexEntra" in secret
     assert providers["AcmeOkta"]["ProviderDetails"]["IDPInit"] is False
     functions = [f for f in federated.properties("AWS::Lambda::Function") if f["Handler"] == "handler.handler"]
     mapping = json.loads(functions[0]["Environment"]["Variables"]["TENANTS_BY_PROVIDER"])

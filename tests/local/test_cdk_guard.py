@@ -17,6 +17,7 @@ import pytest
 from infra.local.cdk import LocalCdk, UnsafeEndpoint, loopback
 from infra.shell.tools import CdkCancelled, CdkError, ensure_tools
 from tests.support.api.server import ROOT, free_port
+from tests.support.cloud.product import REGION
 from tests.support.local_http import LocalHttp
 
 # What a developer's shell may hold, of which nothing may reach the child.
@@ -40,8 +41,8 @@ DANGEROUS = {
 ALLOWED_AWS = {
     "AWS_ACCESS_KEY_ID": "test",
     "AWS_SECRET_ACCESS_KEY": "test",
-    "AWS_REGION": "us-east-1",
-    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_REGION": REGION,
+    "AWS_DEFAULT_REGION": REGION,
     "AWS_CONFIG_FILE": "/dev/null",
     "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
     "AWS_EC2_METADATA_DISABLED": "true",
@@ -135,7 +136,7 @@ def project(tmp_path: Path) -> Project:
 )
 def test_an_endpoint_that_is_not_this_machine_is_refused(endpoint: str, tmp_path: Path) -> None:
     with pytest.raises(UnsafeEndpoint) as caught:
-        LocalCdk(endpoint, tmp_path / "state", tmp_path)
+        LocalCdk(endpoint, tmp_path / "state", tmp_path, REGION)
     assert "\n" not in str(caught.value)
 
 
@@ -153,7 +154,7 @@ def test_this_machine_is_accepted(endpoint: str, understood: str) -> None:
 
 def test_nothing_runs_when_nobody_answers(project: Project) -> None:
     called = project.recording()
-    cdk = LocalCdk(f"http://127.0.0.1:{free_port()}", project.state, project.root)
+    cdk = LocalCdk(f"http://127.0.0.1:{free_port()}", project.state, project.root, REGION)
     for step in (cdk.bootstrap, lambda: cdk.deploy(project.root / "cdk.out", project.root / "outputs.json")):
         with pytest.raises(UnsafeEndpoint, match="no emulator answers"):
             step()
@@ -164,7 +165,7 @@ def test_nothing_runs_when_a_real_account_answers(project: Project) -> None:
     """A forwarded port, for instance: the address says nothing about who is behind it."""
     called = project.recording()
     with FakeEmulator(account="123456789012") as impostor:
-        cdk = LocalCdk(impostor.url, project.state, project.root)
+        cdk = LocalCdk(impostor.url, project.state, project.root, REGION)
         with pytest.raises(UnsafeEndpoint, match="not the emulator"):
             cdk.bootstrap()
         with pytest.raises(UnsafeEndpoint, match="not the emulator"):
@@ -179,7 +180,7 @@ def test_nothing_of_the_callers_environment_reaches_aws_commands(
     for name, value in DANGEROUS.items():
         monkeypatch.setenv(name, value)
     project.recording()
-    cdk = LocalCdk(emulator.url, project.state, project.root)
+    cdk = LocalCdk(emulator.url, project.state, project.root, REGION)
     if step == "bootstrap":
         cdk.bootstrap()
         assert project.arguments() == "bootstrap aws://000000000000/us-east-1 --no-notices"
@@ -203,7 +204,7 @@ def test_synth_has_no_credentials_and_no_endpoint(project: Project, monkeypatch:
     for name, value in DANGEROUS.items():
         monkeypatch.setenv(name, value)
     project.recording()
-    cdk = LocalCdk(f"http://127.0.0.1:{free_port()}", project.state, project.root)
+    cdk = LocalCdk(f"http://127.0.0.1:{free_port()}", project.state, project.root, REGION)
     cdk.synth("local", "http://127.0.0.1:8000", project.root / "cdk.out")
     assert project.arguments() == (
         f"synth -q -c stage=local -c public_url=http://127.0.0.1:8000 --output {project.root}/cdk.out --no-notices"
@@ -219,7 +220,7 @@ def test_synth_has_no_credentials_and_no_endpoint(project: Project, monkeypatch:
 
 def test_a_failure_says_what_happened_and_where_the_rest_is(project: Project) -> None:
     project.program("cdk", 'i=1; while [ $i -le 40 ]; do echo "line $i"; i=$((i+1)); done; echo why >&2; exit 3')
-    cdk = LocalCdk("http://127.0.0.1:1", project.state, project.root)
+    cdk = LocalCdk("http://127.0.0.1:1", project.state, project.root, REGION)
     with pytest.raises(CdkError) as caught:
         cdk.synth("local", "http://127.0.0.1:8000", project.root / "cdk.out")
     log = project.state / "logs" / "cdk-synth.log"
@@ -231,7 +232,7 @@ def test_a_failure_says_what_happened_and_where_the_rest_is(project: Project) ->
 
 def test_a_missing_command_line_is_one_line(project: Project) -> None:
     with pytest.raises(CdkError, match="could not be started") as caught:
-        LocalCdk("http://127.0.0.1:1", project.state, project.root).synth(
+        LocalCdk("http://127.0.0.1:1", project.state, project.root, REGION).synth(
             "local", "http://127.0.0.1:8000", project.root
         )
     assert "\n" not in str(caught.value)
@@ -240,7 +241,7 @@ def test_a_missing_command_line_is_one_line(project: Project) -> None:
 def test_cancelling_ends_the_command_and_what_it_started(project: Project) -> None:
     pids = project.root / "pids"
     project.program("cdk", f'trap "" TERM INT; sleep 60 & echo $$ $! > "{pids}"; wait')
-    cdk = LocalCdk("http://127.0.0.1:1", project.state, project.root)
+    cdk = LocalCdk("http://127.0.0.1:1", project.state, project.root, REGION)
     caught: list[BaseException] = []
 
     def synth() -> None:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import httpx
 import psutil  # type: ignore[import-untyped]
@@ -26,8 +27,10 @@ from infra.railway.apply import apply
 from infra.railway.ledger import Ledger
 from infra.railway.operations import Railway
 from infra.railway.release import Clock, release
+from service.product import NAME
 from tests.support.api.server import ROOT, Server, free_port
 from tests.support.cloud.given import PREFIXED
+from tests.support.cloud.product import adopted
 from tests.support.cloud.railway import ACCOUNT_TOKEN, FakeRailway
 
 
@@ -139,7 +142,7 @@ def test_the_environment_that_the_api_runs_from_holds_no_secret(stack: Stack) ->
     lines = Path(stack.ready["env_file"]).read_text().splitlines()
     environment = {name: json.loads(value) for name, _, value in (line.partition("=") for line in lines)}
     outputs = json.loads(Path(stack.ready["outputs_file"]).read_text())
-    assert environment["DATABASE_SECRET_ID"] == outputs["signalbox-local-data"]["DatabaseLoginSecretArn"]
+    assert environment["DATABASE_SECRET_ID"] == outputs[f"{NAME}-local-data"]["DatabaseLoginSecretArn"]
     assert "@" in environment["DATABASE_URL"]
     assert ":" not in environment["DATABASE_URL"].split("//")[1].split("@")[0], "no password in the address"
     password = json.loads((stack.folder / "up.json").read_text())["users"][0]["password"]
@@ -235,7 +238,8 @@ def test_another_stage_is_deployed_by_the_commands_that_production_uses(stack: S
     stack.start()
     environment = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "RAILWAY_API_TOKEN": ACCOUNT_TOKEN}
     environment |= dict.fromkeys(("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"), f"http://127.0.0.1:{stack.aws_port}")
-    options = ("development", "--repository", "example/signalbox")
+    target = adopted("development")
+    options = (target.name, "--repository", "example/signalbox")
     with FakeRailway() as fake:
         before = stack.environment
         stack.environment = {
@@ -250,11 +254,11 @@ def test_another_stage_is_deployed_by_the_commands_that_production_uses(stack: S
                 assert done.returncode == 0, done.stderr
         finally:
             stack.environment = before
-        outputs = json.loads((stack.folder / "development" / "cdk-outputs.json").read_text())
-        found = fake.service("signalbox-development").variables
-        assert found["S3_BUCKET_NAME"].value == outputs["signalbox-development-data"]["BucketName"]
-        assert found["IDP__COGNITO__ISSUER"].value == outputs["signalbox-development-identity"]["UserPoolIssuer"]
-        assert fake.service("signalbox-development").custom[0]["domain"] == "api.dev.example.com"
+        outputs = json.loads((stack.folder / target.name / "cdk-outputs.json").read_text())
+        found = fake.service(target.names.whole).variables
+        assert found["S3_BUCKET_NAME"].value == outputs[target.names.stack("data")]["BucketName"]
+        assert found["IDP__COGNITO__ISSUER"].value == outputs[target.names.stack("identity")]["UserPoolIssuer"]
+        assert fake.service(target.names.whole).custom[0]["domain"] == urlsplit(target.public_url).hostname
     assert stack.end(signal.SIGINT) == 0
 
 

@@ -17,10 +17,11 @@ from infra.railway.operations import Railway
 from infra.railway.plan import Plan, PlanError, choose_workspace, locate, plan
 from infra.railway.project import Project
 from infra.shell.failure import Failure
+from infra.stage.names import StageNames
 from tests.support.cloud.given import SEALED, a_project
 from tests.support.cloud.railway import PROJECT_TOKEN, FakeRailway
 
-NAME = "signalbox-development"
+NAME = StageNames("development").whole
 
 
 def planned(railway: Railway, project: Project, ledger: Ledger | None = None) -> Plan:
@@ -40,7 +41,7 @@ def with_variables(project: Project, *variables: Variable) -> Project:
 
 def test_a_plan_shows_everything_masks_secrets_and_changes_nothing(fake: FakeRailway, railway: Railway) -> None:
     text = str(planned(railway, a_project()))
-    assert "+ project signalbox-development" in text
+    assert f"+ project {NAME}" in text
     assert '+ api: variable AWS_REGION = "us-east-1"' in text
     assert "+ api: sealed TEST_KEY = (sealed)" in text
     assert '+ api: setting deploy.healthcheckPath = "/api/v1/health/ready"' in text
@@ -68,10 +69,10 @@ def test_from_nothing_everything_is_there_and_nothing_was_deployed_on_the_way(
 
 def test_the_tunnel_of_a_private_database_comes_with_its_sealed_key(fake: FakeRailway, railway: Railway) -> None:
     apply(railway, a_project("production"), Ledger())
-    found = fake.service("signalbox-production", "tailscale")
+    found = fake.service(StageNames("production").whole, "tailscale")
     assert found.config["source"]["image"].startswith("tailscale/tailscale:v")
     assert [name for name, v in found.variables.items() if v.sealed] == ["TS_AUTHKEY"]
-    proxy = fake.service("signalbox-production").variables["DATABASE_PROXY"].value
+    proxy = fake.service(StageNames("production").whole).variables["DATABASE_PROXY"].value
     port = found.variables["TS_SOCKS5_SERVER"].value.rpartition(":")[2]
     assert proxy == f"socks5://tailscale.railway.internal:{port}"
 

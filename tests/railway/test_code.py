@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from infra.railway import renderings
 from infra.railway.project import Service
+from infra.stage.names import StageNames
 from service.__main__ import DRAIN_SECONDS
 from tests.support.api.server import ROOT
 from tests.support.cloud.given import SEALED, a_project
@@ -172,4 +173,4 @@ def test_without_an_environment_it_refuses_to_guess(tmp_path: Path) -> None:
     assert evaluate(path, None).returncode != 0
     assert evaluate(path, {"command": "plan", "environment": "unknown"}).returncode != 0
     named = evaluate(path, None, RAILWAY_IAC_TARGET="production")
-    assert json.loads(named.stdout)["project"]["name"] == "signalbox-production"
+    assert json.loads(named.stdout)["project"]["name"] == StageNames("production").whole

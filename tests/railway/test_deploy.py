@@ -27,12 +27,14 @@ from infra.railway.release import Clock, ReleaseError, ensure_domain, smoke
 from infra.railway.sources import given_values, repository, sealed_needed, sealed_values
 from infra.shell.failure import Failure
 from infra.stage.chosen import stage
+from infra.stage.names import StageNames
 from infra.stage.record import Stage
 from tests.support.api.server import ROOT
 from tests.support.cloud.given import GIVEN, PREFIXED, outputs_document
+from tests.support.cloud.product import adopted
 from tests.support.cloud.railway import ACCOUNT_TOKEN, FakeRailway
 
-NAME = "signalbox-development"
+NAME = StageNames("development").whole
 TOKEN = "access-token-of-the-test"
 
 
@@ -132,7 +134,7 @@ def test_from_nothing_to_a_service_that_was_tried(world: World) -> None:
     assert [d["commit"] for d in deployments] == [world.fake.commit]
     assert world.fake.injected(NAME)["S3_BUCKET_NAME"] == "signalbox-documents-example"
     assert "an authenticated request was answered, tenant acme" in world.text
-    assert "project signalbox-development" in run.summary()
+    assert f"project {NAME}" in run.summary()
     assert "about, a month" in run.summary()
     assert TOKEN not in world.text
 
@@ -245,7 +247,7 @@ def test_production_is_not_applied_without_the_agreement_whatever_step_is_run(wo
     assert not world.fake.mutations
     world.fake.baa = True
     run.run("apply", "apply")
-    assert world.fake.service("signalbox-production").variables["ENVIRONMENT"].value == "production"
+    assert world.fake.service(StageNames("production").whole).variables["ENVIRONMENT"].value == "production"
 
 
 def test_a_plan_alone_changes_nothing(world: World) -> None:
@@ -276,7 +278,15 @@ def test_doctor_lists_everything_that_is_missing_at_once(fake: FakeRailway, tmp_
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "RAILWAY_"))}
     environment |= {"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": "/dev/null", "HOME": str(tmp_path)}
     environment |= {"AWS_SHARED_CREDENTIALS_FILE": "/dev/null"}
-    command = [sys.executable, "-m", "infra.cli.main", "doctor", "production", "--repository", "example/signalbox"]
+    command = [
+        sys.executable,
+        "-m",
+        "infra.cli.main",
+        "doctor",
+        adopted("production").name,
+        "--repository",
+        "example/signalbox",
+    ]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
@@ -300,7 +310,7 @@ def test_what_only_the_user_of_the_template_knows_is_asked_for(tmp_path: Path) -
     told = {f.name: f for f in islice(preflight.checks(tmp_path, fresh, Client.from_environment, None), 4)}
     told = {name: told[name] for name in ("addresses", "proof to AWS")}
     assert {finding.state for finding in told.values()} == {"missing"}
-    assert "edit infra/stage/record.py" in told["addresses"].text
+    assert "signalbox init" in told["addresses"].text
     assert "signalbox certs production" in told["proof to AWS"].text
     assert preflight.repository(tmp_path, None).state == "missing"
     assert "--repository" in preflight.repository(tmp_path, None).text

@@ -14,11 +14,12 @@ from infra.environment.build import build
 from infra.environment.table import Inputs
 from infra.stage import tailscale as tunnel
 from infra.stage.chosen import stage
+from infra.stage.names import StageNames
 from tests.support.cloud.given import API_GIVEN, GIVEN, OUTPUT_VALUES, outputs_document
 from tests.support.cloud.pulumi_engine import Engine, run
 from tests.support.cloud.railway import ACCOUNT_TOKEN, FakeRailway
 
-NAME = "signalbox-development"
+NAME = StageNames("development").whole
 KEY = "digest-key-of-the-test-0123456789abcdef"
 _MADE = build(Inputs(stage("development"), OUTPUT_VALUES, given=API_GIVEN))
 SEALED = {name: GIVEN[name] for name in (*(v.name for v in _MADE if v.sealed), *tunnel.SEALED)}

@@ -13,6 +13,7 @@ from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 from infra.aws.alarms import LOG_ALARMS, METRIC_ALARMS, LogAlarm, MetricAlarm
+from infra.stage.names import StageNames
 
 _COMPARE: Final = {
     "above": cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
@@ -48,7 +49,7 @@ class Alarms(Construct):
         log_groups: Mapping[str, logs.ILogGroup],
     ) -> None:
         super().__init__(scope, construct_id)
-        self._prefix, self._action = f"signalbox-{stage_name}", actions.SnsAction(topic)
+        self._prefix, self._action = StageNames(stage_name).whole, actions.SnsAction(topic)
         for row in (row for row in METRIC_ALARMS if row.of in dimensions):
             metric = cloudwatch.Metric(
                 namespace=row.namespace,
@@ -68,7 +69,7 @@ class Alarms(Construct):
             f"{row.name}Filter",
             log_group=group,
             filter_pattern=logs.FilterPattern.literal(row.pattern),
-            metric_namespace=f"signalbox/{stage_name}",
+            metric_namespace=StageNames(stage_name).path,
             metric_name=row.name,
             metric_value="1",
             default_value=0,

@@ -74,7 +74,7 @@ class Database(Construct):
         config = stage.database
         removal = RemovalPolicy.RETAIN if stage.retain else RemovalPolicy.DESTROY
         engine = rds.DatabaseInstanceEngine.postgres(version=_ENGINE)
-        identifier = f"signalbox-{stage.name}"
+        identifier = stage.names.whole
         self.instance = rds.DatabaseInstance(
             self,
             "Instance",

@@ -12,14 +12,16 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
+from infra.stage.names import LABEL, StageNames
+
 
 def _key(scope: Construct, description: str, alias: str, *, retain: bool, rotates: bool = True, **more: Any) -> kms.Key:
     rotation: dict[str, Any] = {"enable_key_rotation": True, "rotation_period": Duration.days(365)} if rotates else {}
     return kms.Key(
         scope,
         "Key",
-        description=f"Signalbox: {description}",
-        alias=f"signalbox/{alias}",
+        description=f"{LABEL}: {description}",
+        alias=alias,
         # Days in which a deletion can be taken back; KMS allows 7 to 30.
         pending_window=Duration.days(30 if retain else 7),
         removal_policy=RemovalPolicy.RETAIN if retain else RemovalPolicy.DESTROY,
@@ -43,7 +45,7 @@ class DataKey(Construct):
 
     def __init__(self, scope: Construct, construct_id: str, *, stage_name: str, retain: bool) -> None:
         super().__init__(scope, construct_id)
-        self.key = _key(self, "stored data", f"{stage_name}/data", retain=retain)
+        self.key = _key(self, "stored data", StageNames(stage_name).key("data"), retain=retain)
 
 
 class SigningKey(Construct):
@@ -63,7 +65,7 @@ class SigningKey(Construct):
 
     def __init__(self, scope: Construct, construct_id: str, *, stage_name: str, number: int, retain: bool) -> None:
         super().__init__(scope, construct_id)
-        alias = f"{stage_name}/token-signing" + (f"-{number}" if number > 1 else "")
+        alias = StageNames(stage_name).key("token-signing" + (f"-{number}" if number > 1 else ""))
         on_curve = {"key_spec": kms.KeySpec.ECC_NIST_P256, "key_usage": kms.KeyUsage.SIGN_VERIFY}
         self.key = _key(self, "token signing", alias, retain=retain, rotates=False, **on_curve)
 
@@ -86,7 +88,7 @@ class LogsKey(Construct):
     def __init__(self, scope: Construct, construct_id: str, *, stage_name: str, retain: bool) -> None:
         super().__init__(scope, construct_id)
         stack = Stack.of(self)
-        self.key = _key(self, "logs", f"{stage_name}/logs", retain=retain)
+        self.key = _key(self, "logs", StageNames(stage_name).key("logs"), retain=retain)
         self.key.add_to_resource_policy(
             iam.PolicyStatement(
                 sid="LogGroupsOfThisAccount",

@@ -10,6 +10,7 @@ from constructs import Construct
 
 from infra.aws.constructs.log_group import AuditLogGroup
 from infra.stage import parts
+from infra.stage.names import LABEL
 
 _Endpoint = ec2.InterfaceVpcEndpointAwsService
 
@@ -80,7 +81,7 @@ class Network(Construct):
         role, _ = group.writer(
             self,
             "vpc-flow-logs",
-            "Signalbox flow log: writes its own group",
+            f"{LABEL} flow log: writes its own group",
             "logs:DescribeLogStreams",
             prefix="FlowLogs",
         )

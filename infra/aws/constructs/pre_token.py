@@ -13,6 +13,7 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from infra.aws.constructs.log_group import AuditLogGroup
+from infra.stage.names import LABEL
 
 _CODE: Final = Path(__file__).parents[1] / "functions" / "pre_token"
 
@@ -36,7 +37,7 @@ class PreToken(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         log_group = AuditLogGroup(self, "Logs", key=logs_key, retain=retain)
-        role, _ = log_group.writer(self, "lambda", "Signalbox pre token generation: writes its own log")
+        role, _ = log_group.writer(self, "lambda", f"{LABEL} pre token generation: writes its own log")
         self.function = lambda_.Function(
             self,
             "Function",

@@ -11,6 +11,8 @@ from aws_cdk import aws_rds as rds
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
+from infra.stage.names import LABEL
+
 
 class ServiceAccess(Construct):
     """The managed policy of the service. Whoever the service runs as gets this policy and no other.
@@ -54,7 +56,7 @@ class ServiceAccess(Construct):
         self.policy = iam.ManagedPolicy(
             self,
             "ServicePolicy",
-            description="Signalbox: what the service may do",
+            description=f"{LABEL}: what the service may do",
             statements=[
                 iam.PolicyStatement(
                     sid="ReadSecrets",

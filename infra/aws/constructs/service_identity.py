@@ -7,7 +7,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_rolesanywhere as rolesanywhere
 from constructs import Construct
 
-from infra.stage.certificate import COMMON_NAME
+from infra.stage.names import LABEL, StageNames
 
 
 class CertificateRole(Construct):
@@ -49,11 +49,11 @@ class CertificateRole(Construct):
                 min_length=1,
             )
             authority = parameter.value_as_string
-        name = f"signalbox-{stage_name}"
+        names = StageNames(stage_name)
         self.anchor = rolesanywhere.CfnTrustAnchor(
             self,
             "Anchor",
-            name=name,
+            name=names.whole,
             enabled=True,
             source=rolesanywhere.CfnTrustAnchor.SourceProperty(
                 source_type="CERTIFICATE_BUNDLE",
@@ -63,12 +63,12 @@ class CertificateRole(Construct):
         service = iam.ServicePrincipal("rolesanywhere.amazonaws.com")
         conditions = {
             "ArnEquals": {"aws:SourceArn": self.anchor.attr_trust_anchor_arn},
-            "StringEquals": {"aws:PrincipalTag/x509Subject/CN": COMMON_NAME.format(stage=stage_name)},
+            "StringEquals": {"aws:PrincipalTag/x509Subject/CN": names.certificate},
         }
         self.role = iam.Role(
             self,
             "Role",
-            description="Signalbox: the service, by certificate",
+            description=f"{LABEL}: the service, by certificate",
             managed_policies=[policy],
             max_session_duration=Duration.hours(1),
             assumed_by=iam.PrincipalWithConditions(service, conditions).with_session_tags(),
@@ -78,7 +78,7 @@ class CertificateRole(Construct):
             iam.PolicyStatement(actions=["sts:SetSourceIdentity"], principals=[service], conditions=conditions)
         )
         self.profile = rolesanywhere.CfnProfile(
-            self, "Profile", name=name, enabled=True, role_arns=[self.role.role_arn], duration_seconds=3600
+            self, "Profile", name=names.whole, enabled=True, role_arns=[self.role.role_arn], duration_seconds=3600
         )
 
 
@@ -98,4 +98,4 @@ class KeyUser(Construct):
     def __init__(self, scope: Construct, construct_id: str, *, stage_name: str, policy: iam.IManagedPolicy) -> None:
         super().__init__(scope, construct_id)
         group = iam.Group(self, "Group", managed_policies=[policy])
-        self.user = iam.User(self, "User", user_name=f"signalbox-{stage_name}-service", groups=[group])
+        self.user = iam.User(self, "User", user_name=StageNames(stage_name).user, groups=[group])

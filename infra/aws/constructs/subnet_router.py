@@ -16,7 +16,9 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_secretsmanager as sm
 from constructs import Construct
 
-from infra.stage.tailscale import ROUTER_TAG, VERSION
+from infra.stage.names import LABEL, StageNames
+from infra.stage.tailscale import VERSION
+from service.product import NAME
 
 _REPOSITORY: Final = "https://pkgs.tailscale.com/stable/amazon-linux/2023/tailscale.repo"
 
@@ -25,13 +27,13 @@ _SET_UP: Final = """set -euo pipefail
 dnf -y install dnf-plugins-core
 dnf config-manager --add-repo {repository}
 dnf -y install tailscale-{version}
-echo 'net.ipv4.ip_forward = 1' > /etc/sysctl.d/99-signalbox.conf
-sysctl -p /etc/sysctl.d/99-signalbox.conf
+echo 'net.ipv4.ip_forward = 1' > /etc/sysctl.d/99-{product}.conf
+sysctl -p /etc/sysctl.d/99-{product}.conf
 systemctl enable --now tailscaled
 umask 077
 aws secretsmanager get-secret-value --region {region} --secret-id {secret} --query SecretString --output text \
   > /run/tailscale-key
-tailscale up --auth-key=file:/run/tailscale-key --hostname=signalbox-{stage}-router --advertise-routes={routes} \
+tailscale up --auth-key=file:/run/tailscale-key --hostname={hostname} --advertise-routes={routes} \
   --advertise-tags={tag} --accept-dns=false --accept-routes=false --ssh=false
 rm -f /run/tailscale-key
 """
@@ -87,9 +89,10 @@ class SubnetRouter(Construct):
                     version=VERSION,
                     region=Stack.of(self).region,
                     secret=auth_key.secret_arn,
-                    stage=stage_name,
+                    product=NAME,
+                    hostname=StageNames(stage_name).router,
                     routes=",".join(routes),
-                    tag=ROUTER_TAG.format(stage=stage_name),
+                    tag=StageNames(stage_name).router_tag,
                 )
             ),
             require_imdsv2=True,
@@ -150,7 +153,7 @@ class SubnetRouter(Construct):
         role = iam.Role(
             self,
             "Role",
-            description="Signalbox subnet router: reads its key, can be reached by Session Manager",
+            description=f"{LABEL} subnet router: reads its key, can be reached by Session Manager",
             assumed_by=iam.ServicePrincipal("ec2.amazonaws.com"),
             managed_policies=[iam.ManagedPolicy.from_aws_managed_policy_name("AmazonSSMManagedInstanceCore")],
         )

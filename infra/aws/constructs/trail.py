@@ -11,6 +11,7 @@ from constructs import Construct
 
 from infra.aws.constructs.bucket import SIX_YEARS, recorded_bucket
 from infra.aws.constructs.log_group import AuditLogGroup
+from infra.stage.names import LABEL, StageNames
 
 
 class Trail(Construct):
@@ -42,9 +43,9 @@ class Trail(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         self.log_group = AuditLogGroup(self, "Logs", key=key, retain=retain)
-        name = f"signalbox-{stage_name}"
+        name = StageNames(stage_name).whole
         bucket = self._build_bucket(key, access_logs, retain, name)
-        role, policy = self.log_group.writer(self, "cloudtrail", "Signalbox audit trail: writes its own log group")
+        role, policy = self.log_group.writer(self, "cloudtrail", f"{LABEL} audit trail: writes its own log group")
         # Not the CDK's own construct: it gives its role an inline policy.
         trail = cloudtrail.CfnTrail(
             self,

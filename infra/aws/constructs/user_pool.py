@@ -11,6 +11,7 @@ from constructs import Construct
 from infra.aws.constructs.federation import add_providers
 from infra.aws.constructs.log_group import AuditLogGroup
 from infra.stage.record import Stage
+from service.product import NAME
 
 CALLBACK_PATH = "/api/v1/auth/cognito/callback"
 
@@ -68,7 +69,7 @@ class UserPool(Construct):
 
     def _log_sign_ins(self, stage: Stage, logs_key: kms.IKey) -> AuditLogGroup:
         # The prefix keeps the log service's resource policy, of which there is one for all vended logs, short enough.
-        name = f"/aws/vendedlogs/signalbox/{stage.name}/sign-ins"
+        name = stage.names.sign_ins
         group = AuditLogGroup(self, "SignIns", key=logs_key, retain=stage.retain, name=name)
         cognito.CfnLogDeliveryConfiguration(
             self,
@@ -91,7 +92,7 @@ class UserPool(Construct):
         pool = cognito.UserPool(
             self,
             "Pool",
-            user_pool_name=f"signalbox-{stage.name}",
+            user_pool_name=stage.names.whole,
             feature_plan=cognito.FeaturePlan.PLUS if plus else cognito.FeaturePlan.ESSENTIALS,
             standard_threat_protection_mode=cognito.StandardThreatProtectionMode.FULL_FUNCTION if plus else None,
             self_sign_up_enabled=False,
@@ -126,7 +127,7 @@ class UserPool(Construct):
         minutes = Duration.minutes(stage.token_minutes)
         return self.pool.add_client(
             "Web",
-            user_pool_client_name="signalbox-api",
+            user_pool_client_name=f"{NAME}-api",
             # A public client: PKCE proves who redeems the code, and there is no secret to rotate or leak.
             generate_secret=False,
             auth_flows=cognito.AuthFlow(user_srp=True),

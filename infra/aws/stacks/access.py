@@ -9,6 +9,7 @@ from infra.aws.constructs.service_identity import CertificateRole, KeyUser
 from infra.aws.constructs.subnet_router import SubnetRouter
 from infra.aws.stacks.base import StageStack
 from infra.aws.stacks.data import DataStack
+from infra.stage.names import LABEL
 from infra.stage.outputs import emit
 from infra.stage.record import Stage
 
@@ -30,7 +31,7 @@ class AccessStack(StageStack):
     def __init__(
         self, scope: Construct, *, stage: Stage, network: Network, data: DataStack, authority: str | None
     ) -> None:
-        super().__init__(scope, stage=stage, part="access", description="Signalbox: who the service is, and its way in")
+        super().__init__(scope, stage=stage, part="access", description=f"{LABEL}: who the service is, and its way in")
         policy = data.service.policy
         self.router: SubnetRouter | None = None
         emit(self, "ServicePolicyArn", policy.managed_policy_arn)

@@ -7,6 +7,7 @@ from constructs import Construct
 
 from infra.stage.outputs import Part, stack_name
 from infra.stage.record import Stage
+from service.product import NAME
 
 
 class StageStack(cdk.Stack):
@@ -26,6 +27,6 @@ class StageStack(cdk.Stack):
             stack_name=stack_name(stage.name, part),
             description=description,
             env=cdk.Environment(account=stage.account, region=stage.region),
-            tags={"project": "signalbox", "stage": stage.name},
+            tags={"project": NAME, "stage": stage.name},
             termination_protection=stage.retain,
         )

@@ -13,6 +13,7 @@ from infra.aws.constructs.network import Network
 from infra.aws.constructs.secrets import Secrets
 from infra.aws.constructs.service_access import ServiceAccess
 from infra.aws.stacks.base import StageStack
+from infra.stage.names import LABEL
 from infra.stage.outputs import emit
 from infra.stage.record import Stage
 
@@ -38,7 +39,7 @@ class DataStack(StageStack):
     """
 
     def __init__(self, scope: Construct, *, stage: Stage, network: Network, logs_key: kms.IKey) -> None:
-        super().__init__(scope, stage=stage, part="data", description="Signalbox: database, documents, secrets, key")
+        super().__init__(scope, stage=stage, part="data", description=f"{LABEL}: database, documents, secrets, key")
         self.key = DataKey(self, "DataKey", stage_name=stage.name, retain=stage.retain).key
         self.signing_keys = [
             SigningKey(

@@ -8,6 +8,7 @@ from constructs import Construct
 from infra.aws.constructs.pre_token import PreToken
 from infra.aws.constructs.user_pool import UserPool
 from infra.aws.stacks.base import StageStack
+from infra.stage.names import LABEL
 from infra.stage.outputs import emit
 from infra.stage.record import Stage
 
@@ -26,7 +27,7 @@ class IdentityStack(StageStack):
     """
 
     def __init__(self, scope: Construct, *, stage: Stage, logs_key: kms.IKey) -> None:
-        super().__init__(scope, stage=stage, part="identity", description="Signalbox: users, login, tenant claim")
+        super().__init__(scope, stage=stage, part="identity", description=f"{LABEL}: users, login, tenant claim")
         self.pre_token = PreToken(
             self,
             "PreToken",

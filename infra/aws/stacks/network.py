@@ -7,6 +7,7 @@ from constructs import Construct
 from infra.aws.constructs.keys import LogsKey
 from infra.aws.constructs.network import Network
 from infra.aws.stacks.base import StageStack
+from infra.stage.names import LABEL
 from infra.stage.outputs import emit
 from infra.stage.record import Stage
 
@@ -24,7 +25,7 @@ class NetworkStack(StageStack):
     """
 
     def __init__(self, scope: Construct, *, stage: Stage) -> None:
-        super().__init__(scope, stage=stage, part="network", description="Signalbox: network and the key of the logs")
+        super().__init__(scope, stage=stage, part="network", description=f"{LABEL}: network and the key of the logs")
         if stage.account:
             # With a known account the VPC asks AWS for its zones, even when it is told them. This is the answer.
             self.node.set_context(

@@ -16,6 +16,7 @@ from infra.aws.stacks.access import AccessStack
 from infra.aws.stacks.base import StageStack
 from infra.aws.stacks.data import DataStack
 from infra.aws.stacks.identity import IdentityStack
+from infra.stage.names import LABEL, StageNames
 from infra.stage.outputs import emit
 from infra.stage.record import Stage
 
@@ -42,7 +43,7 @@ class WatchStack(StageStack):
         access: AccessStack,
         logs_key: kms.IKey,
     ) -> None:
-        super().__init__(scope, stage=stage, part="watch", description="Signalbox: alarms, audit trail, budget")
+        super().__init__(scope, stage=stage, part="watch", description=f"{LABEL}: alarms, audit trail, budget")
         self.topic = self._build_topic(stage, logs_key)
         log_groups: dict[str, logs.ILogGroup] = {}
         if identity.users.sign_ins is not None:
@@ -98,7 +99,7 @@ class WatchStack(StageStack):
             self,
             "Budget",
             budget=budgets.CfnBudget.BudgetDataProperty(
-                budget_name=f"signalbox-{stage_name}",
+                budget_name=StageNames(stage_name).whole,
                 budget_type="COST",
                 time_unit="MONTHLY",
                 budget_limit=budgets.CfnBudget.SpendProperty(amount=amount, unit="USD"),

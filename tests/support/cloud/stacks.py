@@ -17,8 +17,10 @@ from infra.local.postgres import LocalPostgres, temporary_postgres
 from infra.product import STAGES
 from infra.shell.tools import ensure_tools
 from infra.stage.outputs import read
+from service.product import NAME
 from tests.support.api.server import ROOT
 from tests.support.cloud.emulator import Emulator, described
+from tests.support.cloud.product import REGION
 
 NO_DIFFERENCE, DIFFERENCE = 0, 1  # exit codes of `cdk diff --fail`
 
@@ -49,7 +51,7 @@ class Deployed:
         return subprocess.run(
             [str(ROOT / "node_modules" / ".bin" / "cdk"), *command, "--no-notices"],
             cwd=self.folder,
-            env=tool_environment(ROOT, self.folder, self.aws.url),
+            env=tool_environment(ROOT, self.folder, (self.aws.url, REGION)),
             capture_output=True,
             text=True,
             check=False,
@@ -58,7 +60,7 @@ class Deployed:
 
     def stacks(self) -> Mapping[str, Any]:
         found = self.aws.client("cloudformation").describe_stacks()["Stacks"]
-        return {stack["StackName"]: stack for stack in found if stack["StackName"].startswith("signalbox-")}
+        return {stack["StackName"]: stack for stack in found if stack["StackName"].startswith(f"{NAME}-")}
 
 
 @contextmanager
@@ -67,6 +69,6 @@ def local_aws(folder: Path) -> Iterator[Deployed]:
     ensure_tools(ROOT)
     authority = issue(STAGES["production"], folder / "public", folder / "private").authority.read_text()
     with temporary_postgres() as postgres, Emulator(SIGNALBOX_LOCAL_POSTGRES=described(postgres)) as aws:
-        cdk = LocalCdk(aws.url, folder, ROOT)
+        cdk = LocalCdk(aws.url, folder, ROOT, REGION)
         cdk.bootstrap()
         yield Deployed(aws, postgres, folder, cdk, authority)
