@@ -1,4 +1,4 @@
-"""The parts of documents that are tables: each made from the data of the code."""
+"""The documents that are tables: each made from the data of the code."""
 
 from __future__ import annotations
 
@@ -21,6 +21,11 @@ def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
 
 
+def _reference(title: str, source: str, header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A page of docs/reference/."""
+    return f"# {title}\n\nThis page is generated from {source}: `uv run signalbox docs`.\n\n{table(header, rows)}"
+
+
 def error_codes() -> str:
     """docs/ERROR_CODES.md, out of the registry."""
     rows = ([f"`{e.code}`", str(e.status), e.message, e.detail, e.action] for e in ERRORS.values())
@@ -37,8 +42,8 @@ def error_codes() -> str:
     )
 
 
-def variables_table() -> str:
-    """The reference of environment variables, out of the settings and the environment's table."""
+def variables() -> str:
+    """Every environment variable, out of the settings and the environment's table."""
     from infra.environment.table import EXTRA, TABLE
 
     known = {v.name: v for v in settings.variables()}
@@ -51,7 +56,7 @@ def variables_table() -> str:
         sealed = "sealed" if row.sealed else ""
         rows.append([f"`{row.name}`", text, needed, row.stage.text, row.trial.text, sealed, example])
     head = ("variable", "meaning", "required, or default", "in a stage", "in the trial", "sealed", "example")
-    return table(head, rows)
+    return _reference("Variables", "`service/settings/fields.py` and `infra/environment/table.py`", head, rows)
 
 
 def env_example() -> str:
@@ -80,30 +85,31 @@ def _quoted(value: str) -> str:
     return f"'{value}'" if set(value) & set('"{}# ') else value
 
 
-def outputs_table() -> str:
+def outputs() -> str:
     """What the stacks tell the outside."""
     rows = ([f"`{o.stack}`", f"`{o.key}`", o.description + (" (if the stage has it)" * o.optional)] for o in OUTPUTS)
-    return table(("stack", "output", "what it is"), rows)
+    return _reference("Outputs of the stacks", "`infra/stage/outputs.py`", ("stack", "output", "what it is"), rows)
 
 
-def alarms_table() -> str:
+def alarms() -> str:
     """What somebody is woken for."""
     metrics = ([f"`{a.name}`", f"{a.namespace} {a.metric}, {a.compare} {a.threshold:g}", a.why] for a in METRIC_ALARMS)
     logs = ([f"`{a.name}`", f"{a.threshold} lines in 5 minutes of the log `{a.log}`", a.why] for a in LOG_ALARMS)
-    return table(("alarm", "when", "what it means"), [*metrics, *logs])
+    return _reference("Alarms", "`infra/aws/alarms.py`", ("alarm", "when", "what it means"), [*metrics, *logs])
 
 
-def register_table() -> str:
+def findings() -> str:
     """Every finding of a rule pack that is acknowledged."""
     rows = (
         [f"`{r.rule.partition('::')[2]}`", ", ".join(f"`{p}`" for p in r.paths), ", ".join(r.stages), r.reason, r.owner,
          f"{r.review:%Y-%m-%d}"]
         for r in REGISTER
     )  # fmt: skip
-    return table(("rule", "where", "stages", "why it stands", "owner", "review by"), rows)
+    head = ("rule", "where", "stages", "why it stands", "owner", "review by")
+    return _reference("Acknowledged findings", "`infra/aws/register.py`", head, rows)
 
 
-def stages_table() -> str:
+def stages() -> str:
     """What differs between the stages."""
     rows: list[tuple[str, Callable[[Stage], str]]] = [
         ("how strict the service is", lambda s: s.environment),
@@ -117,10 +123,11 @@ def stages_table() -> str:
         ("budget, US dollars a month", lambda s: str(s.watch.budget_usd or "none")),
         ("outlives its stacks", lambda s: "yes" if s.retain else "no"),
     ]
-    return table(("", *STAGES), ([name, *(tell(record) for record in STAGES.values())] for name, tell in rows))
+    told = ([name, *(tell(record) for record in STAGES.values())] for name, tell in rows)
+    return _reference("Stages", "`infra/product.py`", ("", *STAGES), told)
 
 
-def presets_table() -> str:
+def presets() -> str:
     """What each kind of provider implies, out of the presets."""
     header = (
         "kind",
@@ -134,7 +141,8 @@ def presets_table() -> str:
         "tenant",
         "sign-out",
     )
-    return table(header, (_preset_row(kind, preset) for kind, preset in PRESETS.items()))
+    rows = (_preset_row(kind, preset) for kind, preset in PRESETS.items())
+    return _reference("Presets of identity providers", "`service/auth/providers/presets.py`", header, rows)
 
 
 def _preset_row(kind: str, preset: Preset) -> list[str]:
