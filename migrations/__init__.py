@@ -1,1 +1,1 @@
-"""Schema changes. ``alembic upgrade head`` applies them; several replicas may do so at once."""
+"""Schema changes. ``python -m migrations upgrade`` applies them; several replicas may do so at once."""

@@ -18,11 +18,14 @@ from service.aws.identity import Aws
 from service.aws.secrets import Secrets, login
 from service.database.engine import Connector
 from service.database.migrations import VERSION_SCHEMA, VERSION_TABLE
-from service.database.rls import APP_ROLE
+from service.naming import Names
+from service.product import NAME
 from service.settings import SettingsError, load
 
 # Any constant of this project: "signalbx" in ASCII, as a positive bigint.
 _LOCK = 0x7369676E616C6278
+
+NAMES = Names(NAME)
 
 logger = log.get_logger("migrations")
 
@@ -31,6 +34,7 @@ def _upgrade(connection: Connection, app_login: tuple[str, str] | None, iam_auth
     context.configure(
         connection=connection,
         target_metadata=None,
+        names=NAMES,  # for what migrations call: service.database.rls.names
         version_table=VERSION_TABLE,
         version_table_schema=VERSION_SCHEMA,
         transaction_per_migration=False,
@@ -45,7 +49,7 @@ def _upgrade(connection: Connection, app_login: tuple[str, str] | None, iam_auth
         context.run_migrations()
         if app_login is not None:
             set_password(connection, *app_login)
-        set_iam_login(connection, APP_ROLE, iam_auth)
+        set_iam_login(connection, NAMES.app_role, iam_auth)
 
 
 async def _online() -> None:
@@ -60,8 +64,8 @@ async def _online() -> None:
     app_login = None
     if own and settings.database_secret_id:
         named = login(await secrets.text(settings.database_secret_id))
-        if named["user"] != APP_ROLE:
-            raise SystemExit(f"The secret that DATABASE_SECRET_ID names must be the login of {APP_ROLE}.")
+        if named["user"] != NAMES.app_role:
+            raise SystemExit(f"The secret that DATABASE_SECRET_ID names must be the login of {NAMES.app_role}.")
         app_login = (named["user"], named["password"])
     engine = create_async_engine("postgresql+asyncpg://", async_creator=connector.connect, poolclass=NullPool)
     async with engine.connect() as connection:

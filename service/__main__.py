@@ -8,16 +8,19 @@ import socket
 import sys
 from collections.abc import Sequence
 
+from service.feature import Feature
+from service.naming import Names
+from service.product import FEATURES, NAME, TITLE
 from service.settings import Settings, SettingsError, load
 
 DRAIN_SECONDS = 25  # Railway kills after its draining time; see railway.json
 
 
-def main(features: Sequence[str] = ("service",)) -> int:
+def main(features: Sequence[Feature] = FEATURES) -> int:
     """Run until told to stop.
 
     Args:
-        features: Packages whose sub-packages are features; see ``service.app.create_app``.
+        features: What the product is made of; the tests add their own.
 
     Returns:
         0 after an orderly stop, 1 when the environment is wrong, the port is taken, or the schema stays behind.
@@ -38,7 +41,7 @@ def main(features: Sequence[str] = ("service",)) -> int:
         reason = f"Cannot listen on {settings.host} port {settings.port}: {failure.strerror}. Set PORT to a free one."
         print(reason, file=sys.stderr)  # noqa: T201
         return 1
-    if not _schema_is_fit(settings):
+    if not _schema_is_fit(settings, features):
         return 1
     return _serve(settings, listener, features)
 
@@ -48,30 +51,26 @@ def _listen(settings: Settings) -> socket.socket:
     return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
 
 
-def _schema_is_fit(settings: Settings) -> bool:
+def _schema_is_fit(settings: Settings, features: Sequence[Feature]) -> bool:
     from service import log  # after the checks: a wrong variable is told in milliseconds
     from service.database.start import SchemaRefused, prepare_schema
 
     log.configure(settings.log_level)
     log.install_excepthook()
     try:
-        prepare_schema(settings)
+        prepare_schema(settings, [f.migrations for f in features if f.migrations])
     except SchemaRefused as failure:
         print(failure, file=sys.stderr)  # noqa: T201
         return False
     return True
 
 
-def _serve(settings: Settings, listener: socket.socket, features: Sequence[str]) -> int:
+def _serve(settings: Settings, listener: socket.socket, features: Sequence[Feature]) -> int:
     import uvicorn
 
     from service.app import create_app
 
-    try:
-        app = create_app(settings, features=features)
-    except SettingsError as failure:
-        print(failure, file=sys.stderr)  # noqa: T201
-        return 1
+    app = create_app(settings, features, names=Names(NAME), title=TITLE)
     server = uvicorn.Server(
         uvicorn.Config(
             app,

@@ -25,8 +25,10 @@ import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-# request_id, tenant_id, user_id of the running request; the middleware sets a fresh dict per request.
-log_context: ContextVar[Mapping[str, Any]] = ContextVar("signalbox_log", default=MappingProxyType({}))
+# What every line of the running request says; the middleware begins it afresh for each request.
+log_context: ContextVar[Mapping[str, Any]] = ContextVar("log_context", default=MappingProxyType({}))
+# What the core binds; a feature declares its own (``Feature.log_fields``).
+LOG_FIELDS = frozenset({"request_id", "trace_id", "railway_request_id", "tenant_id", "user_id"})
 
 _OUR_LOGGERS = ("service", "migrations")
 _TRUSTED_TEXT = ("uvicorn.error",)
@@ -163,6 +165,40 @@ def configure(level: str = "INFO") -> None:
         logging.getLogger(name).setLevel(logging.INFO)
     logging.getLogger("uvicorn.access").disabled = True  # the request middleware writes the access line
     logging.captureWarnings(True)
+
+
+class _Declared:
+    fields: frozenset[str] = LOG_FIELDS
+    strict = True
+
+
+def declare_fields(fields: frozenset[str], *, strict: bool) -> None:
+    """Say what ``bind`` takes, for the process: logging has one configuration.
+
+    Args:
+        fields: Of all features, beside the core's.
+        strict: Whether an undeclared field is an error (development) or is dropped (production).
+    """
+    _Declared.fields, _Declared.strict = LOG_FIELDS | fields, strict
+
+
+def bind(**fields: str | int | float | bool | None) -> None:
+    """Add fields to every further line of the running request, the access line included.
+
+    Args:
+        fields: Ids and numbers, never a text of a person's: what is logged must not be health information.
+
+    Raises:
+        ValueError: A field that no feature declares, in development; elsewhere it is dropped, because what nobody
+            looked at may be health information.
+    """
+    if not fields.keys() <= _Declared.fields:
+        unknown = ", ".join(sorted(fields.keys() - _Declared.fields))
+        if _Declared.strict:
+            raise ValueError(f"log fields that no feature declares: {unknown}; add them to its Feature(log_fields=...)")
+        get_logger(__name__).error("log_fields_undeclared", fields=unknown)
+        fields = {name: value for name, value in fields.items() if name in _Declared.fields}
+    log_context.set({**log_context.get(), **fields})
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:

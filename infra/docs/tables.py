@@ -11,7 +11,8 @@ from infra.stage.outputs import OUTPUTS
 from infra.stage.record import Stage
 from service import settings
 from service.auth.providers.presets import PRESETS, Preset
-from service.errors import ERRORS
+from service.feature import all_errors
+from service.product import FEATURES
 
 
 def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -28,7 +29,7 @@ def _reference(title: str, source: str, header: Iterable[str], rows: Iterable[It
 
 def error_codes() -> str:
     """docs/ERROR_CODES.md, out of the registry."""
-    rows = ([f"`{e.code}`", str(e.status), e.message, e.detail, e.action] for e in ERRORS.values())
+    rows = ([f"`{e.code}`", str(e.status), e.message, e.detail, e.action] for e in all_errors(FEATURES).values())
     return (
         "# Error codes\n\n"
         "Every error has one shape: "

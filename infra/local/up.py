@@ -188,7 +188,7 @@ class Up:
         return values(environment)
 
     def _migrate(self, environment: Mapping[str, str]) -> None:
-        command = [sys.executable, "-m", "alembic", "upgrade", "head"]
+        command = [sys.executable, "-m", "migrations", "upgrade"]
         env = {**_base_environment(), **environment}
         done = subprocess.run(command, cwd=self.root, env=env, capture_output=True, text=True, check=False)
         log = self.folder / "logs" / "migrations.log"

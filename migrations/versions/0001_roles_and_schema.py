@@ -11,7 +11,7 @@ from __future__ import annotations
 from alembic import op
 
 from service.database.migrations import VERSION_SCHEMA
-from service.database.rls import APP_ROLE, OWNER_ROLE, SCHEMA
+from service.database.rls import SCHEMA, names
 
 revision = "0001"
 down_revision = None
@@ -31,23 +31,23 @@ def _role(name: str, attributes: str) -> None:
 
 def upgrade() -> None:
     """Make them."""
-    _role(OWNER_ROLE, "nologin noinherit")
-    _role(APP_ROLE, "login noinherit")
-    op.execute(f"grant {OWNER_ROLE} to current_user")
+    _role(names().owner_role, "nologin noinherit")
+    _role(names().app_role, "login noinherit")
+    op.execute(f"grant {names().owner_role} to current_user")
     op.execute("revoke all on schema public from public")
-    op.execute(f"create schema {SCHEMA} authorization {OWNER_ROLE}")
-    op.execute(f"grant usage on schema {SCHEMA} to {APP_ROLE}")
+    op.execute(f"create schema {SCHEMA} authorization {names().owner_role}")
+    op.execute(f"grant usage on schema {SCHEMA} to {names().app_role}")
     # '' is what the setting reads as after the first transaction that set it; it means none, like NULL.
     op.execute(
         f"create function {SCHEMA}.current_tenant() returns text language sql stable parallel safe "
         "return nullif(current_setting('app.tenant_id', true), '')"
     )
-    op.execute(f"alter function {SCHEMA}.current_tenant() owner to {OWNER_ROLE}")
+    op.execute(f"alter function {SCHEMA}.current_tenant() owner to {names().owner_role}")
     op.execute(f"revoke all on function {SCHEMA}.current_tenant() from public")
-    op.execute(f"grant execute on function {SCHEMA}.current_tenant() to {APP_ROLE}, {OWNER_ROLE}")
+    op.execute(f"grant execute on function {SCHEMA}.current_tenant() to {names().app_role}, {names().owner_role}")
     # Readiness compares the revision that is applied with the one this code expects.
-    op.execute(f"grant usage on schema {VERSION_SCHEMA} to {APP_ROLE}")
-    op.execute(f"grant select on all tables in schema {VERSION_SCHEMA} to {APP_ROLE}")
+    op.execute(f"grant usage on schema {VERSION_SCHEMA} to {names().app_role}")
+    op.execute(f"grant select on all tables in schema {VERSION_SCHEMA} to {names().app_role}")
 
 
 def downgrade() -> None:

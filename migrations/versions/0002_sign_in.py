@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from alembic import op
 
-from service.database.rls import APP_ROLE, OWNER_ROLE
+from service.database.rls import names
 
 revision = "0002"
 down_revision = "0001"
@@ -56,7 +56,7 @@ _FUNCTIONS = {
 
 def upgrade() -> None:
     """Make them, owned by the role nobody logs in as."""
-    op.execute(f"create schema sign_in authorization {OWNER_ROLE}")
+    op.execute(f"create schema sign_in authorization {names().owner_role}")
     for statement in _TABLES.split(";\n"):
         if statement.strip():
             op.execute(statement)
@@ -64,16 +64,18 @@ def upgrade() -> None:
         # Forced, with a policy for the owner alone: a grant made by mistake one day still shows no row.
         op.execute(f"alter table sign_in.{table} enable row level security")
         op.execute(f"alter table sign_in.{table} force row level security")
-        op.execute(f"create policy functions_only on sign_in.{table} to {OWNER_ROLE} using (true) with check (true)")
-        op.execute(f"alter table sign_in.{table} owner to {OWNER_ROLE}")
+        op.execute(
+            f"create policy functions_only on sign_in.{table} to {names().owner_role} using (true) with check (true)"
+        )
+        op.execute(f"alter table sign_in.{table} owner to {names().owner_role}")
     for signature, body in _FUNCTIONS.items():
         name = f"sign_in.{signature.partition(' returns ')[0]}"
         safe = "language sql security definer set search_path = ''"
         op.execute(f"create function sign_in.{signature} {safe} as $sql${body}$sql$")
-        op.execute(f"alter function {name} owner to {OWNER_ROLE}")
+        op.execute(f"alter function {name} owner to {names().owner_role}")
         op.execute(f"revoke all on function {name} from public")
-        op.execute(f"grant execute on function {name} to {APP_ROLE}")
-    op.execute(f"grant usage on schema sign_in to {APP_ROLE}")
+        op.execute(f"grant execute on function {name} to {names().app_role}")
+    op.execute(f"grant usage on schema sign_in to {names().app_role}")
 
 
 def downgrade() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from alembic import op
 
-from service.database.rls import APP_ROLE, OWNER_ROLE
+from service.database.rls import names
 
 revision = "0003"
 down_revision = "0002"
@@ -41,16 +41,16 @@ def upgrade() -> None:
     op.execute("create index on sign_in.ended (expires_at)")
     op.execute("alter table sign_in.ended enable row level security")
     op.execute("alter table sign_in.ended force row level security")
-    op.execute(f"create policy functions_only on sign_in.ended to {OWNER_ROLE} using (true) with check (true)")
-    op.execute(f"alter table sign_in.ended owner to {OWNER_ROLE}")
+    op.execute(f"create policy functions_only on sign_in.ended to {names().owner_role} using (true) with check (true)")
+    op.execute(f"alter table sign_in.ended owner to {names().owner_role}")
     for signature, body in _FUNCTIONS.items():
         name = f"sign_in.{signature.partition(' returns ')[0]}"
         # An empty search_path: with one that a caller can set, a caller could have the owner call its own functions.
         options = "language sql security definer set search_path = ''"
         op.execute(f"create function sign_in.{signature} {options} as $sql${body}$sql$")
-        op.execute(f"alter function {name} owner to {OWNER_ROLE}")
+        op.execute(f"alter function {name} owner to {names().owner_role}")
         op.execute(f"revoke all on function {name} from public")
-        op.execute(f"grant execute on function {name} to {APP_ROLE}")
+        op.execute(f"grant execute on function {name} to {names().app_role}")
 
 
 def downgrade() -> None:

@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from service.aws.identity import Aws
 from service.errors import SECRETS_DOWN, ApiError
 from service.log import get_logger
+from service.readiness import State
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -94,6 +95,10 @@ class Secrets:
         except Exception as failure:
             log.warning("previous_secret_read_failed", reason=type(failure).__name__)
             return None
+
+    async def state(self) -> State:
+        """For readiness: whether the last read succeeded."""
+        return "ok" if self.failure is None else "unavailable"
 
     def _read(self, secret_id: str, label: str) -> str:
         client: SecretsManagerClient = self._aws.client("secretsmanager")

@@ -17,13 +17,13 @@ from service.aws.identity import Aws
 from service.aws.secrets import Secrets, login
 from service.errors import SECRETS_DOWN, ApiError
 from service.log import get_logger
+from service.naming import Names
 from service.settings import Settings
 
 CONNECT_TIMEOUT = 5.0  # seconds; asyncpg's own default is 60
 COMMAND_TIMEOUT = 15.0  # seconds; without it, nothing bounds a wait for a server that hangs
 POOL_TIMEOUT = 5.0  # seconds to wait for a free connection
 _SERVER_SETTINGS = {
-    "application_name": "signalbox",
     "statement_timeout": "10000",  # milliseconds, like the two below; the server gives up before the client does
     "lock_timeout": "3000",
     "idle_in_transaction_session_timeout": "10000",
@@ -160,16 +160,18 @@ class Connector:
             raise ApiError(SECRETS_DOWN, "database_token") from failure
 
 
-def create_engine(settings: Settings, connector: Connector) -> AsyncEngine:
+def create_engine(settings: Settings, connector: Connector, names: Names) -> AsyncEngine:
     """The pool that requests share; no connection is opened before the first is needed.
 
     Args:
         settings: Pool size and overflow, in connections.
         connector: Opens each connection, so that each sees the password of the day.
+        names: Under which the server shows its connections.
     """
+    server_settings = _SERVER_SETTINGS | {"application_name": names.product}
 
     async def connect() -> asyncpg.Connection:
-        return await connector.connect(command_timeout=COMMAND_TIMEOUT, server_settings=_SERVER_SETTINGS)
+        return await connector.connect(command_timeout=COMMAND_TIMEOUT, server_settings=server_settings)
 
     return create_async_engine(
         "postgresql+asyncpg://",

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import asyncpg
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+    from alembic.script import Script, ScriptDirectory
 
 VERSION_SCHEMA = "migrations"
 VERSION_TABLE = "alembic_version"
@@ -17,15 +24,15 @@ _NOTHING = (asyncpg.InvalidSchemaNameError, asyncpg.UndefinedTableError, asyncpg
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """The revisions in the migrations folder.
+    """The revisions that this code brings: the template's line and one of each feature.
 
     Attributes:
-        heads: The newest.
-        known: All of them.
+        heads: The newest of each line.
+        behind: For each revision, all that it stands on: Alembic keeps only the newest in the version table.
     """
 
     heads: frozenset[str]
-    known: frozenset[str]
+    behind: Mapping[str, frozenset[str]]
 
     def satisfied_by(self, applied: frozenset[str]) -> bool:
         """Whether this code can work on a schema.
@@ -36,7 +43,9 @@ class Expected:
         Args:
             applied: Revisions in the version table.
         """
-        return bool(applied) and (self.heads <= applied or not applied <= self.known)
+        if not applied <= self.behind.keys():
+            return True
+        return bool(applied) and self.heads <= applied.union(*(self.behind[revision] for revision in applied))
 
 
 async def applied(connection: asyncpg.Connection) -> frozenset[str]:
@@ -63,13 +72,37 @@ def folder() -> Path:
     return Path(spec.origin).parent
 
 
-def expected() -> Expected:
-    """Read the migrations folder; takes tens of milliseconds, so once per process."""
+def alembic_config(lines: Sequence[Path] = ()) -> Config:
+    """Alembic's configuration: the template's migrations, and a line of versions of each feature beside it.
+
+    Args:
+        lines: Folders of the features' migrations.
+    """
     from alembic.config import Config  # the service itself needs Alembic for this alone
-    from alembic.script import ScriptDirectory
 
     config = Config()
     config.set_main_option("script_location", str(folder()))
     config.set_main_option("path_separator", "os")
-    script = ScriptDirectory.from_config(config)
-    return Expected(frozenset(script.get_heads()), frozenset(r.revision for r in script.walk_revisions()))
+    config.set_main_option("version_locations", os.pathsep.join(map(str, (folder() / "versions", *lines))))
+    return config
+
+
+def expected(lines: Sequence[Path] = ()) -> Expected:
+    """Read the migrations; takes tens of milliseconds, so once per process.
+
+    Args:
+        lines: Folders of the features' migrations.
+    """
+    from alembic.script import ScriptDirectory
+
+    script = ScriptDirectory.from_config(alembic_config(lines))
+    behind = {found.revision: frozenset(_below(script, found)) for found in script.walk_revisions()}
+    return Expected(frozenset(script.get_heads()), behind)
+
+
+def _below(script: ScriptDirectory, revision: Script) -> Iterator[str]:
+    for names in (revision.down_revision, revision.dependencies):
+        for name in (names,) if isinstance(names, str) else names or ():
+            below = script.get_revision(name)
+            yield below.revision
+            yield from _below(script, below)

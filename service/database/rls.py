@@ -22,9 +22,9 @@ import re
 import sqlalchemy as sa
 from alembic import op
 
+from service.naming import Names
+
 SCHEMA = "app"
-OWNER_ROLE = "signalbox_owner"
-APP_ROLE = "signalbox_app"
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}\Z")
 _CURRENT_TENANT = "(select app.current_tenant())"
 
@@ -41,6 +41,12 @@ _LOOSE_KEYS = sa.text("""
       and not exists (select from pg_attribute a where a.attrelid = k.conrelid and a.attname = 'tenant_id'
                       and a.attnum = any (k.conkey))
     """)
+
+
+def names() -> Names:
+    """What is named after the product; for migrations, which run with the names that migrations/env.py gives."""
+    given: Names = op.get_context().opts["names"]
+    return given
 
 
 def tenant_column() -> sa.Column[str]:
@@ -69,9 +75,9 @@ def isolate(table: str, *, grants: str = "select, insert, update, delete") -> No
     op.execute(f"alter table {name} enable row level security")
     op.execute(f"alter table {name} force row level security")
     op.execute(
-        f"create policy tenant_isolation on {name} for all to {APP_ROLE} "
+        f"create policy tenant_isolation on {name} for all to {names().app_role} "
         f"using (tenant_id = {_CURRENT_TENANT}) with check (tenant_id = {_CURRENT_TENANT})"
     )
-    op.execute(f"grant {grants} on {name} to {APP_ROLE}")
+    op.execute(f"grant {grants} on {name} to {names().app_role}")
     # Owned by a role nobody logs in as, whoever migrates today.
-    op.execute(f"alter table {name} owner to {OWNER_ROLE}")
+    op.execute(f"alter table {name} owner to {names().owner_role}")

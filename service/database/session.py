@@ -22,7 +22,7 @@ from starlette.requests import Request
 
 from service import errors
 from service.database.engine import RoamingLoginError
-from service.errors import ApiError, Error
+from service.errors import ApiError, Error, raises
 from service.log import get_logger
 from service.tenancy import current_tenant
 
@@ -52,6 +52,7 @@ def sessions(engine: AsyncEngine) -> async_sessionmaker[AsyncSession]:
     return async_sessionmaker(engine, sync_session_class=_TenantSession, expire_on_commit=False)
 
 
+@raises(errors.DATABASE_DOWN, errors.SECRETS_DOWN)
 async def tenant_session(request: Request) -> AsyncIterator[AsyncSession]:
     """The session of a request; as a dependency: ``TenantSession``.
 
@@ -60,7 +61,7 @@ async def tenant_session(request: Request) -> AsyncIterator[AsyncSession]:
         ApiError: SYS_002 when the database is away; REQ_008 and REQ_003 when it refuses what the caller sent.
     """
     current_tenant()
-    factory: async_sessionmaker[AsyncSession] = request.app.state.sessions
+    factory: async_sessionmaker[AsyncSession] = request.app.state.running.sessions
     with database_errors():
         async with factory.begin() as session:
             yield session

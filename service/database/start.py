@@ -8,15 +8,17 @@ still answers what needs none, and readiness keeps traffic away (``unavailable``
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from pathlib import Path
 
 from service.aws.identity import Aws
 from service.aws.secrets import Secrets
 from service.database.engine import Connector
-from service.database.migrations import Expected, applied, expected, folder
+from service.database.migrations import Expected, alembic_config, applied, expected
 from service.log import get_logger
 from service.settings import Settings
 
-COMMAND = "alembic upgrade head"
+COMMAND = "python -m migrations upgrade"
 ASK_TIMEOUT = 5.0  # seconds for the one question, once connected; a database that hangs counts as one that is away
 
 log = get_logger(__name__)
@@ -26,7 +28,7 @@ class SchemaRefused(Exception):  # noqa: N818  named after what was refused
     """The schema is behind and stays so; the text is one message for the person who starts the service."""
 
 
-def prepare_schema(settings: Settings) -> None:
+def prepare_schema(settings: Settings, lines: Sequence[Path] = ()) -> None:
     """Make sure that the schema is not behind this code, as ``RUN_MIGRATIONS`` says.
 
     A schema that is ahead is left alone: newer code is being rolled out, and this process may be an older replica that
@@ -34,11 +36,12 @@ def prepare_schema(settings: Settings) -> None:
 
     Args:
         settings: The environment; migrations read the same one again.
+        lines: Folders of the features' migrations.
 
     Raises:
         SchemaRefused: It is behind, and must not be migrated from here or could not be.
     """
-    needed = expected()
+    needed = expected(lines)
     found = asyncio.run(_ask(settings))
     if found is None or needed.satisfied_by(found):
         return
@@ -50,7 +53,7 @@ def prepare_schema(settings: Settings) -> None:
             "Or set RUN_MIGRATIONS=auto to have every start apply what is missing."
         )
     try:
-        _upgrade()
+        _upgrade(lines)
     except Exception as failure:
         if _others_did(settings, needed):
             return
@@ -63,14 +66,10 @@ def prepare_schema(settings: Settings) -> None:
         ) from None
 
 
-def _upgrade() -> None:
+def _upgrade(lines: Sequence[Path]) -> None:
     from alembic import command
-    from alembic.config import Config
 
-    config = Config()
-    config.set_main_option("script_location", str(folder()))
-    config.set_main_option("path_separator", "os")
-    command.upgrade(config, "head")
+    command.upgrade(alembic_config(lines), "heads")
 
 
 def _others_did(settings: Settings, needed: Expected) -> bool:

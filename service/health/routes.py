@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import asdict
 from typing import Any, Literal
 
 from pydantic import BaseModel
@@ -14,6 +13,8 @@ from starlette.responses import JSONResponse
 from service import __version__, errors
 from service.errors import ErrorBody, body, openapi_responses
 from service.http.gate import Router
+from service.readiness import State
+from service.running import running
 
 router = Router(public=True, prefix="/api/v1/health", tags=["health"])
 _STARTED = time.monotonic()
@@ -25,27 +26,18 @@ class Live(BaseModel):
     status: Literal["ok"] = "ok"
 
 
-class KeySet(BaseModel):
-    """How old an issuer's signing keys are, and a reason code when the last fetch of them failed."""
-
-    age_seconds: float | None
-    failure: str | None
-
-
 class Ready(BaseModel):
-    """What this replica depends on: ``ok`` or one word that says why not."""
+    """What this replica depends on; which provider, and why not, is in the log."""
 
     status: Literal["ok"] = "ok"
-    checks: dict[str, str]
-    signing_keys: dict[str, KeySet]
+    checks: dict[str, State]
 
 
 class NotReady(BaseModel):
     """As ``Ready``, beside the error."""
 
     error: ErrorBody
-    checks: dict[str, str]
-    signing_keys: dict[str, KeySet]
+    checks: dict[str, State]
 
 
 class Status(BaseModel):
@@ -70,12 +62,11 @@ async def live() -> Live:
 @router.get("/ready", response_model=Ready, responses=_NOT_READY)
 async def ready(request: Request) -> Any:
     """Whether to send requests here."""
-    checks: dict[str, str] = await request.app.state.readiness()
-    ages = {name: asdict(age) for name, age in request.app.state.auth.key_ages().items()}
-    if all(word in ("ok", "stale", "expiring") for word in checks.values()):
-        return {"status": "ok", "checks": checks, "signing_keys": ages}
+    report = running(request.app).readiness.report()
+    if report.ready:
+        return {"status": "ok", "checks": report.states}
     headers = {"Retry-After": str(errors.RETRY_AFTER_SECONDS)}
-    return JSONResponse({**body(errors.NOT_READY), "checks": checks, "signing_keys": ages}, 503, headers=headers)
+    return JSONResponse({**body(errors.NOT_READY), "checks": dict(report.states)}, 503, headers=headers)
 
 
 @router.get("/status")
@@ -85,6 +76,6 @@ async def status(request: Request) -> Status:
         version=__version__,
         # Railway names the commit it built from: docs.railway.com/reference/variables
         commit=os.environ.get("RAILWAY_GIT_COMMIT_SHA", "unknown")[:40],
-        environment=request.app.state.settings.environment,
+        environment=running(request.app).settings.environment,
         uptime_seconds=int(time.monotonic() - _STARTED),
     )

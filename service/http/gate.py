@@ -1,13 +1,12 @@
 """Routers whose routes are protected unless they say otherwise.
 
-Every route of the application is made by a ``Router``. A protected route admits nobody without a verified token and a
-tenant; the check runs on the route that was matched, before anything of the body is read. An application holding a
-route of any other making does not start (``refuse_ungated``): forgetting the gate is not possible.
+Every route of the application is made by a ``Router``. A protected route admits no caller without a verified
+credential and a tenant; the check runs on the matched route, before anything of the body is read. An application
+holding a route of any other making does not start (``refuse_ungated``): forgetting the gate is not possible.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
@@ -15,38 +14,20 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
-from service import errors
-from service.auth.tokens.principal import Principal, current
-from service.errors import ApiError, openapi_responses
-from service.log import log_context
+from service.http.credentials import Strategies
+from service.log import bind
+from service.principal import current
 from service.tenancy import tenant_scope
-
-Authenticate = Callable[[str], Awaitable[Principal]]
-"""From the text of a bearer token to the principal; raises ``ApiError``."""
-
-SECURITY_SCHEME = "bearer"
-_PREFIX = "bearer "
-# What the gate itself can answer; every protected route documents it. From AUTH_040 on they are the sign-in's.
-GATE_ERRORS = (
-    *(row for row in errors.ERRORS.values() if "AUTH_" <= row.code < "AUTH_040"),
-    errors.SESSION_ENDED,
-    errors.KEYS_DOWN,
-)
 
 
 class ProtectedRoute(APIRoute):
     """A route behind the gate."""
 
-    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
-        options["responses"] = openapi_responses(GATE_ERRORS) | (options.get("responses") or {})
-        options["openapi_extra"] = {"security": [{SECURITY_SCHEME: []}]} | (options.get("openapi_extra") or {})
-        super().__init__(path, endpoint, **options)
-
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Admit the caller, then serve for the caller's tenant."""
-        authenticate: Authenticate = scope["app"].state.authenticate
-        principal = await authenticate(_bearer_token(scope))
-        log_context.set({**log_context.get(), "tenant_id": principal.tenant, "user_id": principal.subject})
+        strategies: Strategies = scope["app"].state.running.strategies
+        principal = await strategies.authenticate(scope["headers"])
+        bind(tenant_id=principal.tenant, user_id=principal.subject)
         token = current.set(principal)
         try:
             with tenant_scope(principal.tenant):
@@ -60,7 +41,7 @@ class PublicRoute(APIRoute):
 
 
 class Router(APIRouter):
-    """What a feature's ``routes.py`` makes its ``router`` with.
+    """What a feature makes its routers with.
 
     Args:
         public: Whether anyone may call its routes.
@@ -69,19 +50,6 @@ class Router(APIRouter):
 
     def __init__(self, *, public: bool = False, **options: Any) -> None:
         super().__init__(route_class=PublicRoute if public else ProtectedRoute, redirect_slashes=False, **options)
-
-
-def _bearer_token(scope: Scope) -> str:
-    """The one bearer token of a request (RFC 6750, section 2.1); a token in a query or a form is not looked at."""
-    values = [value for name, value in scope["headers"] if name == b"authorization"]
-    if not values:
-        raise ApiError(errors.CREDENTIALS_MISSING)
-    if len(values) > 1:
-        raise ApiError(errors.CREDENTIALS_TWICE)
-    text: str = values[0].decode("latin-1")
-    if text[: len(_PREFIX)].lower() != _PREFIX:
-        raise ApiError(errors.CREDENTIALS_SCHEME)
-    return text[len(_PREFIX) :].strip(" ")
 
 
 def allowed_methods(app: FastAPI, scope: Scope) -> str:

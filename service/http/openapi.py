@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -12,27 +12,29 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from service import errors
-from service.database.session import tenant_session
-from service.errors import Error, openapi_responses
-from service.http.gate import SECURITY_SCHEME, ProtectedRoute, PublicRoute
+from service.errors import Error, openapi_responses, raised_by
+from service.http.credentials import GATE_ERRORS, Scheme
+from service.http.gate import ProtectedRoute, PublicRoute
 
 _ALWAYS = (errors.INTERNAL,)
 _WITH_INPUT = (errors.BAD_REQUEST, errors.TOO_LARGE, errors.INVALID_REQUEST)
-_WITH_SESSION = (errors.DATABASE_DOWN, errors.SECRETS_DOWN)
 
 
-def install(app: FastAPI, *, public: bool) -> None:
+def install(app: FastAPI, registry: Mapping[str, Error], schemes: Sequence[Scheme], *, public: bool) -> None:
     """Serve ``/openapi.json``.
 
     Args:
         app: The application, all routes in place.
+        registry: Every row by code; the order of the rows is the order in which answers list them.
+        schemes: How callers may present themselves.
         public: Whether anyone may read it; otherwise it takes a token.
     """
     derive = app.openapi
+    order = {code: index for index, code in enumerate(sorted(registry))}
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = _corrected(derive(), set(_with_session(app)))
+            app.openapi_schema = _corrected(derive(), dict(_operations(app, schemes)), schemes, order)
         return app.openapi_schema
 
     app.openapi = document  # type: ignore[method-assign]  # FastAPI's documented way to extend it
@@ -44,24 +46,31 @@ def install(app: FastAPI, *, public: bool) -> None:
     app.router.routes.append(kind("/openapi.json", openapi_json, include_in_schema=False))
 
 
-def _corrected(schema: dict[str, Any], with_session: set[tuple[str, str]]) -> dict[str, Any]:
+def _corrected(
+    schema: dict[str, Any],
+    operations: Mapping[tuple[str, str], tuple[bool, list[Error]]],
+    schemes: Sequence[Scheme],
+    order: Mapping[str, int],
+) -> dict[str, Any]:
     components = schema.setdefault("components", {})
-    components["securitySchemes"] = {SECURITY_SCHEME: {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
-    for path, operations in schema["paths"].items():
-        for method, operation in operations.items():
+    components["securitySchemes"] = {scheme.name: dict(scheme.openapi) for scheme in schemes}
+    for path, methods in schema["paths"].items():
+        for method, operation in methods.items():
+            protected, rows = operations[path, method]
             answers = operation["responses"]
             takes_input = answers.pop("422", None) is not None
-            session = _WITH_SESSION if (path, method) in with_session else ()
-            _add(answers, (*_ALWAYS, *(_WITH_INPUT if takes_input else ()), *session))
+            if protected:
+                operation["security"] = [{scheme.name: []} for scheme in schemes]
+            _add(answers, (*rows, *(_WITH_INPUT if takes_input else ()), *_ALWAYS), order)
     for unused in ("HTTPValidationError", "ValidationError"):
         components.get("schemas", {}).pop(unused, None)
     components.setdefault("schemas", {}).update(_error_schemas())
     return schema
 
 
-def _add(answers: dict[str, Any], rows: Iterable[Error]) -> None:
+def _add(answers: dict[str, Any], rows: Iterable[Error], order: Mapping[str, int]) -> None:
     """Add rows to the answers of an operation, beside others of the same status."""
-    for status, answer in openapi_responses(rows).items():
+    for status, answer in openapi_responses(sorted(set(rows), key=lambda row: order.get(row.code, 0))).items():
         answer.pop("model")
         answer["content"]["application/json"]["schema"] = {"$ref": "#/components/schemas/ErrorResponse"}
         known = answers.setdefault(str(status), answer)
@@ -70,16 +79,22 @@ def _add(answers: dict[str, Any], rows: Iterable[Error]) -> None:
         known["description"] = "; ".join(f"{code}: {row['summary']}" for code, row in examples.items())
 
 
-def _with_session(app: FastAPI) -> Iterator[tuple[str, str]]:
-    """Path and method of every operation that opens a tenant's session, so that no feature has to say so itself."""
+def _operations(app: FastAPI, schemes: Sequence[Scheme]) -> Iterator[tuple[tuple[str, str], tuple[bool, list[Error]]]]:
+    """For path and method of every operation: whether the gate guards it, and the rows its dependencies can raise."""
+    at_gate = [*GATE_ERRORS, *(row for scheme in schemes for row in scheme.errors)]
     for context in iter_route_contexts(app.routes):
         route = context.original_route
-        if isinstance(route, APIRoute) and _asks_for(route.dependant, tenant_session):
-            yield from ((str(context.path_format), method.lower()) for method in context.methods or ())
+        if isinstance(route, APIRoute):
+            protected = isinstance(route, ProtectedRoute)
+            rows = [*(at_gate if protected else ()), *raised_by(route.endpoint), *_raised_below(route.dependant)]
+            for method in context.methods or ():
+                yield (str(context.path_format), method.lower()), (protected, rows)
 
 
-def _asks_for(dependant: Dependant, call: object) -> bool:
-    return any(inner.call is call or _asks_for(inner, call) for inner in dependant.dependencies)
+def _raised_below(dependant: Dependant) -> Iterator[Error]:
+    for inner in dependant.dependencies:
+        yield from raised_by(inner.call)
+        yield from _raised_below(inner)
 
 
 def _error_schemas() -> dict[str, Any]:

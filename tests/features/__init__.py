@@ -1,1 +1,1 @@
-"""What a template user adds: a feature, in one folder, the core untouched."""
+"""Features of the tests, beside the examples."""

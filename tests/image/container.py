@@ -33,7 +33,7 @@ from tests.support.idp.issuer import Issuer
 MEGABYTE = 1_000_000
 LIMIT = 250 * MEGABYTE
 OUR_LIMIT = 125 * MEGABYTE  # the published base has about 125
-CONTEXT = {"LICENSE", "README.md", "alembic.ini", "migrations", "product", "pyproject.toml", "service", "uv.lock"}
+CONTEXT = {"LICENSE", "README.md", "migrations", "product", "pyproject.toml", "service", "uv.lock"}
 
 
 class CheckFailed(Exception):  # noqa: N818  not an error of this program
@@ -163,8 +163,8 @@ def check_manual(image: Image, database: Database, issuer: Issuer) -> str:
     command = image.config["Cmd"]
     refused = image.run(command, environment(database, issuer, master=True, RUN_MIGRATIONS="manual"))
     expect(refused.returncode == 1, f"manual on an empty database ends with {refused.returncode}: {refused.stderr}")
-    expect("alembic upgrade head" in refused.stderr, f"the refusal does not name the command: {refused.stderr}")
-    migrated = image.run(["alembic", "upgrade", "head"], environment(database, issuer, master=True))
+    expect("python -m migrations upgrade" in refused.stderr, f"the refusal does not name the command: {refused.stderr}")
+    migrated = image.run(["python", "-m", "migrations", "upgrade"], environment(database, issuer, master=True))
     expect(migrated.returncode == 0, f"the named command ends with {migrated.returncode}: {migrated.stderr}")
     database.as_superuser(f"alter role {APP} password '{APP_PASSWORD}'")
     return "RUN_MIGRATIONS=manual refuses an empty database with exit code 1, and the command it names mends that"

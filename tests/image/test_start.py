@@ -121,14 +121,18 @@ def test_manual_refuses_a_schema_that_is_behind_and_names_the_command(empty: Dat
     with started(empty, RUN_MIGRATIONS="manual") as process:
         out, err = process.communicate(timeout=30)
     assert process.returncode == 1
-    assert "alembic upgrade head" in err
+    assert "python -m migrations upgrade" in err
     assert f"needed: {_REVISION}" in err
     assert "Traceback" not in out + err
     assert MASTER_PASSWORD not in out + err
     assert untouched(empty)
 
     done = subprocess.run(
-        ["alembic", "upgrade", "head"], cwd=ROOT, env=migration_environment(empty), capture_output=True, check=False
+        [sys.executable, "-m", "migrations", "upgrade"],
+        cwd=ROOT,
+        env=migration_environment(empty),
+        capture_output=True,
+        check=False,
     )
     assert done.returncode == 0
     with replica(empty, issuer, RUN_MIGRATIONS="manual") as server:

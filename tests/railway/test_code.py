@@ -137,7 +137,7 @@ def test_it_fits_railways_schema_and_our_stricter_one(name: str, tmp_path: Path)
 def test_railway_json_has_nothing_that_is_misspelt_or_unsafe() -> None:
     file = File.model_validate_json((ROOT / "railway.json").read_text())
     assert file.deploy.drainingSeconds > DRAIN_SECONDS, "killed before it has drained"
-    assert file.deploy.preDeployCommand == ["alembic upgrade head"]
+    assert file.deploy.preDeployCommand == ["python -m migrations upgrade"]
     assert not file.deploy.sleepApplication
 
 

@@ -97,7 +97,7 @@ def test_the_service_migrates_starts_and_answers_from_it(server: LocalPostgres, 
         found["DATABASE_URL"] = found["DATABASE_URL"].replace(":5432/", f":{server.port}/")
         environment = {**found, "SSL_CERT_FILE": str(tmp_path / "ca.pem")}
         migration = subprocess.run(
-            [sys.executable, "-m", "alembic", "upgrade", "head"],
+            [sys.executable, "-m", "migrations", "upgrade"],
             cwd=ROOT,
             env={"PATH": "/usr/bin:/bin", **environment},
             capture_output=True,

@@ -8,16 +8,16 @@ import anyio
 import httpx
 import pytest
 
-from service.app import create_app
 from service.settings import load
 from tests.service.test_settings import GOOD
+from tests.support.api.app import product
 
 FILES = ("/docs", "/docs/page.js", "/docs/page.css", "/docs/swagger-ui-bundle.js", "/docs/swagger-ui.css")
 
 
 def ask(path: str, **variables: str) -> httpx.Response:
     async def get() -> httpx.Response:
-        transport = httpx.ASGITransport(create_app(load({**GOOD, **variables})))
+        transport = httpx.ASGITransport(product(load({**GOOD, **variables})))
         async with httpx.AsyncClient(transport=transport, base_url="https://api.example.com") as client:
             return await client.get(path)
 

@@ -15,11 +15,13 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from service.app import create_app
 from service.auth.tokens.judge import UnverifiedToken
-from service.errors import ERRORS, ApiError
+from service.errors import ApiError
+from service.feature import all_errors
+from service.product import FEATURES
 from service.settings import load
 from tests.service.test_tokens import DEVELOPMENT
+from tests.support.api.app import product
 from tests.support.idp.issuer import Issuer, b64
 
 _EXAMPLES = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -48,7 +50,7 @@ def issuer_of_module() -> Iterator[Issuer]:
 
 @pytest.fixture(scope="module")
 def client(portal: BlockingPortal, issuer_of_module: Issuer) -> Iterator[httpx.AsyncClient]:
-    app = create_app(load({**DEVELOPMENT, **issuer_of_module.environment()}))
+    app = product(load({**DEVELOPMENT, **issuer_of_module.environment()}))
     opened = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test")
     good = {"Authorization": f"Bearer {issuer_of_module.token()}"}
     assert portal.call(lambda: opened.get("/api/v1/auth/validate", headers=good)).status_code == 200
@@ -62,7 +64,7 @@ def ask(portal: BlockingPortal, client: httpx.AsyncClient, value: bytes) -> http
 
 def refused(answer: httpx.Response) -> None:
     assert answer.status_code in (401, 403)
-    assert answer.json()["error"]["code"] in ERRORS
+    assert answer.json()["error"]["code"] in all_errors(FEATURES)
     assert answer.headers["WWW-Authenticate"].startswith("Bearer ")
 
 
@@ -89,7 +91,7 @@ def test_signed_tokens_with_any_claims(
 ) -> None:
     answer = ask(portal, client, f"Bearer {issuer_of_module.token(**changes)}".encode())
     assert answer.status_code in (200, 401, 403)
-    assert answer.json().get("error", {"code": "AUTH_001"})["code"] in ERRORS
+    assert answer.json().get("error", {"code": "AUTH_001"})["code"] in all_errors(FEATURES)
 
 
 @_EXAMPLES

@@ -11,7 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from service import errors
+from service import errors as core_errors
+from service.auth import errors
 from service.auth.tokens import keys
 from service.auth.tokens.keys import IssuerKeys, usable_keys
 from service.errors import ApiError
@@ -40,7 +41,7 @@ async def issuer_keys(issuer: Issuer, clock: Clock) -> AsyncIterator[IssuerKeys]
         yield IssuerKeys(provider_of(issuer), client, clock)
 
 
-async def refused(issuer_keys: IssuerKeys, kid: str) -> errors.Error:
+async def refused(issuer_keys: IssuerKeys, kid: str) -> core_errors.Error:
     with pytest.raises(ApiError) as failure:
         await issuer_keys.find(kid, "RS256")
     return failure.value.error

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service import errors
+from service.auth import errors
 from service.auth.tokens.judge import Authenticator, ExternalIssuers
 from service.auth.tokens.keys import IssuerKeys
 from service.errors import ApiError

@@ -15,12 +15,13 @@ import pytest
 from jose import jwk
 from jose.backends.base import Key
 
-from service import errors
+from service.auth import errors
 from service.auth.providers import presets as providers
 from service.auth.providers.presets import Provider
 from service.auth.tokens.judge import Authenticator, ExternalIssuers
-from service.auth.tokens.principal import Principal, principal_of
+from service.auth.tokens.principal import principal_of
 from service.errors import ApiError, Error
+from service.principal import Principal
 from service.settings import SettingsError, load
 from tests.service.test_tokens import DEVELOPMENT
 from tests.support.idp.issuer import _first_key, sign

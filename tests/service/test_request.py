@@ -9,8 +9,9 @@ import httpx
 import pytest
 from fastapi import APIRouter, FastAPI
 
-from service.errors import ERRORS
+from service.feature import all_errors
 from service.http.gate import Router, refuse_ungated
+from service.product import FEATURES
 from tests.support.api.server import Server, free_port
 from tests.support.idp.issuer import Issuer
 
@@ -111,7 +112,7 @@ def test_every_answer_has_one_shape_and_the_security_headers(server: Server, mod
         assert "Server" not in answer.headers
         if answer.status_code >= 400:
             error = answer.json()["error"]
-            row = ERRORS[error["code"]]
+            row = all_errors(FEATURES)[error["code"]]
             assert error == {"code": row.code, "message": row.message, "detail": row.detail}
             assert row.status == answer.status_code
     assert answers[5].headers["Allow"] == "GET"
@@ -163,12 +164,12 @@ def test_cors_allows_exact_origins_and_local_pages_in_development(server: Server
 
 
 def test_outside_development_no_local_page_is_allowed(module_issuer: Issuer) -> None:
-    from service.app import create_app
     from service.settings import load
     from tests.service.test_settings import GOOD
+    from tests.support.api.app import product
 
     async def ask(origin: str) -> httpx.Response:
-        transport = httpx.ASGITransport(create_app(load(GOOD)))
+        transport = httpx.ASGITransport(product(load(GOOD)))
         async with httpx.AsyncClient(transport=transport, base_url="https://api.example.com") as client:
             return await client.get("/api/v1/health/live", headers={"Origin": origin})
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from service import errors
+from service.auth import errors
 from service.auth.saml import messages, metadata
 from service.auth.saml.grammar import RESPONSE
 from service.auth.saml.library import accept

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from lxml import etree
 
-from service import errors
+from service.auth import errors
 from service.auth.saml import messages
 from service.auth.saml.messages import LogoutRequest, LogoutResponse, read_logout
 from service.errors import ApiError, Error

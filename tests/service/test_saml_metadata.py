@@ -15,7 +15,7 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from service import errors
+from service.auth import errors
 from service.auth.saml import messages
 from service.auth.saml.metadata import MetadataError, certificate_pem, read_idp, sp_key, write_sp
 from service.auth.saml.source import COOLDOWN, HARD_AGE, MetadataSource

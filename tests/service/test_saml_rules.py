@@ -10,7 +10,7 @@ import pytest
 import xmlsec
 from lxml import etree
 
-from service import errors
+from service.auth import errors
 from service.auth.saml.library import accept
 from service.errors import ApiError, Error
 from service.tenancy import TenantId

@@ -15,7 +15,7 @@ import pytest
 from jose import jwt
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from service import errors
+from service.auth import errors
 from service.auth.issued.ended import EndedSessions
 from service.auth.issued.signing import TokenSigner
 from service.auth.issued.tokens import IssuedTokens, OwnIssuer, Session

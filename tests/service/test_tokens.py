@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service import errors
+from service.auth import errors
 from service.auth.providers import presets as providers
 from service.auth.tokens.judge import Authenticator, ExternalIssuers, VerifiedClaims
 from service.auth.tokens.keys import IssuerKeys

@@ -24,7 +24,8 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from jose import jwk
 from jose.backends.base import Key
 
-from service.errors import KEYS_DOWN, SIGNING_DOWN, TOKEN_KEY, ApiError
+from service.auth.errors import KEYS_DOWN, SIGNING_DOWN, TOKEN_KEY
+from service.errors import ApiError
 from service.fresh import Flight
 from service.log import get_logger
 

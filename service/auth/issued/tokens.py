@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from jose.backends.base import Key
 
-from service import errors
+from service.auth import errors
 from service.auth.issued.ended import EndedSessions
 from service.auth.issued.signing import ALGORITHM, TYPE, TokenSigner
 from service.auth.providers.presets import Preset, Provider

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -12,19 +13,21 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from service import errors
+from service import errors as core_errors
+from service.auth import errors
 from service.auth.issued.signing import TokenSigner
 from service.auth.login.sign_in import SignIn, Transaction
 from service.auth.login.transaction import Logins
-from service.auth.tokens.principal import CurrentPrincipal
 from service.errors import ApiError, openapi_responses
 from service.http.gate import Router
 from service.http.request import LOCAL_ORIGIN
 from service.log import get_logger
+from service.principal import CurrentPrincipal
+from service.running import part, running
 
 log = get_logger(__name__)
 router = Router(prefix="/api/v1/auth", tags=["auth"])
-public = Router(public=True)
+public = Router(public=True, prefix="/api/v1/auth", tags=["auth"])
 well_known = Router(public=True, tags=["auth"])
 
 _MAX_FIELDS = 20
@@ -33,26 +36,46 @@ _FORM = "application/x-www-form-urlencoded"
 _OUTAGES = (
     errors.PROVIDER_DOWN,
     errors.PROVIDER_WRONG,
-    errors.SECRETS_DOWN,
-    errors.DATABASE_DOWN,
+    core_errors.SECRETS_DOWN,
+    core_errors.DATABASE_DOWN,
     errors.KEYS_DOWN,
-    errors.NOT_READY,
+    core_errors.NOT_READY,
 )
 _FORM_BODY: dict[str, Any] = {"requestBody": {"required": True, "content": {_FORM: {"schema": {"type": "object"}}}}}
 _SAML_FORM = (errors.SAML_UNREADABLE, errors.SAML_OVERSIZED, errors.SAML_CONSTRUCT)
-_LOGIN_ERRORS = openapi_responses([errors.NOT_FOUND, errors.LOGIN_TARGET, *_OUTAGES])
+_LOGIN_ERRORS = openapi_responses([core_errors.NOT_FOUND, errors.LOGIN_TARGET, *_OUTAGES])
 _ON: dict[int | str, dict[str, Any]] = {303: {"description": "On to `return_to`."}}
-_CALLBACK_ERRORS = _ON | openapi_responses(
-    [
-        errors.NOT_FOUND,
-        *(row for row in errors.ERRORS.values() if "AUTH_040" <= row.code < "AUTH_049" and row.code != "AUTH_045"),
-        *(row for row in errors.ERRORS.values() if "AUTH_070" <= row.code < "AUTH_089"),
-        *(row for row in errors.ERRORS.values() if "AUTH_030" <= row.code < "AUTH_040"),
-        errors.SIGNING_DOWN,
-        *_OUTAGES,
-    ]
-)
-_FORM_ERRORS = _CALLBACK_ERRORS | openapi_responses([errors.UNSUPPORTED_MEDIA])
+_CALLBACK_ERRORS = _ON | openapi_responses([core_errors.NOT_FOUND, *errors.SIGN_IN_ERRORS, *_OUTAGES])
+_FORM_ERRORS = _CALLBACK_ERRORS | openapi_responses([core_errors.UNSUPPORTED_MEDIA])
+
+
+@dataclass(frozen=True, slots=True)
+class SignIns:
+    """What these routes work with.
+
+    Attributes:
+        logins: Logins under way.
+        by_name: How to sign in, by provider name, in the order of the settings.
+        signer: Signs the tokens we issue; None where we issue none.
+    """
+
+    logins: Logins
+    by_name: Mapping[str, SignIn]
+    signer: TokenSigner | None
+
+    def at(self, provider: str) -> SignIn:
+        """The provider that an address names.
+
+        Raises:
+            ApiError: REQ_001, there is no such provider.
+        """
+        found = self.by_name.get(provider)
+        if found is None:
+            raise ApiError(core_errors.NOT_FOUND)
+        return found
+
+
+Offered = Annotated[SignIns, Depends(part(SignIns))]
 
 
 class Caller(BaseModel):
@@ -62,7 +85,7 @@ class Caller(BaseModel):
     tenant: str
     issuer: str
     provider: str
-    expires_at: datetime
+    expires_at: datetime | None
     scopes: list[str]
 
 
@@ -124,26 +147,25 @@ async def validate(principal: CurrentPrincipal) -> Caller:
         tenant=principal.tenant,
         issuer=principal.issuer,
         provider=principal.provider,
-        expires_at=datetime.fromtimestamp(principal.expires_at, UTC),
+        expires_at=principal.expires_at and datetime.fromtimestamp(principal.expires_at, UTC),
         scopes=sorted(principal.scopes),
     )
 
 
 @public.get("/providers")
-async def providers(request: Request) -> list[SignInOption]:
+async def providers(request: Request, offered: Offered) -> list[SignInOption]:
     """Where a person can sign in."""
-    sign_ins: Mapping[str, SignIn] = request.app.state.auth.sign_ins
-    base = request.app.state.settings.public_url
+    base = running(request.app).settings.public_url
     return [
         SignInOption(name=name, kind=sign_in.kind, login_url=f"{base}/api/v1/auth/{name}/login")
-        for name, sign_in in sign_ins.items()
+        for name, sign_in in offered.by_name.items()
     ]
 
 
 @public.get("/{provider}/login", status_code=303, response_class=RedirectResponse, responses=_LOGIN_ERRORS)
-async def login(request: Request, provider: ProviderName, return_to: ReturnTo = None) -> Response:
+async def login(request: Request, offered: Offered, provider: ProviderName, return_to: ReturnTo = None) -> Response:
     """Send the browser to the provider. Afterwards it comes back to `return_to` with a one-time `login_code`."""
-    sign_in, logins = _parts(request, provider)
+    sign_in, logins = offered.at(provider), offered.logins
     destination, transaction = await sign_in.start(logins.begin(sign_in.name, return_to))
     response = RedirectResponse(destination, 303)
     await logins.remember(request, response, transaction, cross_site=sign_in.cross_site_post)
@@ -151,34 +173,36 @@ async def login(request: Request, provider: ProviderName, return_to: ReturnTo = 
 
 
 @public.get("/{provider}/callback", response_model=Token, responses=_CALLBACK_ERRORS)
-async def callback(request: Request, provider: ProviderName) -> Response:
+async def callback(request: Request, offered: Offered, provider: ProviderName) -> Response:
     """Where the provider sends the browser back to: a token as JSON, or on to `return_to`."""
-    return await _conclude(request, provider, _once_each(request.query_params.multi_items()))
+    return await _conclude(request, offered, provider, _once_each(request.query_params.multi_items()))
 
 
 @public.post("/{provider}/callback", response_model=Token, responses=_FORM_ERRORS, openapi_extra=_FORM_BODY)
-async def callback_form(request: Request, provider: ProviderName) -> Response:
+async def callback_form(request: Request, offered: Offered, provider: ProviderName) -> Response:
     """The same for a provider that answers with a form (`form_post`, SAML)."""
-    return await _conclude(request, provider, await _form(request))
+    return await _conclude(request, offered, provider, await _form(request))
 
 
 async def _from_ours(request: Request) -> None:
     """A page of anybody's can post a form here, cookies included, and CORS, which hides answers, would not stop it."""
-    origin, settings = request.headers.get("origin"), request.app.state.settings
+    origin, settings = request.headers.get("origin"), running(request.app).settings
     if origin is None or origin == settings.public_url or origin in settings.allowed_origins:
         return
     if not (settings.development and re.fullmatch(LOCAL_ORIGIN, origin)):
-        raise ApiError(errors.ORIGIN_REFUSED)
+        raise ApiError(core_errors.ORIGIN_REFUSED)
 
 
 @public.post(
     "/token",
-    responses=openapi_responses([errors.LOGIN_CODE, errors.ORIGIN_REFUSED, errors.SECRETS_DOWN, errors.DATABASE_DOWN]),
+    responses=openapi_responses(
+        [errors.LOGIN_CODE, core_errors.ORIGIN_REFUSED, core_errors.SECRETS_DOWN, core_errors.DATABASE_DOWN]
+    ),
     dependencies=[Depends(_from_ours)],
 )
-async def token(request: Request, code: LoginCode, response: Response) -> Token:
+async def token(request: Request, offered: Offered, code: LoginCode, response: Response) -> Token:
     """Exchange a `login_code` for the token: once, within a minute, from the browser that signed in."""
-    logins: Logins = request.app.state.auth.logins
+    logins = offered.logins
     grant, ended = await logins.redeem(request, code.login_code)
     response.headers.append("Set-Cookie", ended)
     return Token.model_validate(logins.token_body(grant))
@@ -188,13 +212,15 @@ async def token(request: Request, code: LoginCode, response: Response) -> Token:
     "/{provider}/logout",
     response_model=SignedOut,
     responses=openapi_responses(
-        [errors.NOT_FOUND, errors.LOGIN_TARGET, errors.ORIGIN_REFUSED, errors.SAML_LOGOUT, *_OUTAGES]
+        [core_errors.NOT_FOUND, errors.LOGIN_TARGET, core_errors.ORIGIN_REFUSED, errors.SAML_LOGOUT, *_OUTAGES]
     ),
     dependencies=[Depends(_from_ours)],
 )
-async def logout(request: Request, provider: ProviderName, options: SignOut | None = None) -> Response:
+async def logout(
+    request: Request, offered: Offered, provider: ProviderName, options: SignOut | None = None
+) -> Response:
     """Forget every sign-in that is under way here, and say where the browser ends the provider's session."""
-    sign_in, logins = _parts(request, provider)
+    sign_in, logins = offered.at(provider), offered.logins
     options = options or SignOut()
     transaction = logins.begin(sign_in.name, options.return_to, "logout")
     try:
@@ -202,7 +228,7 @@ async def logout(request: Request, provider: ProviderName, options: SignOut | No
         response = JSONResponse({"logout_url": destination})
     except ApiError as failure:  # our half ends, whether or not the provider can be reached
         log.warning("refused", code=failure.error.code, reason=failure.reason)
-        destination, response = None, errors.response(failure.error, failure.headers)
+        destination, response = None, core_errors.response(failure.error, failure.headers)
     logins.forget_all(request, response)
     if destination is not None:
         await logins.remember(request, response, transaction, cross_site=sign_in.cross_site_post)
@@ -213,12 +239,19 @@ async def logout(request: Request, provider: ProviderName, options: SignOut | No
     "/{provider}/logout",
     responses=_ON
     | openapi_responses(
-        [errors.NOT_FOUND, errors.LOGOUT_UNKNOWN, errors.SAML_LOGOUT, errors.SAML_NO_LOGOUT, *_SAML_FORM, *_OUTAGES]
+        [
+            core_errors.NOT_FOUND,
+            errors.LOGOUT_UNKNOWN,
+            errors.SAML_LOGOUT,
+            errors.SAML_NO_LOGOUT,
+            *_SAML_FORM,
+            *_OUTAGES,
+        ]
     ),
 )
-async def signed_out(request: Request, provider: ProviderName) -> Response:
+async def signed_out(request: Request, offered: Offered, provider: ProviderName) -> Response:
     """Where the provider sends the browser back to after a sign-out."""
-    sign_in, logins = _parts(request, provider)
+    sign_in, logins = offered.at(provider), offered.logins
     query = request.scope["query_string"].decode("latin-1")  # as it came: request.url is built with the Host header
     if (destination := await sign_in.asked_to_sign_out(query)) is not None:
         response: Response = RedirectResponse(destination, 303)
@@ -243,24 +276,24 @@ async def signed_out(request: Request, provider: ProviderName) -> Response:
     "/{provider}/metadata",
     response_class=Response,
     responses={
-        **openapi_responses([errors.NOT_FOUND, errors.KEYS_DOWN, errors.SECRETS_DOWN, errors.NOT_READY]),
+        **openapi_responses([core_errors.NOT_FOUND, errors.KEYS_DOWN, core_errors.SECRETS_DOWN, core_errors.NOT_READY]),
         200: {"content": {_METADATA: {}}, "description": "Our metadata: entity id, addresses, certificates."},
     },
 )
-async def metadata(request: Request, provider: ProviderName) -> Response:
+async def metadata(offered: Offered, provider: ProviderName) -> Response:
     """What a SAML provider's administrator needs of us."""
-    document = await _parts(request, provider)[0].describe()
+    document = await offered.at(provider).describe()
     if document is None:
-        raise ApiError(errors.NOT_FOUND)
+        raise ApiError(core_errors.NOT_FOUND)
     return Response(document, media_type=_METADATA)
 
 
-@well_known.get("/.well-known/jwks.json", responses=openapi_responses([errors.NOT_FOUND, errors.KEYS_DOWN]))
-async def key_set(request: Request, response: Response) -> KeySet:
+@well_known.get("/.well-known/jwks.json", responses=openapi_responses([core_errors.NOT_FOUND, errors.KEYS_DOWN]))
+async def key_set(offered: Offered, response: Response) -> KeySet:
     """The keys that the tokens we issue verify with (RFC 7517)."""
-    signer: TokenSigner | None = request.app.state.auth.signer
+    signer = offered.signer
     if signer is None:
-        raise ApiError(errors.NOT_FOUND)
+        raise ApiError(core_errors.NOT_FOUND)
     if not signer.ready:
         await signer.look_again()
     keys = KeySet(keys=[dict(key) for key in signer.jwks()["keys"]])
@@ -268,8 +301,8 @@ async def key_set(request: Request, response: Response) -> KeySet:
     return keys
 
 
-async def _conclude(request: Request, provider: str, answer: Mapping[str, str]) -> Response:
-    sign_in, logins = _parts(request, provider)
+async def _conclude(request: Request, offered: SignIns, provider: str, answer: Mapping[str, str]) -> Response:
+    sign_in, logins = offered.at(provider), offered.logins
     try:
         transaction = await logins.take(request, sign_in.name, answer.get(sign_in.state_field))
     except ApiError as failure:
@@ -282,14 +315,6 @@ async def _conclude(request: Request, provider: str, answer: Mapping[str, str]) 
         return response
     except ApiError as failure:
         raise _ended(failure, logins, transaction) from None
-
-
-def _parts(request: Request, provider: str) -> tuple[SignIn, Logins]:
-    auth = request.app.state.auth
-    sign_in: SignIn | None = auth.sign_ins.get(provider)
-    if sign_in is None:
-        raise ApiError(errors.NOT_FOUND)
-    return sign_in, auth.logins
 
 
 def _ended(failure: ApiError, logins: Logins, transaction: Transaction) -> ApiError:
@@ -310,10 +335,6 @@ def _once_each(pairs: Iterable[tuple[str, Any]]) -> Mapping[str, str]:
 
 async def _form(request: Request) -> Mapping[str, str]:
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
-        raise ApiError(errors.UNSUPPORTED_MEDIA)
+        raise ApiError(core_errors.UNSUPPORTED_MEDIA)
     async with request.form(max_files=0, max_fields=_MAX_FIELDS) as form:
         return _once_each(form.multi_items())
-
-
-router.include_router(public)
-router.routes.extend(well_known.routes)  # its address is not below the prefix

@@ -29,7 +29,7 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from service import errors
+from service.auth import errors
 from service.auth.login.onetime import OneTime as OneTime
 from service.auth.login.sealing import SealBroken, Sealer
 from service.auth.login.sign_in import Action
@@ -43,7 +43,6 @@ CODE_SECONDS = 60  # from the redirect to the front end's next request
 MAX_OPEN = 8  # tabs with a login under way; each costs the browser's requests half a kilobyte
 _ID = re.compile(r"[A-Za-z0-9_-]{22}\Z")  # 128 bits
 _TARGET = re.compile(r"[!#-;=?-\[\]_a-z~]{1,1024}\Z")  # RFC 3986's characters: no blank, quote, backslash, control
-_COOKIE = "signalbox-login-"
 _SKEW = 30  # seconds that the clocks of two replicas may differ
 
 
@@ -56,6 +55,7 @@ class Logins:
         public_url: Our own origin.
         targets: Origins that ``return_to`` may name; exactly these.
         own_page: A page of ours that may also be named; None where there is none.
+        cookie: What the names of its cookies begin with.
         now: Seconds since 1970.
     """
 
@@ -67,6 +67,7 @@ class Logins:
         public_url: str,
         targets: Iterable[str],
         own_page: str | None = None,
+        cookie: str,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._sealer = sealer
@@ -77,7 +78,7 @@ class Logins:
         # __Host-: no other host of the domain can plant it, and it never travels in the clear. A plain http origin,
         # which the settings allow on this machine only, can have neither the prefix nor Secure.
         self._secure = public_url.startswith("https:")
-        self._prefix = ("__Host-" if self._secure else "") + _COOKIE
+        self._prefix = ("__Host-" if self._secure else "") + cookie
 
     def begin(self, provider: str, return_to: str | None, action: Action = "login") -> Transaction:
         """A new transaction.

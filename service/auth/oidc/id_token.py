@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from service import errors
+from service.auth import errors
 from service.auth.tokens.claims import LEEWAY, audiences, check_subject, check_times
 from service.auth.tokens.judge import (
     KeySource,

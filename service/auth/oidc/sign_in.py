@@ -17,17 +17,18 @@ from urllib.parse import quote_plus, urlencode, urlsplit
 
 import httpx
 
-from service import errors
+from service.auth import errors
 from service.auth.login.sign_in import Grant, Transaction
 from service.auth.oidc.id_token import check_id_token
 from service.auth.providers.discovery import Discovery
 from service.auth.providers.fetch import FetchError, Reply, exchange
 from service.auth.providers.presets import Provider
 from service.auth.tokens.judge import MAX_TOKEN_BYTES, KeySource
-from service.auth.tokens.principal import Principal, tenant_of
+from service.auth.tokens.principal import tenant_of
 from service.aws.secrets import Secrets
 from service.errors import ApiError
 from service.log import get_logger
+from service.principal import Principal
 
 # What may be logged of an error that a provider names: its text comes through the browser, so only known words are.
 _KNOWN_ERRORS = frozenset(
@@ -142,6 +143,7 @@ class OidcSignIn:
             raise ApiError(errors.LOGIN_IDENTITY, "subjects_differ")
         if self._provider.userinfo:
             await self._compare_userinfo(access_token, subject, principal)
+        assert principal.expires_at is not None  # a bearer token always ends
         return Grant(bearer, principal.expires_at, id_token)
 
     async def sign_out(self, transaction: Transaction, hint: str | None) -> tuple[str | None, Transaction]:

@@ -15,8 +15,9 @@ from service.auth.issued.tokens import IssuedTokens, OwnIssuer
 from service.auth.login.onetime import OneTime
 from service.auth.login.sealing import Sealer
 from service.auth.saml import check_libraries
-from service.auth.tokens.principal import Principal
 from service.aws.secrets import Secrets
+from service.principal import Principal
+from service.readiness import State
 from service.settings import ProviderSettings, Settings, SettingsError
 from service.tenancy import TenantId
 
@@ -44,9 +45,10 @@ class SamlProviders:
     ended: EndedSessions
     workers: Workers
 
-    def readiness(self) -> dict[str, str]:
-        """A check per provider; see ``SamlSignIn.state``."""
-        return {f"saml_{name}": sign_in.state for name, sign_in in self.sign_ins.items()}
+    def states(self) -> list[State]:
+        """For readiness, one for each provider; a certificate that ends soon is a warning in the log."""
+        known: dict[str, State] = {"ok": "ok", "expiring": "ok", "stale": "stale"}
+        return [known.get(sign_in.state, "unavailable") for sign_in in self.sign_ins.values()]
 
     def background(self) -> list[Coroutine[Any, Any, None]]:
         """What has to run beside the requests."""

@@ -25,11 +25,12 @@ with warnings.catch_warnings():
     from onelogin.saml2.utils import OneLogin_Saml2_Utils
     from onelogin.saml2.xml_utils import OneLogin_Saml2_XML
 
+from service.auth.errors import SAML_UNREADABLE, SAML_UNVERIFIED
 from service.auth.saml.grammar import DS, RESPONSE, SAML
 from service.auth.saml.party import Party, SpKey
 from service.auth.saml.rules import Expected, SignedIn, check_assertion, check_envelope
 from service.auth.saml.screen import screen
-from service.errors import SAML_UNREADABLE, SAML_UNVERIFIED, ApiError
+from service.errors import ApiError
 from service.log import get_logger
 
 _T = xmlsec.constants

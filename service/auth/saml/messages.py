@@ -18,13 +18,14 @@ from onelogin.saml2.logout_request import OneLogin_Saml2_Logout_Request
 from onelogin.saml2.logout_response import OneLogin_Saml2_Logout_Response
 from onelogin.saml2.utils import OneLogin_Saml2_Utils
 
+from service.auth.errors import SAML_LOGOUT, SAML_NO_LOGOUT, SAML_OVERSIZED, SAML_UNREADABLE
 from service.auth.saml.grammar import LOGOUT, SAML, SAMLP
 from service.auth.saml.library import parse, request_data, settings
 from service.auth.saml.party import Party
 from service.auth.saml.reading import instant, one, sane, text
 from service.auth.saml.rules import MAX_AGE, SKEW
 from service.auth.saml.screen import screen
-from service.errors import SAML_LOGOUT, SAML_NO_LOGOUT, SAML_OVERSIZED, SAML_UNREADABLE, ApiError
+from service.errors import ApiError
 
 MAX_QUERY = 16_384  # characters; uvicorn's own limit is larger
 _ALGORITHMS = (Constants.RSA_SHA256, Constants.RSA_SHA384, Constants.RSA_SHA512)

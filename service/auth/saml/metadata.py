@@ -13,12 +13,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_pem_priv
 from lxml import etree
 from lxml.etree import _Element as Element
 
+from service.auth.errors import SAML_UNREADABLE
 from service.auth.saml.grammar import DS, MD, METADATA, SAMLP
 from service.auth.saml.library import is_signed_by, parse, settings
 from service.auth.saml.party import Idp, Party, SpKey
 from service.auth.saml.reading import instant, text
 from service.auth.saml.screen import screen
-from service.errors import SAML_UNREADABLE, ApiError
+from service.errors import ApiError
 from service.log import get_logger
 from service.settings.formats import LOOPBACK
 

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 
 from lxml.etree import _Element as Element
 
+from service.auth.errors import SAML_CONFIRMATION
 from service.auth.saml.grammar import SAML
-from service.errors import SAML_CONFIRMATION, ApiError, Error
+from service.errors import ApiError, Error
 
 _BEARER = "urn:oasis:names:tc:SAML:2.0:cm:bearer"
 _MAX_VALUE = 200  # characters of a subject; with the provider's name it must fit into 255

@@ -13,7 +13,8 @@ from datetime import datetime, timedelta
 
 from lxml.etree import _Element as Element
 
-from service import errors
+from service import errors as core_errors
+from service.auth import errors
 from service.auth.saml.grammar import DS, SAML, SAMLP
 from service.auth.saml.reading import attribute, confirmation, instant, one, sane, text
 from service.errors import ApiError
@@ -128,7 +129,7 @@ def check_assertion(assertion: Element, expected: Expected) -> SignedIn:
 Rule = Callable[[Element, Expected], bool]
 
 
-def _first_broken(rules: Sequence[tuple[errors.Error, Rule]], element: Element, expected: Expected) -> None:
+def _first_broken(rules: Sequence[tuple[core_errors.Error, Rule]], element: Element, expected: Expected) -> None:
     for row, holds in rules:
         if not holds(element, expected):
             raise ApiError(row, holds.__name__.strip("_"))
@@ -241,7 +242,7 @@ def _session_lasts(assertion: Element, expected: Expected) -> bool:
     return expected.now < instant(statement, "SessionNotOnOrAfter", errors.SAML_AUTHN)
 
 
-_ENVELOPE: Sequence[tuple[errors.Error, Rule]] = (
+_ENVELOPE: Sequence[tuple[core_errors.Error, Rule]] = (
     (errors.SAML_UNVERIFIED, _version),
     (errors.SAML_ISSUER, _sent_by_issuer),
     (errors.SAML_DESTINATION, _destination),
@@ -252,7 +253,7 @@ _ENVELOPE: Sequence[tuple[errors.Error, Rule]] = (
     (errors.SAML_EARLY, _not_early),
     (errors.SAML_LIFETIME, _fresh),
 )
-_ASSERTION: Sequence[tuple[errors.Error, Rule]] = (
+_ASSERTION: Sequence[tuple[core_errors.Error, Rule]] = (
     (errors.SAML_UNSIGNED, _signed),
     (errors.SAML_UNVERIFIED, _version),
     (errors.SAML_ISSUER, _issued_by_issuer),

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 from xml.parsers import expat
 
+from service.auth.errors import SAML_CONSTRUCT, SAML_OVERSIZED, SAML_UNREADABLE
 from service.auth.saml.grammar import ALGORITHMS, CRYPTO, DS, ENCRYPTION, REFUSED, SINGLE, XENC, XENC11, Form
-from service.errors import SAML_CONSTRUCT, SAML_OVERSIZED, SAML_UNREADABLE, ApiError
+from service.errors import ApiError
 
 _NCNAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,255}\Z")
 _MAX_ATTRIBUTES = 32  # of one element

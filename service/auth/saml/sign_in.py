@@ -13,6 +13,13 @@ from datetime import datetime, timedelta
 
 import orjson
 
+from service.auth.errors import (
+    SAML_LOGOUT,
+    SAML_OVERSIZED,
+    SAML_REPLAYED,
+    SAML_UNREADABLE,
+    SAML_UNVERIFIED,
+)
 from service.auth.issued.ended import EndedSessions
 from service.auth.issued.tokens import OwnIssuer, Session
 from service.auth.login.onetime import OneTime
@@ -27,18 +34,10 @@ from service.auth.saml.rules import Expected, SignedIn
 from service.auth.saml.source import EXPIRES_SOON, MetadataSource, warn_of_expiry
 from service.auth.saml.workers import Workers
 from service.auth.tokens.judge import MAX_LIFETIME
-from service.auth.tokens.principal import Principal
 from service.aws.secrets import Secrets
-from service.errors import (
-    SAML_LOGOUT,
-    SAML_OVERSIZED,
-    SAML_REPLAYED,
-    SAML_UNREADABLE,
-    SAML_UNVERIFIED,
-    SECRETS_DOWN,
-    ApiError,
-)
+from service.errors import SECRETS_DOWN, ApiError
 from service.log import get_logger
+from service.principal import Principal
 from service.tenancy import TenantId
 
 _MAX_FIELD = RESPONSE.max_bytes * 4 // 3 + 8  # base64

@@ -13,13 +13,14 @@ from pathlib import Path
 
 import httpx
 
+from service.auth.errors import KEYS_DOWN
 from service.auth.providers.fetch import FetchError, exchange_bytes
 from service.auth.saml.grammar import METADATA
 from service.auth.saml.messages import utc_now
 from service.auth.saml.metadata import MetadataError, read_idp
 from service.auth.saml.party import Idp
 from service.auth.saml.workers import Workers
-from service.errors import KEYS_DOWN, ApiError
+from service.errors import ApiError
 from service.fresh import Flight
 from service.log import get_logger
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from service import errors
+from service.auth import errors
 from service.errors import ApiError
 
 LEEWAY = 30  # seconds of clock difference between us and the issuer

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from jose.backends.base import Key
 
-from service import errors
+from service.auth import errors
 from service.auth.providers.presets import Provider
 from service.auth.tokens.claims import LEEWAY, audiences, check_subject, check_times, scopes_of
 from service.auth.tokens.unverified import MAX_TOKEN_BYTES as MAX_TOKEN_BYTES

@@ -14,10 +14,11 @@ import httpx
 from jose import jwk
 from jose.backends.base import Key
 
+from service.auth.errors import KEYS_DOWN, TOKEN_KEY
 from service.auth.providers.discovery import Discovery
 from service.auth.providers.fetch import FetchError, get_json
 from service.auth.providers.presets import Provider
-from service.errors import KEYS_DOWN, TOKEN_KEY, ApiError
+from service.errors import ApiError
 from service.fresh import Flight
 from service.log import get_logger
 from service.strict import unbase64url

@@ -3,40 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import Annotated, Any
+from types import MappingProxyType
+from typing import Any
 
-from fastapi import Depends
-
-from service import errors
+from service.auth import errors
 from service.auth.providers.presets import ClaimPath, Provider
 from service.auth.tokens.judge import VerifiedClaims
 from service.errors import ApiError
+from service.principal import Principal
 from service.tenancy import TenantId
 
 _NULL = object()  # stands for a claim that is null: no tenant fits it
-
-
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """Who calls.
-
-    Attributes:
-        tenant: Whose data the caller may see.
-        subject: The user, unique within the issuer.
-        issuer: Who vouches for both; (issuer, subject) names a user, an e-mail address never does.
-        provider: Name of the provider in the settings.
-        expires_at: When the token ends, in seconds since 1970.
-        scopes: What the token permits.
-    """
-
-    tenant: TenantId
-    subject: str
-    issuer: str
-    provider: str
-    expires_at: int
-    scopes: frozenset[str] = frozenset()
 
 
 def principal_of(verified: VerifiedClaims) -> Principal:
@@ -51,7 +28,15 @@ def principal_of(verified: VerifiedClaims) -> Principal:
     """
     provider = verified.provider
     tenant = tenant_of(verified.claims, provider)
-    return Principal(tenant, verified.subject, verified.issuer, provider.name, verified.expires_at, verified.scopes)
+    return Principal(
+        tenant,
+        verified.subject,
+        verified.issuer,
+        provider.name,
+        verified.expires_at,
+        verified.scopes,
+        MappingProxyType(dict(verified.claims)),
+    )
 
 
 def tenant_of(claims: Mapping[str, Any], provider: Provider) -> TenantId:
@@ -91,18 +76,3 @@ def _at(claims: Mapping[str, Any], path: ClaimPath) -> object:
             return None
         value = value[name]
     return _NULL if value is None else value
-
-
-# Set by the request middleware before a protected handler runs.
-current: ContextVar[Principal | None] = ContextVar("signalbox_principal", default=None)
-
-
-async def current_principal() -> Principal:
-    """The caller of the running request; as a dependency: ``CurrentPrincipal``."""
-    principal = current.get()
-    if principal is None:  # a public route asked for it
-        raise ApiError(errors.CREDENTIALS_MISSING)
-    return principal
-
-
-CurrentPrincipal = Annotated[Principal, Depends(current_principal)]

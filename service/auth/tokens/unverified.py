@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from service import errors
+from service.auth import errors
 from service.errors import ApiError
 from service.strict import json_object, unbase64url
 

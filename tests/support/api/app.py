@@ -11,17 +11,24 @@ import httpx
 from fastapi import FastAPI
 
 from service.app import create_app
-from service.settings import load
+from service.naming import Names
+from service.product import FEATURES, NAME, TITLE
+from service.settings import Settings, load
 
 API = "http://127.0.0.1:8000"
 NOWHERE = "postgresql://signalbox_app:x@127.0.0.1:1/none?sslmode=disable"
+
+
+def product(settings: Settings) -> FastAPI:
+    """The adopter's application, not started."""
+    return create_app(settings, FEATURES, names=Names(NAME), title=TITLE)
 
 
 @asynccontextmanager
 async def application(environment: Mapping[str, str]) -> AsyncIterator[FastAPI]:
     """A started application."""
     base = {"ENVIRONMENT": "development", "PUBLIC_URL": API, "DATABASE_URL": NOWHERE}
-    app = create_app(load({**base, **environment}))
+    app = product(load({**base, **environment}))
     async with app.router.lifespan_context(app):
         yield app
 

@@ -1,6 +1,9 @@
-"""The service with the test's own features beside those it ships: ``python -m tests.support.api.serve``."""
+"""The service with the notes example and the handlers that go wrong: ``python -m tests.support.api.serve``."""
 
+from examples.notes.feature import NOTES
 from service.__main__ import main
+from service.product import FEATURES
+from tests.features.faults import FAULTS
 
 if __name__ == "__main__":
-    raise SystemExit(main(("service", "tests.features")))
+    raise SystemExit(main((*FEATURES, NOTES, FAULTS)))

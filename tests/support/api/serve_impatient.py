@@ -8,4 +8,4 @@ from service.auth.tokens import keys
 if __name__ == "__main__":
     for name in ("COOLDOWN", "SOFT_AGE", "HARD_AGE"):
         setattr(keys, name, float(os.environ.get(f"TEST_{name}", getattr(keys, name))))
-    raise SystemExit(main(("service",)))
+    raise SystemExit(main())

@@ -90,7 +90,7 @@ def migration_environment(database: Database) -> dict[str, str]:
 
 def _alembic_ini(folder: Path, more: str) -> Path:
     """The project's configuration with the test feature's migration beside the project's own."""
-    folders = [f"{ROOT}/migrations/versions", f"{ROOT}/tests/features/notes/migrations", *([more] if more else [])]
+    folders = [f"{ROOT}/migrations/versions", f"{ROOT}/examples/notes/migrations", *([more] if more else [])]
     lines = ["[alembic]", f"script_location = {ROOT}/migrations", "path_separator = os"]
     ini = folder / f"alembic-{hashlib.sha256(more.encode()).hexdigest()[:8]}.ini"
     ini.write_text("\n".join([*lines, f"version_locations = {os.pathsep.join(folders)}", ""]))

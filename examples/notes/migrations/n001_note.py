@@ -1,7 +1,7 @@
 """Notes.
 
-A line of its own beside the project's, so that it follows whatever migration is the project's newest. A migration of
-the project itself names the one before it as its ``down_revision`` and depends on nothing.
+The first of this feature's own line of versions: it stands on the template's schema, and no migration of the template
+can collide with it.
 
 Revision ID: n001
 """
@@ -15,11 +15,12 @@ from service.database.rls import SCHEMA, isolate, tenant_column
 
 revision = "n001"
 down_revision = None
-branch_labels = None
+branch_labels = ("notes",)
 depends_on = "0001"
 
 
 def upgrade() -> None:
+    """Make the table, isolated."""
     op.create_table(
         "note",
         tenant_column(),
@@ -34,4 +35,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    """Remove it."""
     op.drop_table("note", schema=SCHEMA)

@@ -1,4 +1,4 @@
-"""The parts of this domain, put together once per process."""
+"""What this domain brings to the application, put together once per process."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import httpx
-from sqlalchemy.ext.asyncio import AsyncEngine
 
+from service.auth.errors import AUTH_ERRORS, TOKEN_ERRORS
 from service.auth.issued.signing import TokenSigner
 from service.auth.login.onetime import OneTime
+from service.auth.login.routes import SignIns, public, router, well_known
 from service.auth.login.sealing import Sealer
 from service.auth.login.sign_in import SignIn
 from service.auth.login.transaction import Logins
@@ -22,39 +23,64 @@ from service.auth.providers import presets as providers
 from service.auth.providers.discovery import Discovery
 from service.auth.tokens.judge import Authenticator, ExternalIssuers, Strategy
 from service.auth.tokens.keys import IssuerKeys
-from service.auth.tokens.principal import Principal, principal_of
-from service.aws.identity import Aws
-from service.aws.secrets import Secrets
+from service.auth.tokens.principal import principal_of
+from service.feature import Core, Feature, Started
 from service.http import swagger
+from service.http.credentials import Scheme
 from service.log import get_logger
-from service.settings import Settings
+from service.principal import Principal
+from service.readiness import Check, State
 
 if TYPE_CHECKING:
     from service.auth.saml.assembly import SamlProviders
 
 log = get_logger(__name__)
 
+_PREFIX = "bearer "
 
-@dataclass(frozen=True, slots=True)
-class KeyAge:
-    """State of a key set.
 
-    Attributes:
-        age_seconds: Since the last good fetch; None before the first.
-        failure: Reason code of the last fetch; None when it was good.
+BEARER = Scheme(
+    "bearer",
+    "authorization",
+    {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+    TOKEN_ERRORS,
+)
+
+
+class BearerTokens:
+    """The strategy for bearer tokens (RFC 6750, section 2.1); a token in a query or a form is not looked at.
+
+    Args:
+        authenticator: Judges them.
     """
 
-    age_seconds: float | None
-    failure: str | None
+    scheme = BEARER
+
+    def __init__(self, authenticator: Authenticator) -> None:
+        self._authenticator = authenticator
+
+    async def authenticate(self, credential: str) -> Principal | None:
+        """See ``http.credentials.Strategy``."""
+        if credential[: len(_PREFIX)].lower() != _PREFIX:
+            return None
+        return await self.admit(credential[len(_PREFIX) :].strip(" "))
+
+    async def admit(self, token: str) -> Principal:
+        """From the text of a token to the principal.
+
+        Raises:
+            ApiError: 401, 403, or 503 while the issuer's keys cannot be had.
+        """
+        return principal_of(await self._authenticator.verify(token))
 
 
 @dataclass(frozen=True, slots=True)
 class Auth:
-    """What the application needs of this domain.
+    """What the routes, and other parts of this domain, need of it.
 
     Attributes:
         keys: Key set per issuer.
-        authenticator: Judges bearer tokens.
+        tokens: Judges bearer tokens.
         logins: Logins under way.
         sign_ins: How to sign in, by provider name, in the order of the settings.
         clients: For requests to providers; closed at the end.
@@ -63,32 +89,22 @@ class Auth:
     """
 
     keys: tuple[IssuerKeys, ...]
-    authenticator: Authenticator
+    tokens: BearerTokens
     logins: Logins
     sign_ins: Mapping[str, SignIn]
     clients: tuple[httpx.AsyncClient, ...]
     signer: TokenSigner | None
     saml: SamlProviders | None
 
-    async def authenticate(self, token: str) -> Principal:
-        """From the text of a bearer token to the principal.
-
-        Raises:
-            ApiError: 401, 403, or 503 while the issuer's keys cannot be had.
-        """
-        return principal_of(await self.authenticator.verify(token))
-
-    def key_ages(self) -> dict[str, KeyAge]:
-        """How old each issuer's keys are, and why the last fetch failed."""
-        return {entry.provider.name: KeyAge(entry.age, entry.failure) for entry in self.keys}
-
-    def readiness(self) -> dict[str, str]:
-        """A check per issuer: ``ok``, ``stale`` (the provider is down, its last keys still serve), ``expiring`` (a
-        certificate ends within 30 days), ``unavailable``."""
-        found = {f"signing_keys_{entry.provider.name}": _state(entry) for entry in self.keys}
+    async def issuers(self) -> State:
+        """For readiness: ``ok`` when tokens of every issuer can be judged, ``stale`` when some can be, or all by keys
+        that could not be refreshed. Which issuer it is, is in the log."""
+        found = [_state(entry) for entry in self.keys]
         if self.saml is not None and self.signer is not None:
-            found |= {"token_signing": "ok" if self.signer.ready else "unavailable"} | self.saml.readiness()
-        return found
+            found += self.saml.states() if self.signer.ready else ["unavailable"]
+        if all(state == "ok" for state in found):
+            return "ok"
+        return "unavailable" if all(state == "unavailable" for state in found) else "stale"
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -113,15 +129,32 @@ class Auth:
                 self.saml.workers.close()
 
 
-def assemble(settings: Settings, secrets: Secrets, engine: AsyncEngine, aws: Aws) -> Auth:
+@asynccontextmanager
+async def start(core: Core) -> AsyncIterator[Started]:
+    """Start this domain.
+
+    Args:
+        core: Of the application.
+
+    Raises:
+        SettingsError: The settings name what cannot be used, such as a certificate that is none.
+    """
+    auth = assemble(core)
+    async with auth.running():
+        yield Started(
+            parts=(auth, SignIns(auth.logins, auth.sign_ins, auth.signer)),
+            checks={"issuers": Check(auth.issuers, decisive=True)},
+            strategies=(auth.tokens,),
+        )
+
+
+def assemble(core: Core) -> Auth:
     """Put the parts together; nothing is connected to yet.
 
     Args:
-        settings: The providers.
-        secrets: Where client secrets and the key of the cookies are.
-        engine: For login codes.
-        aws: For the key that signs tokens.
+        core: Of the application.
     """
+    settings, secrets, engine = core.settings, core.secrets, core.engine
     tls = httpx.create_ssl_context()
     for_keys = _client(tls)
     clients = [for_keys]
@@ -135,13 +168,14 @@ def assemble(settings: Settings, secrets: Secrets, engine: AsyncEngine, aws: Aws
         public_url=settings.public_url,
         targets=settings.allowed_origins,
         own_page=settings.public_url + swagger.PATH if settings.docs_open else None,
+        cookie=core.names.login_cookie,
     )
 
     async def admit(token: str) -> Principal:
-        return principal_of(await authenticator.verify(token))
+        return await tokens.admit(token)
 
     key_ids = settings.token_signing_key_id
-    signer = TokenSigner(key_ids, lambda: aws.client("kms")) if key_ids else None
+    signer = TokenSigner(key_ids, lambda: core.aws.client("kms")) if key_ids else None
     saml = None
     if signer is not None and any(group.kind == "saml" for group in settings.idp.values()):
         from service.auth.saml import assembly as saml_assembly  # lxml, xmlsec and python3-saml: for who needs them
@@ -150,7 +184,7 @@ def assemble(settings: Settings, secrets: Secrets, engine: AsyncEngine, aws: Aws
             settings, signer=signer, admit=admit, engine=engine, sealer=sealer, secrets=secrets, client=for_keys
         )
     strategies: list[Strategy] = [ExternalIssuers(keys), *([saml.strategy] if saml else [])]
-    authenticator = Authenticator(strategies)
+    tokens = BearerTokens(Authenticator(strategies))
     sign_ins: dict[str, SignIn] = {}
     for entry in keys:
         if entry.provider.client_id is not None:
@@ -165,7 +199,7 @@ def assemble(settings: Settings, secrets: Secrets, engine: AsyncEngine, aws: Aws
                 public_url=settings.public_url,
             )
     sign_ins |= saml.sign_ins if saml else {}
-    return Auth(tuple(keys), authenticator, logins, sign_ins, tuple(clients), signer, saml)
+    return Auth(tuple(keys), tokens, logins, sign_ins, tuple(clients), signer, saml)
 
 
 def _client(tls: ssl.SSLContext) -> httpx.AsyncClient:
@@ -184,7 +218,10 @@ def _report(task: asyncio.Task[None]) -> None:
         log.critical("background_work_died", exc_info=failure)
 
 
-def _state(keys: IssuerKeys) -> str:
+def _state(keys: IssuerKeys) -> State:
     if not keys.ready:
         return "unavailable"
     return "ok" if keys.failure is None else "stale"
+
+
+AUTH = Feature(name="auth", errors=AUTH_ERRORS, routers=(router, public, well_known), schemes=(BEARER,), start=start)

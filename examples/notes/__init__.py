@@ -1,0 +1,1 @@
+"""Notes of a tenant: the smallest feature there is, a table and three routes."""

@@ -1,0 +1,96 @@
+"""How a caller presents itself: one credential a request, judged by the strategies of the features.
+
+A strategy reads one header. A request with credentials in two headers, or the same header twice, is refused: which of
+them counts would be a choice that a caller makes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from service import errors
+from service.errors import ApiError, Error
+from service.principal import Principal
+
+GATE_ERRORS: Final = (errors.CREDENTIALS_MISSING, errors.CREDENTIALS_SCHEME, errors.CREDENTIALS_TWICE)
+
+
+@dataclass(frozen=True, slots=True)
+class Scheme:
+    """A kind of credential, as OpenAPI shows it.
+
+    Attributes:
+        name: Its key in OpenAPI's ``securitySchemes``.
+        header: The one header that carries it, in lower case.
+        openapi: Its Security Scheme Object.
+        errors: What its strategies can answer.
+    """
+
+    name: str
+    header: str
+    openapi: Mapping[str, Any] = field(hash=False)
+    errors: tuple[Error, ...] = ()
+
+
+class Strategy(Protocol):
+    """One way to tell who calls.
+
+    Attributes:
+        scheme: What it reads; declared by its feature.
+    """
+
+    @property
+    def scheme(self) -> Scheme: ...
+
+    async def authenticate(self, credential: str) -> Principal | None:
+        """Judge a credential.
+
+        Args:
+            credential: The header's whole value, decoded as Latin-1: hostile until checked.
+
+        Returns:
+            Who calls, or None when the credential is of a kind that this strategy does not know.
+
+        Raises:
+            ApiError: It is of this strategy's kind and is refused, or cannot be judged now.
+        """
+
+
+class Strategies:
+    """All strategies, by the header that they read.
+
+    Args:
+        strategies: In the order in which those of one header are asked.
+    """
+
+    def __init__(self, strategies: Iterable[Strategy] = ()) -> None:
+        self._by_header: dict[bytes, list[Strategy]] = {}
+        for strategy in strategies:
+            self._by_header.setdefault(strategy.scheme.header.encode("ascii"), []).append(strategy)
+
+    async def authenticate(self, headers: Sequence[tuple[bytes, bytes]]) -> Principal:
+        """Who sent a request.
+
+        Args:
+            headers: Of the request, names in lower case.
+
+        Raises:
+            ApiError: AUTH_020 without a credential, AUTH_021 for a kind that no strategy knows, AUTH_022 for more
+                than one, and what the strategies raise.
+        """
+        found: tuple[bytes, bytes] | None = None
+        for header in headers:
+            if header[0] in self._by_header or header[0] == b"authorization":
+                if found is not None:
+                    raise ApiError(errors.CREDENTIALS_TWICE)
+                found = header
+        if found is None:
+            raise ApiError(errors.CREDENTIALS_MISSING)
+        credential = found[1].decode("latin-1")
+        for strategy in self._by_header.get(found[0], ()):
+            principal = await strategy.authenticate(credential)
+            if principal is not None:
+                return principal
+        raise ApiError(errors.CREDENTIALS_SCHEME)

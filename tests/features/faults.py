@@ -1,0 +1,37 @@
+"""Handlers that go wrong, on the table of the notes example: what a bug, an attack or an outage does to a request."""
+
+from __future__ import annotations
+
+from sqlalchemy import text
+
+from examples.notes.routes import NewNote, Note, add_note
+from service.database.session import TenantSession
+from service.feature import Feature
+from service.http.gate import Router
+
+router = Router(prefix="/api/v1/notes", tags=["faults"])
+
+
+@router.post("/then-fail", status_code=201)
+async def write_then_fail(note: NewNote, session: TenantSession) -> Note:
+    await add_note(note, session)
+    raise RuntimeError("a bug after the write")
+
+
+@router.post("/broken-sql")
+async def broken_sql(session: TenantSession) -> None:
+    await session.execute(text("insert into app.note (body) values ('half done')"))
+    await session.execute(text("select 1 / 0"))
+
+
+@router.post("/stolen/{tenant}")
+async def write_for_another(tenant: str, session: TenantSession) -> None:
+    await session.execute(text("insert into app.note (tenant_id, body) values (:t, 'planted')"), {"t": tenant})
+
+
+@router.post("/sleep/{seconds}")
+async def sleep(seconds: float, session: TenantSession) -> None:
+    await session.execute(text("select pg_sleep(:seconds)"), {"seconds": seconds})
+
+
+FAULTS = Feature(name="faults", routers=(router,))

@@ -1,1 +1,0 @@
-"""Notes: the smallest feature there is."""
