@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import sys
-import textwrap
 from pathlib import Path
 
 from infra.deploy.ownership import edited
@@ -19,7 +18,7 @@ NEWER = "v9.9.9"
 PYTHON = (sys.executable,)
 SIGNALBOX = (*PYTHON, "-m", "infra.cli.main")
 # What says of the merged product that it is whole: its documents, its image, its core, and the adopter's own.
-CHOSEN = ("tests/infra/test_documents.py", "tests/image/test_files.py", "tests/service/test_log.py", "tests/visits")
+CHOSEN = ("tests/infra/test_documents.py", "tests/image/test_files.py", "tests/service/test_settings.py", "tests/visits")
 
 MIGRATION = '''\
 """Visits of a tenant."""
@@ -44,6 +43,29 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_table("visit", schema=SCHEMA)
 '''
+
+FEATURE = '''\
+"""What this folder brings to the application."""
+
+from pathlib import Path
+from typing import Final
+
+from service.errors import Error
+from service.feature import Feature
+
+NO_VISIT: Final = Error("VISIT_001", 404, "No such visit", "The visit does not exist", "Look for it in the list.")
+VISITS: Final = Feature(name="visits", errors=(NO_VISIT,), migrations=Path(__file__).parent / "migrations")
+'''
+
+TEST = """\
+from service.feature import all_errors, checked
+from service.product import FEATURES, TITLE
+
+
+def test_the_product_is_ours() -> None:
+    assert TITLE == "Visits"
+    assert {"VISIT_001", "SYS_099"} <= all_errors(checked(FEATURES)).keys()
+"""
 
 TEMPLATE_MIGRATION = '''\
 """What a newer template needs."""
@@ -72,13 +94,10 @@ def build_on(product: Checkout) -> None:
     product.write("README.md", "# Visits\n")
     product.write("service/visits/__init__.py", '"""Visits of patients."""\n')
     product.write("service/visits/migrations/visits01_visit.py", MIGRATION)
-    test = """\
-        from service.product import TITLE
-
-        def test_the_product_is_ours() -> None:
-            assert TITLE == "Visits"
-        """
-    product.write("tests/visits/test_visits.py", textwrap.dedent(test))
+    product.write("service/visits/feature.py", FEATURE)
+    product.edit("service/product.py", "\nNAME:", "from service.visits.feature import VISITS\n\nNAME:")
+    product.edit("service/product.py", "    HEALTH,\n", "    HEALTH,\n    VISITS,\n")
+    product.write("tests/visits/test_visits.py", TEST)
     # A package that is locked already as another's: nothing has to be downloaded for this test.
     product.run("uv", "add", "--no-sync", "--quiet", "--package", "product", "packaging")
     product.run(*SIGNALBOX, "docs")
@@ -89,7 +108,12 @@ def go_on(newer: Checkout) -> None:
     """What a newer template may change: core, migrations, requirements, documents, examples in an adopter's files."""
     newest = sorted(path.name[:4] for path in (newer.root / "migrations/versions").glob("0*.py"))[-1]
     newer.write("migrations/versions/0099_newer.py", TEMPLATE_MIGRATION.format(newest=newest))
-    newer.append("service/errors.py", "\n# A newer core.\n")
+    newer.edit(
+        "service/errors.py",
+        "\nNOT_FOUND = ",
+        '\nNEWER = Error("SYS_099", 503, "Newer", "Newer", "Wait.")\nNOT_FOUND = ',
+    )
+    newer.append("docs/ERROR_CODES.md", "| `SYS_099` | 503 | Newer | Newer | Wait. |\n")
     for name in ("infra/docs/tables.py", "docs/reference/stages.md"):
         newer.edit(name, "budget, US dollars a month", "budget, dollars a month")
     newer.edit("infra/product.py", "budget_usd=1000", "budget_usd=2000")
@@ -107,11 +131,7 @@ def go_on(newer: Checkout) -> None:
 
 def migrate(product: Checkout, database: Database) -> set[str]:
     """Every line of migrations of the product, as it brings them."""
-    folders = ":".join(str(product.root / name) for name in ("migrations/versions", "service/visits/migrations"))
-    ini = product.root.parent / "alembic.ini"
-    ini.write_text(f"[alembic]\nscript_location = migrations:.\npath_separator = os\nversion_locations = {folders}\n")
-    environment = migration_environment(database)
-    product.run(*PYTHON, "-m", "alembic", "-c", str(ini), "upgrade", "heads", **environment)
+    product.run(*PYTHON, "-m", "migrations", "upgrade", **migration_environment(database))
     rows = database.run("select version_num from migrations.alembic_version", user=MASTER, password=MASTER_PASSWORD)
     return {row[0] for row in rows}
 
@@ -138,6 +158,9 @@ def test_a_newer_template_merges_over_what_was_built_on_an_older_one(tmp_path: P
     stages = (product.root / "docs/reference/stages.md").read_text()
     assert "budget, dollars a month" in stages, "the template's change"
     assert "1234" in stages, "the adopter's change"
+    codes = (product.root / "docs/ERROR_CODES.md").read_text()
+    assert "VISIT_001" in codes
+    assert "SYS_099" in codes
     assert (product.root / "README.md").read_text() == "# Visits\n"
     image = ("--locked", "--no-default-groups", "--group", "product", "--no-hashes", "--no-emit-project")
     assert re.search(r"(?m)^packaging==.*\n.*# via.*(\n.*)?product", product.run("uv", "export", *image))
