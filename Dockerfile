@@ -19,7 +19,8 @@ WORKDIR /app
 # platform must fail here, not start a compiler (xmlsec and lxml carry libxml2, and only their wheels carry the same).
 # Debug symbols, sources of compiled modules and tests of packages are a third of what they install.
 COPY pyproject.toml uv.lock ./
-RUN uv sync --locked --no-default-groups --no-install-project --no-build \
+COPY product ./product
+RUN uv sync --locked --no-default-groups --group product --no-install-project --no-build \
     && find .venv -name '*.so' -exec strip --strip-unneeded {} + \
     && find .venv -type d \( -name tests -o -name testing \) -prune -exec rm -r {} + \
     && find .venv -type f -regex '.*\.\(c\|h\|pxd\|pxi\|pyx\)' -delete
@@ -27,7 +28,7 @@ COPY README.md LICENSE ./
 COPY service ./service
 COPY migrations ./migrations
 # The console script is the command of the checkout, whose package is not here; the lock file is for all to write.
-RUN uv sync --locked --no-default-groups --no-editable && rm .venv/bin/signalbox .venv/.lock
+RUN uv sync --locked --no-default-groups --group product --no-editable && rm .venv/bin/signalbox .venv/.lock
 
 FROM python:${PYTHON_VERSION}-slim AS run
 # The base comes without compiled standard library. -f: what this command itself imports was just compiled by time.

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from infra.deploy import stacks
+from infra.deploy import ownership, stacks
 from infra.environment.table import SEALED_PREFIX
 from infra.railway import sources
 from infra.railway.api import Client
 from infra.railway.operations import Railway
 from infra.railway.plan import choose_workspace
 from infra.shell.failure import Failure
+from infra.shell.git import ask
 from infra.shell.tools import installed_cdk
 from infra.stage.certificate import AUTHORITIES
 from infra.stage.record import Stage
@@ -59,14 +59,10 @@ def git(root: Path) -> Git:
     Args:
         root: Its folder.
     """
-
-    def ask(*command: str) -> str | None:
-        done = subprocess.run(["git", "-C", str(root), *command], capture_output=True, text=True, check=False)
-        return done.stdout.strip() if done.returncode == 0 else None
-
-    commit = ask("rev-parse", "HEAD")
-    on_remote = ask("branch", "--remotes", "--contains", "HEAD") if commit else None
-    return Git(commit, ask("status", "--porcelain", "--untracked-files=no") == "", bool(on_remote))
+    commit = ask(root, "rev-parse", "HEAD")
+    # Of origin alone: what the template's repository has is not in the one that Railway builds from.
+    on_remote = ask(root, "for-each-ref", "--contains", "HEAD", "refs/remotes/origin") if commit else None
+    return Git(commit, ask(root, "status", "--porcelain", "--untracked-files=no") == "", bool(on_remote))
 
 
 def repository(root: Path, given: str | None) -> Finding:
@@ -95,6 +91,7 @@ def checks(root: Path, stage: Stage, connect: Callable[[], Client], workspace: s
     yield _checkout(root)
     yield _addresses(stage)
     yield _proof(root, stage)
+    yield _template(root)
     yield from _aws(stage)
     yield from _railway(stage, connect, workspace)
 
@@ -151,6 +148,17 @@ def _proof(root: Path, stage: Stage) -> Finding:
             "missing", "proof to AWS", f"{public} is missing: uv run signalbox certs {stage.name}; commit it"
         )
     return Finding("ok", "proof to AWS", f"by certificate; the authority is {public}")
+
+
+def _template(root: Path) -> Finding:
+    try:
+        edited = ownership.edited(root)
+    except Failure as failure:
+        return Finding("note", "template", str(failure))
+    if not edited:
+        return Finding("ok", "template", "none of its files was edited: a newer version merges without a conflict")
+    text = f"edited here, and a newer version may conflict with it (docs/UPGRADING.md): {', '.join(edited)}"
+    return Finding("note", "template", text)
 
 
 def _aws(stage: Stage) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""The parts of documents that are tables: each made from the data of the code."""
+"""The documents that are tables: each made from the data of the code."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from infra.stage.outputs import OUTPUTS
 from infra.stage.record import Stage
 from service import settings
 from service.auth.providers.presets import PRESETS, Preset
-from service.feature import all_errors
+from service.feature import all_errors, settings_of
 from service.product import FEATURES
 
 
@@ -20,6 +20,11 @@ def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     head = list(header)
     lines = [head, ["---"] * len(head), *(list(row) for row in rows)]
     return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+
+
+def _reference(title: str, source: str, header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A page of docs/reference/."""
+    return f"# {title}\n\nThis page is generated from {source}: `uv run signalbox docs`.\n\n{table(header, rows)}"
 
 
 def error_codes() -> str:
@@ -38,14 +43,15 @@ def error_codes() -> str:
     )
 
 
-def variables_table(groups: settings.Groups = {}) -> str:  # noqa: B006  never written to
+def variables(groups: settings.Groups | None = None) -> str:
     """The reference of environment variables, out of the settings and the environment's table.
 
     Args:
-        groups: Settings of features.
+        groups: Settings of features; None takes those of the product.
     """
     from infra.environment import table as environment
 
+    groups = settings_of(FEATURES) if groups is None else groups
     known = {v.name: v for v in settings.variables(groups)}
     rows = []
     for row in environment.rows(groups):
@@ -56,14 +62,14 @@ def variables_table(groups: settings.Groups = {}) -> str:  # noqa: B006  never w
         sealed = "sealed" if row.sealed else ""
         rows.append([f"`{row.name}`", text, needed, row.stage.text, row.trial.text, sealed, example])
     head = ("variable", "meaning", "required, or default", "in a stage", "in the trial", "sealed", "example")
-    return table(head, rows)
+    return _reference("Variables", "`service/settings/fields.py` and `infra/environment/table.py`", head, rows)
 
 
-def env_example(groups: settings.Groups = {}) -> str:  # noqa: B006  never written to
+def env_example(groups: settings.Groups | None = None) -> str:
     """.env.example: Railway offers what it finds in it, so that it holds every variable and placeholders only.
 
     Args:
-        groups: Settings of features.
+        groups: Settings of features; None takes those of the product.
     """
     from infra.environment.table import TABLE
 
@@ -73,7 +79,7 @@ def env_example(groups: settings.Groups = {}) -> str:  # noqa: B006  never writt
         "# and for setting one by hand. What is commented out has a default or is optional.\n"
         "# Generated from service/settings/fields.py and infra/environment/table.py: uv run signalbox docs\n"
     )
-    for v in settings.variables(groups):
+    for v in settings.variables(settings_of(FEATURES) if groups is None else groups):
         name, mark = v.name.replace("<NAME>", "EXAMPLE"), "" if v.required else "# "
         notes = [
             "required" if v.required else f"default: {v.default}" if v.default else "",
@@ -89,30 +95,31 @@ def _quoted(value: str) -> str:
     return f"'{value}'" if set(value) & set('"{}# ') else value
 
 
-def outputs_table() -> str:
+def outputs() -> str:
     """What the stacks tell the outside."""
     rows = ([f"`{o.stack}`", f"`{o.key}`", o.description + (" (if the stage has it)" * o.optional)] for o in OUTPUTS)
-    return table(("stack", "output", "what it is"), rows)
+    return _reference("Outputs of the stacks", "`infra/stage/outputs.py`", ("stack", "output", "what it is"), rows)
 
 
-def alarms_table() -> str:
+def alarms() -> str:
     """What somebody is woken for."""
     metrics = ([f"`{a.name}`", f"{a.namespace} {a.metric}, {a.compare} {a.threshold:g}", a.why] for a in METRIC_ALARMS)
     logs = ([f"`{a.name}`", f"{a.threshold} lines in 5 minutes of the log `{a.log}`", a.why] for a in LOG_ALARMS)
-    return table(("alarm", "when", "what it means"), [*metrics, *logs])
+    return _reference("Alarms", "`infra/aws/alarms.py`", ("alarm", "when", "what it means"), [*metrics, *logs])
 
 
-def register_table() -> str:
+def findings() -> str:
     """Every finding of a rule pack that is acknowledged."""
     rows = (
         [f"`{r.rule.partition('::')[2]}`", ", ".join(f"`{p}`" for p in r.paths), ", ".join(r.stages), r.reason, r.owner,
          f"{r.review:%Y-%m-%d}"]
         for r in REGISTER
     )  # fmt: skip
-    return table(("rule", "where", "stages", "why it stands", "owner", "review by"), rows)
+    head = ("rule", "where", "stages", "why it stands", "owner", "review by")
+    return _reference("Acknowledged findings", "`infra/aws/register.py`", head, rows)
 
 
-def stages_table() -> str:
+def stages() -> str:
     """What differs between the stages."""
     rows: list[tuple[str, Callable[[Stage], str]]] = [
         ("how strict the service is", lambda s: s.environment),
@@ -126,10 +133,11 @@ def stages_table() -> str:
         ("budget, US dollars a month", lambda s: str(s.watch.budget_usd or "none")),
         ("outlives its stacks", lambda s: "yes" if s.retain else "no"),
     ]
-    return table(("", *STAGES), ([name, *(tell(record) for record in STAGES.values())] for name, tell in rows))
+    told = ([name, *(tell(record) for record in STAGES.values())] for name, tell in rows)
+    return _reference("Stages", "`infra/product.py`", ("", *STAGES), told)
 
 
-def presets_table() -> str:
+def presets() -> str:
     """What each kind of provider implies, out of the presets."""
     header = (
         "kind",
@@ -143,7 +151,8 @@ def presets_table() -> str:
         "tenant",
         "sign-out",
     )
-    return table(header, (_preset_row(kind, preset) for kind, preset in PRESETS.items()))
+    rows = (_preset_row(kind, preset) for kind, preset in PRESETS.items())
+    return _reference("Presets of identity providers", "`service/auth/providers/presets.py`", header, rows)
 
 
 def _preset_row(kind: str, preset: Preset) -> list[str]:

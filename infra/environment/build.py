@@ -17,6 +17,8 @@ from infra.environment.table import PROVIDER, Inputs, Kind, Row, Source, rows
 from infra.shell.failure import Failure
 from infra.stage.record import Stage
 from service import settings
+from service.feature import settings_of
+from service.product import FEATURES
 
 
 class EnvironmentRefused(Failure):
@@ -49,12 +51,12 @@ class Variable:
 Environment = tuple[Variable, ...]
 
 
-def build(inputs: Inputs, groups: settings.Groups = {}) -> Environment:  # noqa: B006  never written to
+def build(inputs: Inputs, groups: settings.Groups | None = None) -> Environment:
     """Make the environment of a stage.
 
     Args:
         inputs: Stage, outputs, what is given, and what differs locally.
-        groups: Settings of features.
+        groups: Settings of features; None takes those of the product.
 
     Returns:
         The variables in the order of the table, without those that would be empty.
@@ -63,6 +65,7 @@ def build(inputs: Inputs, groups: settings.Groups = {}) -> Environment:  # noqa:
         EnvironmentRefused: An output is missing, a given variable is unknown, a secret would be plain, or the service
             would not start from it.
     """
+    groups = settings_of(FEATURES) if groups is None else groups
     found = tuple(_resolved(inputs, "stage", groups))
     _refuse_unknown(inputs.given, rows(groups), "stage")
     refuse_printed_secrets(found, EnvironmentRefused)
@@ -75,14 +78,14 @@ def build(inputs: Inputs, groups: settings.Groups = {}) -> Environment:  # noqa:
     return found
 
 
-def build_trial(stage: Stage, groups: settings.Groups = {}) -> Environment:  # noqa: B006  never written to
+def build_trial(stage: Stage, groups: settings.Groups | None = None) -> Environment:
     """Make the environment of the one-click template: no AWS account; asks for issuer, client id and origins.
 
     Args:
         stage: Any record; the template draws nothing from it.
-        groups: Settings of features.
+        groups: Settings of features; None takes those of the product.
     """
-    return tuple(_resolved(Inputs(stage, {}), "trial", groups))
+    return tuple(_resolved(Inputs(stage, {}), "trial", settings_of(FEATURES) if groups is None else groups))
 
 
 def values(environment: Environment) -> dict[str, str]:

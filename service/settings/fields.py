@@ -1,6 +1,6 @@
 """Every environment variable of the service, as a field each; ``service.settings.load`` reads them.
 
-``.env.example``, the Railway environment and the reference part of docs/DEPLOYMENT.md are generated from these fields.
+``.env.example``, the Railway environment and docs/reference/variables.md are generated from these fields.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ from tests.support.idp.issuer import Issuer
 MEGABYTE = 1_000_000
 LIMIT = 250 * MEGABYTE
 OUR_LIMIT = 125 * MEGABYTE  # the published base has about 125
-CONTEXT = {"LICENSE", "README.md", "migrations", "pyproject.toml", "service", "uv.lock"}
+CONTEXT = {"LICENSE", "README.md", "migrations", "product", "pyproject.toml", "service", "uv.lock"}
 
 
 class CheckFailed(Exception):  # noqa: N818  not an error of this program
@@ -74,7 +74,18 @@ def check_packages(image: Image) -> str:
         expect((image.site / name).read_bytes() == (ROOT / name).read_bytes(), f"{name} is another in the image")
     expect(not (image.root / "app/.venv/bin/signalbox").exists(), "the command of the checkout is in the image")
     exported = subprocess.run(
-        ["uv", "export", "-q", "--locked", "--no-default-groups", "--no-hashes", "--no-emit-project", "--no-header"],
+        [
+            "uv",
+            "export",
+            "-q",
+            "--locked",
+            "--no-default-groups",
+            "--group",
+            "product",
+            "--no-hashes",
+            "--no-emit-project",
+            "--no-header",
+        ],
         **run,
     ).stdout
     inside = {"python_version": image.site.parent.name.removeprefix("python"), "sys_platform": "linux"}

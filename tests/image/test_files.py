@@ -40,7 +40,7 @@ def test_the_builder_is_sent_nothing_that_is_not_named() -> None:
     lines = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
     named = {line[1:] for line in lines if line.startswith("!")}
     assert lines[0] == "*"
-    assert named == {"pyproject.toml", "uv.lock", "README.md", "LICENSE", "service", "migrations"}
+    assert named == {"pyproject.toml", "uv.lock", "README.md", "LICENSE", "product", "service", "migrations"}
     assert {"**/.*", "**/__pycache__"} <= set(lines[lines.index("!migrations") :])
 
 

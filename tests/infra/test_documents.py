@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from infra.docs import documents
-from infra.shell.failure import Failure
 from tests.support.api.server import ROOT
 
 
@@ -23,20 +22,9 @@ def test_every_generated_document_is_up_to_date() -> None:
 def test_a_document_that_was_edited_by_hand_is_found_and_mended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = documents.Part("whole.md", None, lambda: "made\n")
-    part = documents.Part("mixed.md", "rows", lambda: "| made |\n")
-    monkeypatch.setattr(documents, "PARTS", (whole, part))
-    (tmp_path / "whole.md").write_text("edited")
-    (tmp_path / "mixed.md").write_text("# By hand\n<!-- generated: rows -->\nedited\n<!-- end: rows -->\nBy hand\n")
-    assert list(documents.stale(tmp_path)) == ["whole.md", "mixed.md"]
-    documents.write(tmp_path)
+    monkeypatch.setattr(documents, "DOCUMENTS", {"edited.md": lambda: "made\n", "new/missing.md": lambda: "made\n"})
+    (tmp_path / "edited.md").write_text("edited")
+    assert list(documents.stale(tmp_path)) == ["edited.md", "new/missing.md"]
+    assert documents.write(tmp_path) == ["edited.md", "new/missing.md"]
     assert list(documents.stale(tmp_path)) == []
-    text = (tmp_path / "mixed.md").read_text()
-    assert text == "# By hand\n<!-- generated: rows -->\n| made |\n<!-- end: rows -->\nBy hand\n"
-
-
-def test_a_document_without_its_marks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(documents, "PARTS", (documents.Part("mixed.md", "rows", lambda: ""),))
-    (tmp_path / "mixed.md").write_text("# By hand\n")
-    with pytest.raises(Failure, match=r"mixed\.md lacks the marks"):
-        documents.write(tmp_path)
+    assert (tmp_path / "new" / "missing.md").read_text() == "made\n"
