@@ -192,6 +192,6 @@ def test_the_settings_of_a_feature_are_in_documents_and_their_defaults_hold() ->
     assert "# SEARCH__KEY_ID=s/key\n" in example
     assert "# SEARCH__KEY=" in example
     row = "| `SEARCH__PAGES` | Pages of an answer. | `10` | not set: the default holds |"
-    assert row in tables.variables_table(groups)
+    assert row in tables.variables(groups)
     with_it = build(Inputs(stage("staging"), OUTPUT_VALUES, given=API_GIVEN), groups)
     assert with_it == build(Inputs(stage("staging"), OUTPUT_VALUES, given=API_GIVEN))

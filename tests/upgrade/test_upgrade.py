@@ -17,11 +17,11 @@ NEWER = "v9.9.9"
 # The packages of this run instead of a second environment with the same: the code is that of the folder it runs in.
 PYTHON = (sys.executable,)
 SIGNALBOX = (*PYTHON, "-m", "infra.cli.main")
-# What says of the merged product that it is whole: its documents, its image, its core, and the adopter's own.
+# What says of the merged product that it is whole: its documents, its image, its core, the adopter's own.
 CHOSEN = (
     "tests/infra/test_documents.py",
     "tests/image/test_files.py",
-    "tests/service/test_settings.py",
+    "tests/service/settings/test_settings.py",
     "tests/visits",
 )
 
