@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from service.feature import Feature, settings_of
 from service.naming import Names
@@ -83,7 +84,8 @@ def _serve(settings: Settings, listener: socket.socket, features: Sequence[Featu
             ws="none",
         )
     )
-    server.run(sockets=[listener])
+    with suppress(SystemExit):  # how it ends when the application refuses to start
+        server.run(sockets=[listener])
     return 0 if server.started else 1
 
 

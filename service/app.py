@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -23,7 +24,7 @@ from service.log import declare_fields, get_logger, quiet_loop
 from service.naming import Names
 from service.readiness import Check, Readiness
 from service.running import Running
-from service.settings import Settings
+from service.settings import Settings, SettingsError
 
 log = get_logger(__name__)
 
@@ -73,7 +74,11 @@ def create_app(settings: Settings, features: Sequence[Feature], *, names: Names,
         async with AsyncExitStack() as stack:
             stack.push_async_callback(engine.dispose)
             stack.push_async_callback(probe.close)
-            started = [await stack.enter_async_context(f.start(core)) for f in features if f.start]
+            try:
+                started = [await stack.enter_async_context(f.start(core)) for f in features if f.start]
+            except SettingsError as refused:  # what the environment names cannot be used
+                print(refused, file=sys.stderr)  # noqa: T201  for the person who starts it; the log has no texts
+                raise
             app.state.running = state(started)
             await stack.enter_async_context(app.state.running.readiness.running())
             log.info("started", version=__version__, environment=settings.environment)

@@ -27,6 +27,7 @@ class DatabaseProbe:
         self._connection: asyncpg.Connection | None = None
         self._expected: Expected | None = None
         self._behind = True
+        self._asked = asyncio.Event()
 
     async def prepare(self) -> None:
         """Read which revisions this code expects: at start, because it takes tens of milliseconds."""
@@ -46,12 +47,15 @@ class DatabaseProbe:
             if self._connection is not None:
                 self._connection.terminate()
                 self._connection = None
+            self._asked.set()
             raise
         self._behind = self._expected is None or not self._expected.satisfied_by(found)
+        self._asked.set()
         return "ok"
 
     async def migrations(self) -> State:
         """For readiness: whether the schema was not behind this code when the database last answered."""
+        await self._asked.wait()
         return "unavailable" if self._behind else "ok"
 
     async def close(self) -> None:

@@ -74,7 +74,7 @@ def test_every_region_a_stage_may_have_comes_with_its_database_authorities() -> 
     bundle = (ROOT / "service" / "database" / "rds-ca.pem").read_bytes()
     digest = hashes.Hash(hashes.SHA256())
     digest.update(bundle)
-    assert digest.finalize().hex() == "dfae6a6b1f65fe95fe2b3321527f38862942433facf6336abd779c6db044b43d"
+    assert digest.finalize().hex() == "0818b2180d08997cbe7af781fb27d251c3a8339e82b0643b39829e2b5adfc148"
     found = x509.load_pem_x509_certificates(bundle)
     names = {certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)[0].value for certificate in found}
     keys = ("RSA2048", "RSA4096", "ECC384")

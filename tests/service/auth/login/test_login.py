@@ -6,20 +6,24 @@ import asyncio
 import base64
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from typing import cast
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
 from sqlalchemy import text
 
+from service.auth.feature import Auth
 from service.auth.login import transaction
 from service.auth.login.sealing import SealBroken, Sealer
+from service.auth.tokens.keys import IssuerKeys
 from service.aws.identity import Aws
 from service.aws.secrets import Secrets
 from service.database.engine import Connector, create_engine
 from service.database.tenantless import tenantless
 from service.log import configure
 from service.naming import Names
+from service.running import part_of
 from service.settings import Secret, load
 from tests.support.api.app import NOWHERE, Browser, application, error_of
 from tests.support.api.environments import DEVELOPMENT, GOOD
@@ -446,7 +450,7 @@ async def test_background_work_that_dies_is_told(browser: Browser, capsys: pytes
             raise KeyError("a mistake")
 
     configure()
-    async with replace(browser.app.state.auth, keys=(Broken(),)).running():
+    async with replace(part_of(browser.app, Auth), keys=(cast("IssuerKeys", Broken()),)).running():
         await asyncio.sleep(0.01)
     told = [line for line in capsys.readouterr().out.splitlines() if "background_work_died" in line]
     assert len(told) == 1

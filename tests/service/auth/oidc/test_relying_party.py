@@ -17,6 +17,8 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
+from service.auth.feature import Auth
+from service.running import part_of
 from tests.support.api.app import API, Browser, application, error_of
 from tests.support.database.databases import Database
 from tests.support.idp.issuer import SigningKey
@@ -164,7 +166,7 @@ async def test_a_rotated_key_is_fetched_when_it_is_met(
 ) -> None:
     """signing-key-rotation, signing-key-rotation-just-before-signing."""
     assert (await sign_in(browser, provider)).status_code == 200
-    (source,) = browser.app.state.auth.keys
+    (source,) = part_of(browser.app, Auth).keys
     monkeypatch.setattr(source._fresh, "_pause", 0.0)  # as if half a minute had gone by
     fresh = SigningKey("rotated")
     asked = await browser.begin() if just_before_signing else None

@@ -95,8 +95,8 @@ def test_a_service_without_a_saml_provider_loads_nothing_of_it() -> None:
     program = (
         "import os, sys\n"
         "from service.settings import load\n"
-        "from service.app import create_app\n"
-        "create_app(load(os.environ))\n"
+        "from tests.support.api.app import product\n"
+        "product(load(os.environ))\n"
         "print([m for m in ('lxml', 'xmlsec', 'onelogin', 'boto3', 'service.auth.saml') if m in sys.modules])\n"
     )
     environment = {name: value for name, value in DEVELOPMENT.items() if not name.startswith("IDP__")}
