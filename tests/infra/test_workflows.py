@@ -1,0 +1,56 @@
+"""The workflows: what GitHub would refuse, and what would let a pull request have more than it needs."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.api.server import ROOT
+
+WORKFLOWS = ROOT / ".github" / "workflows"
+
+
+def judge(folder: Path) -> subprocess.CompletedProcess[str]:
+    zizmor = Path(sys.executable).with_name("zizmor")
+    command = [str(zizmor), "--offline", "--persona", "auditor", "--no-progress", str(folder)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_no_rule_has_anything_to_say_of_the_workflows() -> None:
+    done = judge(ROOT / ".github")
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes"),
+    [
+        ("permissions: {}", "permissions: write-all"),
+        (r"@[0-9a-f]{40}", "@v1"),
+        ("persist-credentials: false", "persist-credentials: true"),
+        (r"pull_request:\n", "pull_request_target:\n"),
+    ],
+)
+def test_what_would_open_them_is_found(tmp_path: Path, was: str, becomes: str) -> None:
+    (tmp_path / ".github" / "workflows").mkdir(parents=True)
+    text = (WORKFLOWS / "deploy.yml").read_text()
+    opened = re.sub(was, becomes, text)
+    assert opened != text
+    (tmp_path / ".github" / "workflows" / "deploy.yml").write_text(opened)
+    assert judge(tmp_path).returncode != 0
+
+
+def test_they_fit_the_schema_of_github() -> None:
+    checker = Path(sys.executable).with_name("check-jsonschema")
+    for schema, files in (
+        ("vendor.github-workflows", sorted(WORKFLOWS.glob("*.yml"))),
+        ("vendor.dependabot", [ROOT / ".github" / "dependabot.yml"]),
+    ):
+        subprocess.run([str(checker), "--builtin-schema", schema, *map(str, files)], check=True, capture_output=True)
+
+
+def test_checks_run_what_ci_runs() -> None:
+    assert "bash .ci/run" in (WORKFLOWS / "checks.yml").read_text()
