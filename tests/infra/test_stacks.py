@@ -79,6 +79,14 @@ def test_the_database_is_where_nothing_leads_to_but_the_router(production: Synth
     ]
 
 
+def test_documents_are_encrypted_with_our_key(production: Synthesized) -> None:
+    """S3's own access logs are the one exception, which the register explains: S3 writes them with its own key only."""
+    buckets = dict(production.resources("AWS::S3::Bucket"))
+    ours = {name for name, found in buckets.items() if "KMSMasterKeyID" in str(found["Properties"]["BucketEncryption"])}
+    assert [name for name in buckets if name not in ours and "AccessLogs" not in name] == []
+    assert any("Documents" in name for name in ours)
+
+
 def test_the_router_shows_its_key_to_nobody(production: Synthesized) -> None:
     (template,) = production.properties("AWS::EC2::LaunchTemplate")
     data = template["LaunchTemplateData"]

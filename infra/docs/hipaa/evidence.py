@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
+
+from infra.docs.hipaa.citations import PARAGRAPHS, SECURITY_RULE
 
 Kind = Literal["required", "addressable", "standard"]
 Status = Literal["implemented", "shared", "customer", "planned"]
@@ -43,7 +46,7 @@ class ByTemplate:
 
 @dataclass(frozen=True, slots=True)
 class ByRule:
-    """A rule of a cdk-nag pack has no finding that is not in the register of acknowledged ones."""
+    """A rule of a cdk-nag pack has no finding, not even one that the register acknowledges."""
 
     name: str
 
@@ -99,16 +102,34 @@ class Control:
     evidence: tuple[Evidence, ...]
 
 
-def problems(
-    controls: Iterable[Control], *, root: Path, assembly: Path, acknowledged: frozenset[tuple[str, str]]
-) -> Iterator[str]:
+def uncited(controls: Iterable[Control]) -> Iterator[str]:
+    """Where the table and the rule differ: a citation that is none, another kind than the rule's, no row at all.
+
+    Args:
+        controls: The table.
+
+    Yields:
+        One line per problem.
+    """
+    cited = set()
+    for control in controls:
+        cited.add(control.citation)
+        paragraph = PARAGRAPHS.get(control.citation)
+        if paragraph is None:
+            yield f"{control.name}: {control.citation} is no paragraph of infra/docs/hipaa/citations.py"
+        elif paragraph.kind != control.kind:
+            yield f"{control.name}: {control.citation} ({paragraph.title}) is {paragraph.kind}, not {control.kind}"
+    for citation in SECURITY_RULE.keys() - cited:
+        yield f"no row cites {citation} ({SECURITY_RULE[citation].title})"
+
+
+def problems(controls: Iterable[Control], *, root: Path, assembly: Path) -> Iterator[str]:
     """Rows that claim more than can be shown.
 
     Args:
         controls: The table.
         root: The checkout.
         assembly: Folder of the production stage's cloud assembly, with the report of the rule packs.
-        acknowledged: (construct path, rule id) of every registered finding.
 
     Yields:
         One line per problem.
@@ -123,7 +144,7 @@ def problems(
         if control.status == "implemented" and all(isinstance(e, ByPerson) for e in control.evidence):
             yield f"{control.name}: implemented, but only on paper"
         for evidence in control.evidence:
-            if not _holds(evidence, root, resources, report, acknowledged):
+            if not _holds(evidence, root, resources, report):
                 yield f"{control.name}: {evidence} does not hold"
 
 
@@ -132,7 +153,6 @@ def _holds(
     root: Path,
     resources: list[Mapping[str, Any]],
     report: list[Mapping[str, Any]],
-    acknowledged: frozenset[tuple[str, str]],
 ) -> bool:
     if isinstance(evidence, ByTemplate):
         found = [_dig(resource, evidence.path) for resource in resources if resource["Type"] == evidence.type]
@@ -141,12 +161,7 @@ def _holds(
         return not any(
             finding["ruleName"].split("[")[0] == evidence.name
             for pack in report
-            for finding in pack.get("violations", [])
-        ) and all(
-            (finding["acknowledgedAt"], finding["acknowledgedId"]) in acknowledged
-            for pack in report
-            for finding in pack.get("suppressedViolations", [])
-            if finding["ruleName"].split("[")[0] == evidence.name
+            for finding in (*pack.get("violations", []), *pack.get("suppressedViolations", []))
         )
     if isinstance(evidence, ByTest):
         path, _, name = evidence.node.partition("::")
@@ -160,6 +175,7 @@ def _holds(
 
 def _dig(resource: Mapping[str, Any], path: str) -> Any:
     value: Any = resource.get("Properties", {})
-    for key in path.split("."):
+    for key in re.split(r"(?<!\\)\.", path):  # a dot in a name has a backslash before it
+        key = key.replace("\\.", ".")
         value = value.get(key) if isinstance(value, Mapping) else None
     return value
