@@ -350,7 +350,7 @@ CONTROLS: Final = (
         "standard",
         "customer",
         "The network's lists are as AWS makes them, open: security groups name every peer, and a second, stateless "
-        "list of the same peers is one more thing to keep in step. An organisation whose policy asks for them adds them.",
+        "list of the same peers is one more thing to keep in step. Where a policy asks for them, they are to be added.",
         (ByPerson("security officer", "decide whether your policy asks for them"),),
     ),
     Control(
@@ -461,7 +461,8 @@ CONTROLS: Final = (
         "164.308(a)(7)(ii)(A)",
         "required",
         "implemented",
-        "The database is backed up every day for 30 days and more, and copies lie in a vault of their own; objects keep their versions.",
+        "The database is backed up every day for 30 days and more, and copies lie in a vault of their "
+        "own; objects keep their versions.",
         (
             ByTemplate("AWS::RDS::DBInstance", "BackupRetentionPeriod", "at least", 30),
             ByRule("HIPAA.Security-RDSInBackupPlan"),

@@ -47,5 +47,6 @@ def _section(control: Control) -> str:
     evidence = "".join(f"- {item}\n" for item in control.evidence)
     return (
         f"\n### {control.name}\n\n"
-        f"**{control.status}** · 45 CFR {control.citation} ({PARAGRAPHS[control.citation].title}) · {control.kind}\n\n{control.statement}\n\n{evidence}"
+        f"**{control.status}** · 45 CFR {control.citation} ({PARAGRAPHS[control.citation].title}) · {control.kind}\n\n"
+        f"{control.statement}\n\n{evidence}"
     )
