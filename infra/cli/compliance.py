@@ -1,0 +1,36 @@
+"""``signalbox compliance``: the readiness table, checked against the templates that this checkout makes now."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from infra.shell.failure import Failure
+from infra.shell.paths import ROOT
+
+_FORMS = ("text", "csv", "oscal-component", "oscal-results")
+
+
+@click.command()
+@click.option("--status", multiple=True, help="Only rows of this status, such as planned.")
+@click.option("--citation", help="Only rows whose citation begins so, such as 164.312.")
+@click.option("--format", "form", type=click.Choice(_FORMS), default="text", show_default=True, help="How to write it.")
+@click.option(
+    "--junit", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Report of a run of pytest."
+)
+def compliance(status: tuple[str, ...], citation: str | None, form: str, junit: Path | None) -> None:
+    """Print which paragraph of the HIPAA Security Rule is seen to by what, and fail when a claim does not hold.
+
+    Evidence is looked at in the templates of the production stage as they are made now, in the reports of the rule
+    packs, and in the tests: that they exist, or, with --junit (pytest --junitxml FILE), that they ran and passed.
+    """
+    from infra.docs.hipaa import exports
+    from infra.docs.hipaa.checked import check
+
+    checked = check(ROOT, junit=junit, status=status, citation=citation or "")
+    click.echo(exports.FORMS[form](checked), nl=False)
+    if checked.problems:
+        raise Failure(
+            f"{sum(map(len, checked.problems.values()))} claims do not hold: mend what they name, or the claim"
+        )
