@@ -126,7 +126,8 @@ class Auth:
             if self.signer is not None:
                 self.signer.close()
             if self.saml is not None:
-                self.saml.workers.close()
+                for workers in self.saml.workers:
+                    workers.close()
 
 
 @asynccontextmanager

@@ -37,13 +37,13 @@ class SamlProviders:
         sign_ins: How to sign in, by provider name.
         strategy: Judges the tokens that their users get.
         ended: What ended early.
-        workers: Where everything computes.
+        workers: Where everything computes, one for each provider.
     """
 
     sign_ins: Mapping[str, SamlSignIn]
     strategy: IssuedTokens
     ended: EndedSessions
-    workers: Workers
+    workers: tuple[Workers, ...]
 
     def states(self) -> list[State]:
         """For readiness, one for each provider; a certificate that ends soon is a warning in the log."""
@@ -79,11 +79,13 @@ def assemble(
     Raises:
         SettingsError: A certificate in them is none.
     """
-    workers, ended, once = Workers(), EndedSessions(engine), OneTime(engine)
+    ended, once = EndedSessions(engine), OneTime(engine)
+    pools = []
     issuers, sign_ins = [], {}
     for name, group in settings.idp.items():
         if not isinstance(group, SamlSettings):
             continue
+        pools.append(workers := Workers())
         bound_to = frozenset(tenants(group).values())
         issuer = OwnIssuer(name, "saml", bound_to, signer=signer, public_url=settings.public_url)
         issuers.append(issuer)
@@ -99,7 +101,7 @@ def assemble(
             workers=workers,
             public_url=settings.public_url,
         )
-    return SamlProviders(sign_ins, IssuedTokens(issuers, ended), ended, workers)
+    return SamlProviders(sign_ins, IssuedTokens(issuers, ended), ended, tuple(pools))
 
 
 def _binding(name: str, group: SamlSettings) -> Binding:

@@ -12,14 +12,15 @@ from dataclasses import dataclass
 DS = "http://www.w3.org/2000/09/xmldsig#"
 XENC = "http://www.w3.org/2001/04/xmlenc#"
 XENC11 = "http://www.w3.org/2009/xmlenc11#"
+EC = "http://www.w3.org/2001/10/xml-exc-c14n#"
 SAML = "urn:oasis:names:tc:SAML:2.0:assertion"
 SAMLP = "urn:oasis:names:tc:SAML:2.0:protocol"
 MD = "urn:oasis:names:tc:SAML:2.0:metadata"
 
-_NAMESPACES = {"ds": DS, "xenc": XENC, "xenc11": XENC11, "saml": SAML, "samlp": SAMLP, "md": MD}
+_NAMESPACES = {"ds": DS, "xenc": XENC, "xenc11": XENC11, "ec": EC, "saml": SAML, "samlp": SAMLP, "md": MD}
 _RSA = "http://www.w3.org/2001/04/xmldsig-more#"
 _SHA2 = frozenset({f"{XENC}sha256", f"{_RSA}sha384", f"{XENC}sha512"})
-_EXCLUSIVE_C14N = "http://www.w3.org/2001/10/xml-exc-c14n#"
+_EXCLUSIVE_C14N = EC  # the algorithm has the name of the namespace of its parameters
 
 
 def _names(text: str) -> frozenset[str]:
@@ -42,6 +43,7 @@ CRYPTO = _places(
     ds_Reference="ds:SignedInfo",
     ds_Transforms="ds:Reference",
     ds_Transform="ds:Transforms",
+    ec_InclusiveNamespaces="ds:Transform ds:CanonicalizationMethod",
     ds_DigestMethod="ds:Reference xenc:EncryptionMethod",
     ds_DigestValue="ds:Reference",
     ds_KeyInfo="ds:Signature xenc:EncryptedData xenc:EncryptedKey md:KeyDescriptor",
@@ -73,11 +75,19 @@ CRYPTO = _places(
 SINGLE = _names(
     "ds:Signature ds:SignedInfo ds:SignatureValue ds:CanonicalizationMethod ds:SignatureMethod ds:Reference "
     "ds:Transforms ds:DigestMethod ds:DigestValue ds:KeyInfo ds:X509Data ds:X509Certificate ds:KeyName ds:KeyValue "
-    "xenc:EncryptionMethod xenc:CipherData xenc:CipherValue xenc:EncryptedData xenc:EncryptedKey "
+    "ec:InclusiveNamespaces xenc:EncryptionMethod xenc:CipherData xenc:CipherValue xenc:EncryptedData "
+    "xenc:EncryptedKey "
     "saml:Assertion saml:EncryptedAssertion saml:Issuer saml:Subject saml:NameID saml:SubjectConfirmation "
     "saml:SubjectConfirmationData saml:Conditions saml:AudienceRestriction saml:AuthnStatement saml:AuthnContext "
     "saml:AttributeStatement samlp:Status samlp:StatusCode samlp:StatusMessage samlp:Extensions"
 )
+
+# Namespaces that the libraries act on. What they have is listed above and below; whatever else of them is refused.
+CLOSED = frozenset({DS, XENC, XENC11, EC})
+CLOSED_ATTRIBUTES = frozenset(
+    {"Id", "URI", "Type", "Algorithm", "PrefixList", "Recipient", "MimeType", "Encoding", "Target"}
+)
+MAX_PREFIXES = 16  # of one PrefixList; genuine ones have one to four
 
 ALGORITHMS: Mapping[str, frozenset[str]] = {
     f"{DS} CanonicalizationMethod": frozenset({_EXCLUSIVE_C14N}),
