@@ -44,7 +44,7 @@ _MAX_IN_SCOPE = 64  # declarations in scope at one element; genuine messages hav
 # What canonicalization does, in look-ups of about 10 ns: the namespaces in scope, summed over all elements, times one
 # more than the prefixes of all lists, and as much as 200 of them for an attribute, which is sorted, escaped, compared.
 # tests/service/auth/saml/test_work.py measures that no document within this limit costs 100 ms of processor time.
-_MAX_WORK = 2_500_000
+_MAX_WORK = 1_500_000
 _ATTRIBUTE = 200
 _MAX_XML_DEPTH = 32  # the deepest genuine message has 10 levels
 _IDS = ("ID", "Id", "id", "AssertionID", "http://www.w3.org/XML/1998/namespace id")
