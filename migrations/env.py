@@ -13,12 +13,13 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from migrations.roles import set_iam_login, set_password
-from service import log
+from service import log_lines
 from service.aws.identity import Aws
 from service.aws.secrets import Secrets, login
 from service.database.engine import Connector
 from service.database.migrations import VERSION_SCHEMA, VERSION_TABLE
 from service.feature import settings_of
+from service.log import get_logger
 from service.naming import Names
 from service.product import FEATURES, NAME
 from service.settings import SettingsError, load
@@ -28,7 +29,7 @@ _LOCK = 0x7369676E616C6278
 
 NAMES = Names(NAME)
 
-logger = log.get_logger("migrations")
+logger = get_logger("migrations")
 
 
 def _upgrade(connection: Connection, app_login: tuple[str, str] | None, iam_auth: bool) -> None:
@@ -55,7 +56,7 @@ def _upgrade(connection: Connection, app_login: tuple[str, str] | None, iam_auth
 
 async def _online() -> None:
     settings = load(os.environ, settings_of(FEATURES))
-    log.configure(settings.log_level)
+    log_lines.configure(settings.log_level)
     aws = Aws(settings)
     secrets = Secrets(aws)
     own = settings.database_migration_secret

@@ -53,11 +53,11 @@ def _listen(settings: Settings) -> socket.socket:
 
 
 def _schema_is_fit(settings: Settings, features: Sequence[Feature]) -> bool:
-    from service import log  # after the checks: a wrong variable is told in milliseconds
+    from service import log_lines  # after the checks: a wrong variable is told in milliseconds
     from service.database.start import SchemaRefused, prepare_schema
 
-    log.configure(settings.log_level)
-    log.install_excepthook()
+    log_lines.configure(settings.log_level)
+    log_lines.install_excepthook()
     try:
         prepare_schema(settings, [f.migrations for f in features if f.migrations])
     except SchemaRefused as failure:

@@ -20,7 +20,8 @@ from service.http import answers, openapi, swagger
 from service.http.credentials import Strategies
 from service.http.gate import refuse_ungated
 from service.http.request import RequestMiddleware
-from service.log import declare_fields, get_logger, quiet_loop
+from service.log import declare_fields, get_logger
+from service.log_lines import quiet_loop
 from service.naming import Names
 from service.readiness import Check, Readiness
 from service.running import Running

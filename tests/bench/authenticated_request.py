@@ -33,13 +33,14 @@ if variant == "bare":
     async def bare():
         return {"subject": "alice", "tenant": "acme", "issuer": "x", "provider": "test"}
 else:
-    from service import log
-    from service.app import create_app
+    from service import log_lines as log
+    from service.auth.tokens import judge
     from service.settings import load
+    from tests.support.api.app import product
     log.configure("INFO")
-    app = create_app(load(os.environ))
     if variant == "without cache":
-        app.state.auth.authenticator._remembered = 0
+        judge.Authenticator.__init__.__kwdefaults__["remembered"] = 0
+    app = product(load(os.environ))
 uvicorn.run(app, host="127.0.0.1", port=port, log_config=None, access_log=False, loop="uvloop", http="httptools")
 """
 

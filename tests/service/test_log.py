@@ -124,9 +124,9 @@ def test_one_request_id_joins_the_answer_and_every_line(server: Server, module_i
 
 SPEAK = """
 import asyncio, logging, warnings
-from service import log
-log.configure("DEBUG")
-log.install_excepthook()
+from service import log, log_lines
+log_lines.configure("DEBUG")
+log_lines.install_excepthook()
 logging.getLogger("some.library").warning("row %s of %s", "{marker}", "x")
 logging.getLogger("some.library").error("already put together: {marker}")
 logging.getLogger("uvicorn.error").info("Started server process [%d]", 7)
@@ -138,7 +138,7 @@ except ValueError:
     logging.getLogger("some.library").exception("failed")
 async def lost():
     asyncio.get_running_loop().call_soon(lambda: 1 / 0)
-    log.quiet_loop(asyncio.get_running_loop())
+    log_lines.quiet_loop(asyncio.get_running_loop())
     await asyncio.sleep(0.05)
 asyncio.run(lost())
 raise KeyError("{marker}")
@@ -173,12 +173,12 @@ def test_libraries_warnings_and_a_dying_process_speak_the_same_language() -> Non
 
 
 def test_a_closed_pipe_does_not_take_the_request_with_it(capsys: pytest.CaptureFixture[str]) -> None:
-    from service import log
+    from service import log, log_lines
 
     root = logging.getLogger()
     before, level, warned = root.handlers[:], root.level, warnings.showwarning
     try:
-        log.configure("INFO")
+        log_lines.configure("INFO")
         stream = sys.stdout
         sys.stdout = open("/dev/full", "w", buffering=1)  # noqa: SIM115, PTH123
         try:

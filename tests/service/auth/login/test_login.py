@@ -21,7 +21,7 @@ from service.aws.identity import Aws
 from service.aws.secrets import Secrets
 from service.database.engine import Connector, create_engine
 from service.database.tenantless import tenantless
-from service.log import configure
+from service.log_lines import configure
 from service.naming import Names
 from service.running import part_of
 from service.settings import Secret, load
