@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -33,12 +33,13 @@ class CheckError(Exception):
 
 
 @contextmanager
-def failing(name: str, compared: str) -> Iterator[None]:
+def failing(name: str, compared: str, told: Callable[[], str] = str) -> Iterator[None]:
     """Tell a refusal of the service's own code as the failure of a step.
 
     Args:
         name: Of the step.
         compared: What is compared with what.
+        told: What is wrong and what to do, where the block knows more than its code says; "" where it does not.
 
     Raises:
         CheckError: The block raised ``ApiError`` or ``FetchError``.
@@ -49,7 +50,9 @@ def failing(name: str, compared: str) -> Iterator[None]:
         raise CheckError(f"{name}: {failure}. The rule: {compared}. {_REMEDY}") from None
     except ApiError as failure:
         row, reason = failure.error, f" ({failure.reason})" if failure.reason else ""
-        remedy = _REMEDY if row.status == 503 else row.action  # a person who checks settings will not just wait
+        remedy = told() or (
+            _REMEDY if row.status == 503 else row.action
+        )  # a person who checks settings will not just wait
         raise CheckError(f"{name}: {row.code} {row.detail}{reason}. The rule: {compared}. {remedy}") from None
 
 

@@ -44,8 +44,8 @@ def checks(server: Server, database: str | None = None) -> dict[str, str]:
     """As readiness tells them once the database was asked; until it is as ``database`` says, or all is well."""
     deadline = time.monotonic() + 10
     while True:
-        found: dict[str, str] = server.get("/api/v1/health/ready").json()["checks"]
         asked = any(event.get("check") == "database" for event in server.events())
+        found: dict[str, str] = server.get("/api/v1/health/ready").json()["checks"]
         done = found["database"] == database if database else found["migrations"] == "ok" or found["database"] != "ok"
         if (asked and done) or time.monotonic() > deadline:
             return found

@@ -54,7 +54,7 @@ def test_a_certificate_that_ends_soon_is_marked(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"ISSUER": "urn:other"}, "metadata: .*entity_id"),
+        ({"ISSUER": "urn:other"}, "metadata: .*entity_id.*urn:other.*it has .*idp.example.org"),
         ({"METADATA_CERTIFICATE": key_pair("federation").one_line}, "metadata: .*signature"),
         ({"SP_SECRET": "[]"}, "keys: .*sp_secret_form"),
         ({"SP_SECRET": sp_secret(KeyPair(key_pair("sp").private_key, key_pair("idp").certificate))}, "keys: .*differ"),

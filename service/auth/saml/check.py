@@ -39,9 +39,11 @@ async def check_saml(settings: Settings, name: str, client: httpx.AsyncClient) -
     yield Step("tenant", words(set(assembly.tenants(group).values())))
     signed = "signed with METADATA_CERTIFICATE" if group.metadata_certificate else "trusted for where it comes from"
     compared = f"{group.metadata_url or group.metadata_file} is about exactly that entity id ({signed})"
+    source = assembly.source(name, group, client, workers)
+    rule = f"{compared}, has a sign-in address for HTTP-Redirect and a usable certificate"
     try:
-        with failing("metadata", f"{compared}, has a sign-in address for HTTP-Redirect and a usable certificate"):
-            idp = await assembly.source(name, group, client, workers).current()
+        with failing("metadata", rule, lambda: source.remedy):
+            idp = await source.current()
     finally:
         workers.close()
     yield Step("metadata", compared)

@@ -121,14 +121,16 @@ class Form:
         places: Where an element may stand, beside the rules of cryptography.
         max_bytes: Largest document.
         max_elements: Most elements in it.
-        remarks: Whether comments and processing instructions may stand in it. In a message they are refused: canonical
-            XML leaves comments out, so one can be put into a signed text without breaking the signature.
+        several: Elements of which it may have several under one parent, that a message may have one of.
+        remarks: Whether comments, processing instructions and CDATA may stand in it. In a message they are refused:
+            canonical XML leaves comments out, so one can be put into a signed text without breaking the signature.
     """
 
     roots: frozenset[str]
     places: Mapping[str, frozenset[str]]
     max_bytes: int
     max_elements: int
+    several: frozenset[str] = frozenset()
     remarks: bool = False
 
 
@@ -177,5 +179,6 @@ METADATA = Form(
     ),
     max_bytes=1_048_576,
     max_elements=20_000,
+    several=_names("ds:X509Certificate"),  # a chain
     remarks=True,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Mapping
 from datetime import datetime
 from urllib.parse import urlsplit
 
@@ -30,8 +31,38 @@ _REDIRECT = "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect"
 log = get_logger(__name__)
 
 
+# What a person who configures the provider is told beside the reason code.
+_REMEDIES: Mapping[str, str] = {
+    "xml": "it is no XML: the address may be a sign-in page or need a login; take the provider's metadata address",
+    "doctype": "it has a DOCTYPE, as web pages have: take the provider's metadata address, not a page about it",
+    "root": "its root is neither EntityDescriptor nor EntitiesDescriptor: take the provider's SAML 2.0 metadata",
+    "bytes": "it is larger than we read: take the metadata of this one provider, not of a whole federation",
+    "elements": "it has more elements than we read: take the metadata of this one provider",
+    "signature": "METADATA_CERTIFICATE did not sign it, or signed a part: compare it with the federation's certificate",
+    "role": "it has no SAML 2.0 role of an identity provider: take the metadata of the provider, not of a service",
+    "no_redirect_sign_in": "it has no SingleSignOnService for HTTP-Redirect: switch that binding on at the provider",
+    "no_usable_certificate": "none of its signing certificates can be used: RSA of 2048 bits or more, or an EC key",
+}
+
+
 class MetadataError(Exception):
-    """Metadata cannot be used; the text is a reason code."""
+    """Metadata cannot be used; the text is a reason code for the log.
+
+    Args:
+        reason: The code.
+        told: What is wrong with it and what to do, both sides shown, for the person who configures the provider; it
+            may quote the metadata and is never logged.
+    """
+
+    def __init__(self, reason: str, told: str | None = None) -> None:
+        super().__init__(reason)
+        self.told = told or _REMEDIES.get(reason, "see docs/AUTH_CONFIGURATION.md, section SAML")
+
+
+def _quoted(value: str | None) -> str:
+    """What a document says, fit to be shown on a terminal."""
+    shown = "".join(character if character.isprintable() else "?" for character in (value or "")[:200])
+    return f'"{shown}"' if shown else "nothing"
 
 
 def read_idp(raw: bytes, entity_id: str, signer: str | None, now: datetime) -> Idp:
@@ -56,22 +87,35 @@ def read_idp(raw: bytes, entity_id: str, signer: str | None, now: datetime) -> I
         raise MetadataError("signature")
     entities = [entity for entity in root.iter(f"{{{MD}}}EntityDescriptor") if entity.get("entityID") == entity_id]
     if len(entities) != 1:
-        raise MetadataError("entity_id")
+        held = [entity.get("entityID") for entity in root.iter(f"{{{MD}}}EntityDescriptor")]
+        some = ", ".join(map(_quoted, held[:3])) + (f" and {len(held) - 3} more" if len(held) > 3 else "")
+        said = f"it has {some}" if not entities else "it has that one more than once"
+        raise MetadataError("entity_id", f"ISSUER is {_quoted(entity_id)}, compared to the letter, and {said}")
     valid_until = min(filter(None, (_valid_until(element) for element in (root, entities[0]))), default=None)
     if valid_until is not None and valid_until <= now:
-        raise MetadataError("valid_until")
-    roles = entities[0].findall(f"{{{MD}}}IDPSSODescriptor")
-    if len(roles) != 1 or SAMLP not in roles[0].get("protocolSupportEnumeration", "").split():
+        raise MetadataError(
+            "valid_until",
+            f"its validUntil is {valid_until:%Y-%m-%dT%H:%M:%SZ}, and now is {now:%Y-%m-%dT%H:%M:%SZ}: fetch it anew "
+            "from the provider, or name its address with METADATA_URL so that it stays fresh",
+        )
+    # A provider that also speaks SAML 1.1 has a role for it; nobody needs that one.
+    roles = [
+        role
+        for role in entities[0].findall(f"{{{MD}}}IDPSSODescriptor")
+        if SAMLP in role.get("protocolSupportEnumeration", "").split()
+    ]
+    if len(roles) != 1:
         raise MetadataError("role")
     sso_url = _location(roles[0], "SingleSignOnService", "Location")
     if sso_url is None:
         raise MetadataError("no_redirect_sign_in")
-    slo_url = _location(roles[0], "SingleLogoutService", "Location")
+    # What a sign-in does not need must not cost the sign-in: without a usable address there is no single logout.
+    slo_url = _optional(roles[0], "SingleLogoutService", "Location")
     certificates, expires_at = _certificates(roles[0])
     return Idp(
         sso_url=sso_url,
         slo_url=slo_url,
-        slo_response_url=_location(roles[0], "SingleLogoutService", "ResponseLocation") or slo_url,
+        slo_response_url=_optional(roles[0], "SingleLogoutService", "ResponseLocation") or slo_url,
         certificates=certificates,
         expires_at=expires_at,
         valid_until=valid_until,
@@ -141,7 +185,9 @@ def _certificates(role: Element) -> tuple[tuple[str, ...], datetime]:
     """
     found: dict[str, datetime] = {}
     keys = [key for key in role.findall(f"{{{MD}}}KeyDescriptor") if key.get("use", "signing") == "signing"]
-    for body in [text(body) for key in keys for body in key.iter(f"{{{DS}}}X509Certificate")][:_MAX_CERTIFICATES]:
+    # Several in one X509Data are a chain (XML Signature, 4.5.4): the first holds the key, the others only vouch for it.
+    leaves = [data.find(f"{{{DS}}}X509Certificate") for key in keys for data in key.iter(f"{{{DS}}}X509Data")]
+    for body in [text(leaf) for leaf in leaves if leaf is not None][:_MAX_CERTIFICATES]:
         try:
             pem = _pem(body)
             loaded = x509.load_pem_x509_certificate(pem.encode())
@@ -177,6 +223,18 @@ def _location(role: Element, service: str, attribute: str) -> str | None:
         parts = urlsplit(value)
         local = parts.scheme == "http" and parts.hostname in LOOPBACK
         if not parts.hostname or parts.username or not value.isprintable() or not (parts.scheme == "https" or local):
-            raise MetadataError("address")
+            raise MetadataError(
+                "address",
+                f"the {attribute} of its {service} is {_quoted(value)}, and browsers are sent to https addresses only: "
+                "give the provider an https address, and fetch its metadata anew",
+            )
         return value
     return None
+
+
+def _optional(role: Element, service: str, attribute: str) -> str | None:
+    try:
+        return _location(role, service, attribute)
+    except MetadataError:
+        log.warning("saml_logout_address_ignored", reason="address")
+        return None

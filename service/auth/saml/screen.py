@@ -97,8 +97,8 @@ class _Pass:
         parser.StartDoctypeDeclHandler = _refuse("doctype")
         parser.EntityDeclHandler = _refuse("entity")
         parser.SkippedEntityHandler = _refuse("entity")
-        parser.StartCdataSectionHandler = _refuse("cdata")
         if not self.form.remarks:
+            parser.StartCdataSectionHandler = _refuse("cdata")
             parser.CommentHandler = _refuse("comment")
             parser.ProcessingInstructionHandler = _refuse("instruction")
         parser.StartNamespaceDeclHandler = self.declare
@@ -137,7 +137,7 @@ class _Pass:
         self._check_place(name, parent)
         if name.rpartition(" ")[0] in CLOSED and not CLOSED_ATTRIBUTES.issuperset(attributes):
             raise ApiError(SAML_CONSTRUCT, "attribute")
-        if name in SINGLE and name in siblings:
+        if name in SINGLE and name in siblings and name not in self.form.several:
             raise ApiError(SAML_CONSTRUCT, "duplicate")
         if name == f"{DS} Transform" and name in siblings:  # SAML core 5.4.4: two at most; each can cost a whole pass
             name_of_second = f"{name} again"

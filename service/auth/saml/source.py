@@ -64,6 +64,7 @@ class MetadataSource:
         self._client, self._workers = client, workers
         self._clock, self._now = clock, now
         self._asked_at = float("-inf")
+        self.remedy = ""
         self._fresh = Fresh(self._fetch, self._told, hard_age=HARD_AGE, pause=COOLDOWN, clock=clock)
 
     @property
@@ -118,6 +119,7 @@ class MetadataSource:
         return idp if idp is not None and (idp.valid_until is None or idp.valid_until > self._now()) else None
 
     def _told(self, failure: Exception) -> str:
+        self.remedy = failure.told if isinstance(failure, MetadataError) else ""
         reason = str(failure) if isinstance(failure, MetadataError | FetchError) else type(failure).__name__
         log.warning("saml_metadata_unusable", provider=self._provider, reason=reason)
         return reason
