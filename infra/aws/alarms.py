@@ -139,9 +139,12 @@ LOG_ALARMS: Final = (
     LogAlarm(
         "PolicyChange",
         "trail",
-        "{ ($.eventSource = iam.amazonaws.com) && (($.eventName = Put*Policy) || ($.eventName = Attach*Policy) || "
-        "($.eventName = Detach*Policy) || ($.eventName = Delete*Policy) || ($.eventName = CreatePolicy*) || "
-        "($.eventName = UpdateAssumeRolePolicy)) }",
+        # An asterisk stands for something at the beginning or the end of a value only; in its midst it is an asterisk.
+        "{ ($.eventSource = iam.amazonaws.com) && (($.eventName = Put*) || ($.eventName = Attach*) || "
+        "($.eventName = Detach*) || ($.eventName = CreatePolicy*) || ($.eventName = DeletePolicy*) || "
+        "($.eventName = DeleteRolePolicy) || ($.eventName = DeleteUserPolicy) || ($.eventName = DeleteGroupPolicy) || "
+        "($.eventName = DeleteRolePermissionsBoundary) || ($.eventName = DeleteUserPermissionsBoundary) || "
+        "($.eventName = SetDefaultPolicyVersion) || ($.eventName = UpdateAssumeRolePolicy)) }",
         "Who may do what has changed; a deployment does that, too",
     ),
     LogAlarm(

@@ -87,8 +87,12 @@ def _key(resource: Resource, _: Stage) -> str | None:
 def _kept(resource: Resource, stage: Stage) -> str | None:
     if not stage.retain:
         return None
-    policies = {resource.get("DeletionPolicy"), resource.get("UpdateReplacePolicy")}
-    return None if policies == {"Retain"} else "the resource would go with its stack, and what it holds with it"
+    policies = resource.get("DeletionPolicy"), resource.get("UpdateReplacePolicy")
+    if policies == ("RetainExceptOnCreate", "Retain"):
+        return None
+    if policies == ("Retain", "Retain"):
+        return "what a failed creation leaves of the resource would stand in the way of the next one"
+    return "the resource would go with its stack, and what it holds with it"
 
 
 def _wildcard(resource: Resource, _: Stage) -> str | None:
@@ -190,7 +194,7 @@ RULES: Final = (
         "Signalbox-LogGroup", ("AWS::Logs::LogGroup",), _log_group, "Use infra.aws.constructs.log_group.AuditLogGroup."
     ),
     Rule("Signalbox-KeyRotates", ("AWS::KMS::Key",), _key, "Set enable_key_rotation."),
-    Rule("Signalbox-Retained", STATEFUL, _kept, "Set removal_policy to RETAIN."),
+    Rule("Signalbox-Retained", STATEFUL, _kept, "Set removal_policy with infra.aws.constructs.removal."),
     Rule("Signalbox-NoWildcard", _POLICIES, _wildcard, "Name the resources."),
     Rule(
         "Signalbox-NotPublic",

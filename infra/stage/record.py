@@ -91,11 +91,6 @@ class Stage(BaseModel):
         return StageNames(self.name)
 
     @property
-    def zones(self) -> tuple[str, ...]:
-        """Names of the zones, such as ``us-east-1a``; never looked up, so that synthesis needs no credentials."""
-        return tuple(f"{self.region}{letter}" for letter in "abc"[: self.availability_zones])
-
-    @property
     def secrets_prefix(self) -> str:
         """What the names of this stage's secrets begin with, without the slash that follows it."""
         return self.names.path

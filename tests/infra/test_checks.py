@@ -70,6 +70,7 @@ OVERRIDDEN: tuple[tuple[str, str, object, str], ...] = (
     ("AWS::RDS::DBParameterGroup", "Properties.Parameters|log_parameter_max_length", None, "Signalbox-Parameters"),
     ("AWS::KMS::Key", "UpdateReplacePolicy", "Delete", "Signalbox-Retained"),
     ("AWS::KMS::Key", "DeletionPolicy", None, "Signalbox-Retained"),
+    ("AWS::KMS::Key", "DeletionPolicy", "Retain", "Signalbox-Retained"),
     ("AWS::SecretsManager::Secret", "Properties.SecretString", "hunter2", "Signalbox-NoSecret"),
     ("AWS::SecretsManager::Secret", "DeletionPolicy", "Delete", "Signalbox-Retained"),
     ("AWS::S3::Bucket", "DeletionPolicy", "Delete", "Signalbox-Retained"),

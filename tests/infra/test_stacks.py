@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from ipaddress import ip_network
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,10 @@ import pytest
 
 from infra.aws.checks import STATEFUL
 from infra.product import STAGES
+from infra.stage.chosen import stage as stage_of
 from infra.stage.outputs import OUTPUTS
 from service.product import NAME
-from tests.infra.conftest import Synthesized
+from tests.infra.conftest import Synthesized, synthesize
 from tests.support.api.server import ROOT
 
 SNAPSHOT = Path(__file__).with_name("stateful_ids.json")
@@ -32,7 +35,8 @@ def test_what_is_stateful_outlives_its_stack(name: str, stages: Mapping[str, Syn
     kept = list(stages[name].resources(*STATEFUL))
     assert len(kept) > 15
     for where, resource in kept:
-        assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Retain", "Retain"), where
+        policies = resource["DeletionPolicy"], resource["UpdateReplacePolicy"]
+        assert policies == ("RetainExceptOnCreate", "Retain"), where
     manifest = json.loads((stages[name].folder / "manifest.json").read_text())
     stacks = [part for part in manifest["artifacts"].values() if part["type"] == "aws:cloudformation:stack"]
     assert all(part["properties"]["terminationProtection"] for part in stacks)
@@ -248,3 +252,67 @@ def test_a_second_signing_key_is_allowed_and_told_beside_the_first(
     assert {f"data/{logical_id}" for logical_id in ids} == set(both)
     told = json.dumps(federated.templates["data"]["Outputs"]["TokenSigningKeyArn"]["Value"])
     assert told.index(ids[0]) < told.index(ids[1]), "the one that signs comes first"
+
+
+# Where CloudFormation takes a name instead of making one up, and what the name is unique in is account and region.
+_NAMED = {
+    "AWS::Backup::BackupPlan": "BackupPlan.BackupPlanName",
+    "AWS::Backup::BackupVault": "BackupVaultName",
+    "AWS::Budgets::Budget": "Budget.BudgetName",
+    "AWS::CloudTrail::Trail": "TrailName",
+    "AWS::CloudWatch::Alarm": "AlarmName",
+    "AWS::Cognito::UserPool": "UserPoolName",
+    "AWS::Cognito::UserPoolDomain": "Domain",
+    "AWS::IAM::User": "UserName",
+    "AWS::KMS::Alias": "AliasName",
+    "AWS::Logs::LogGroup": "LogGroupName",
+    "AWS::RDS::DBInstance": "DBInstanceIdentifier",
+    "AWS::RolesAnywhere::Profile": "Name",
+    "AWS::RolesAnywhere::TrustAnchor": "Name",
+    "AWS::SecretsManager::Secret": "Name",
+}
+
+
+def physical_names(stage: Synthesized) -> list[tuple[str, str]]:
+    """Type and name of every resource with a name of its own."""
+    found = []
+    for template in stage.templates.values():
+        for resource in template["Resources"].values():
+            value: Any = resource.get("Properties", {})
+            for part in _NAMED.get(resource["Type"], "-").split("."):
+                value = value.get(part) if isinstance(value, dict) else None
+            if value is not None:
+                found.append((resource["Type"], json.dumps(value)))
+    return found
+
+
+def test_no_two_stages_of_an_account_give_anything_the_same_name(stages: Mapping[str, Synthesized]) -> None:
+    named = [found for stage in stages.values() for found in physical_names(stage)]
+    assert len(named) == len(set(named))
+    for name, stage in stages.items():
+        for kind, called in physical_names(stage):
+            assert NAME in called, (kind, called)
+            assert name in called, (kind, called)
+    assert {kind for kind, _ in named} == set(_NAMED), "a row of the table is about nothing"
+
+
+def test_a_third_zone_leaves_every_subnet_where_it_is(tmp_path: Path) -> None:
+    """CloudFormation refuses a subnet whose addresses lie over another's."""
+
+    def subnets(zones: int) -> dict[str, tuple[str, str]]:
+        changed = stage_of("production", availability_zones=zones, account="111122223333")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("infra.aws.app.stage", lambda *_, **__: changed)
+            found = synthesize("production", tmp_path / str(zones))
+        assert not json.loads((found.folder / "manifest.json").read_text()).get("missing")
+        return {
+            where: (row["Properties"]["CidrBlock"], json.dumps(row["Properties"]["AvailabilityZone"]))
+            for where, row in found.resources("AWS::EC2::Subnet")
+        }
+
+    two, three = subnets(2), subnets(3)
+    assert (len(two), len(three)) == (6, 9)
+    assert {where: three[where] for where in two} == two
+    ranges = [ip_network(addresses) for addresses, _ in three.values()]
+    assert not [pair for pair in combinations(ranges, 2) if pair[0].overlaps(pair[1])]
+    assert all("Fn::GetAZs" in zone for _, zone in three.values()), "a zone is made of letters"

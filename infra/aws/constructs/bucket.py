@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import Duration
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
+
+from infra.aws.constructs.removal import removal
 
 SIX_YEARS = Duration.days(2192)  # like the logs
 
@@ -20,7 +22,7 @@ def _private(retain: bool) -> dict[str, Any]:
         "enforce_ssl": True,
         "minimum_tls_version": 1.2,
         "versioned": True,
-        "removal_policy": RemovalPolicy.RETAIN if retain else RemovalPolicy.DESTROY,
+        "removal_policy": removal(retain),
     }
 
 

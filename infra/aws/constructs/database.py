@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import Duration
 from aws_cdk import aws_backup as backup
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_events as events
@@ -13,6 +13,7 @@ from aws_cdk import aws_rds as rds
 from constructs import Construct
 
 from infra.aws.constructs.log_group import AuditLogGroup
+from infra.aws.constructs.removal import removal
 from infra.stage.record import Stage
 
 # The major is pinned, minors come by themselves in the maintenance window.
@@ -72,7 +73,6 @@ class Database(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         config = stage.database
-        removal = RemovalPolicy.RETAIN if stage.retain else RemovalPolicy.DESTROY
         engine = rds.DatabaseInstanceEngine.postgres(version=_ENGINE)
         identifier = stage.names.whole
         self.instance = rds.DatabaseInstance(
@@ -93,7 +93,7 @@ class Database(Construct):
             iam_authentication=True,
             ca_certificate=rds.CaCertificate.RDS_CA_RSA2048_G1,
             parameter_group=rds.ParameterGroup(
-                self, "Parameters", engine=engine, parameters=_PARAMETERS, removal_policy=removal
+                self, "Parameters", engine=engine, parameters=_PARAMETERS, removal_policy=removal(stage.retain)
             ),
             storage_type=rds.StorageType.GP3,
             allocated_storage=config.storage_gib,
@@ -104,7 +104,7 @@ class Database(Construct):
             delete_automated_backups=not stage.retain,
             copy_tags_to_snapshot=True,
             deletion_protection=config.deletion_protection,
-            removal_policy=removal,
+            removal_policy=removal(stage.retain),
             auto_minor_version_upgrade=True,
             cloudwatch_logs_exports=list(_LOGS),
             monitoring_interval=Duration.seconds(60),
@@ -128,11 +128,13 @@ class Database(Construct):
         vault = backup.BackupVault(
             self,
             "Vault",
+            # Without a name the CDK makes one of the construct's path, the same in every stage.
+            backup_vault_name=stage.names.whole,
             encryption_key=key,
             block_recovery_point_deletion=stage.retain,
-            removal_policy=RemovalPolicy.RETAIN if stage.retain else RemovalPolicy.DESTROY,
+            removal_policy=removal(stage.retain),
         )
-        plan = backup.BackupPlan(self, "Plan", backup_vault=vault)
+        plan = backup.BackupPlan(self, "Plan", backup_plan_name=stage.names.whole, backup_vault=vault)
         for name, cron, days in (
             ("daily", {"hour": "5", "minute": "0"}, 35),
             ("monthly", {"day": "1", "hour": "6", "minute": "0"}, 365),

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from aws_cdk import ArnFormat, Duration, RemovalPolicy, Stack
+from aws_cdk import ArnFormat, Duration, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
+from infra.aws.constructs.removal import removal
 from infra.stage.names import LABEL, StageNames
 
 
@@ -24,7 +25,7 @@ def _key(scope: Construct, description: str, alias: str, *, retain: bool, rotate
         alias=alias,
         # Days in which a deletion can be taken back; KMS allows 7 to 30.
         pending_window=Duration.days(30 if retain else 7),
-        removal_policy=RemovalPolicy.RETAIN if retain else RemovalPolicy.DESTROY,
+        removal_policy=removal(retain),
         **rotation,
         **more,
     )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from aws_cdk import RemovalPolicy
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_logs as logs
 from constructs import Construct
+
+from infra.aws.constructs.removal import removal
 
 
 class AuditLogGroup(logs.LogGroup):
@@ -29,7 +30,7 @@ class AuditLogGroup(logs.LogGroup):
             log_group_name=name,
             encryption_key=key,
             retention=logs.RetentionDays.SIX_YEARS,
-            removal_policy=RemovalPolicy.RETAIN if retain else RemovalPolicy.DESTROY,
+            removal_policy=removal(retain),
         )
 
     def writer(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
+from aws_cdk import Fn
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_kms as kms
 from constructs import Construct
@@ -12,6 +11,7 @@ from infra.aws.constructs.log_group import AuditLogGroup
 from infra.stage import parts
 from infra.stage.names import LABEL
 
+MOST_ZONES = 3
 _Endpoint = ec2.InterfaceVpcEndpointAwsService
 
 
@@ -21,7 +21,7 @@ class Network(Construct):
     Args:
         scope: The stack.
         construct_id: Its id there.
-        zones: Names of the availability zones, one subnet of each kind in each.
+        zones: Number of availability zones, one subnet of each kind in each.
         options: Addresses and the way out.
         logs_key: Encrypts the flow log.
         retain: Whether the flow log survives the deletion of its stack.
@@ -39,7 +39,7 @@ class Network(Construct):
         scope: Construct,
         construct_id: str,
         *,
-        zones: Sequence[str],
+        zones: int,
         options: parts.Network,
         logs_key: kms.IKey,
         retain: bool,
@@ -59,7 +59,11 @@ class Network(Construct):
             self,
             "Vpc",
             ip_addresses=ec2.IpAddresses.cidr(options.cidr),
-            availability_zones=list(zones),
+            # The account says which it has when the stack is deployed: letters differ between accounts, and some are
+            # refused to newer ones.
+            availability_zones=[Fn.select(number, Fn.get_azs()) for number in range(zones)],
+            # Addresses for a third zone are kept free: one that comes later would lie over another subnet.
+            reserved_azs=MOST_ZONES - zones,
             nat_gateways=options.nat_gateways,
             create_internet_gateway=bool(options.nat_gateways),
             restrict_default_security_group=True,

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from aws_cdk import RemovalPolicy
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_secretsmanager as sm
 from constructs import Construct
 
+from infra.aws.constructs.removal import removal
 from infra.stage.record import Stage
 
 
@@ -54,6 +54,6 @@ class Secrets(Construct):
             secret_name=f"{self._stage.secrets_prefix}/{name}",
             description=description,
             encryption_key=self._key,
-            removal_policy=RemovalPolicy.RETAIN if self._stage.retain else RemovalPolicy.DESTROY,
+            removal_policy=removal(self._stage.retain),
             generate_secret_string=how,
         )

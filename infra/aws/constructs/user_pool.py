@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import Duration
 from aws_cdk import aws_cognito as cognito
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
@@ -10,6 +10,7 @@ from constructs import Construct
 
 from infra.aws.constructs.federation import add_providers
 from infra.aws.constructs.log_group import AuditLogGroup
+from infra.aws.constructs.removal import removal
 from infra.stage.record import Stage
 from service.product import NAME
 
@@ -115,7 +116,7 @@ class UserPool(Construct):
                 password_history_size=24,
             ),
             deletion_protection=stage.retain,
-            removal_policy=RemovalPolicy.RETAIN if stage.retain else RemovalPolicy.DESTROY,
+            removal_policy=removal(stage.retain),
         )
         resource = pool.node.default_child
         assert isinstance(resource, cognito.CfnUserPool)
