@@ -15,7 +15,7 @@ from service.aws.secrets import Secrets
 from service.database.engine import Connector, create_engine
 from service.database.probe import DatabaseProbe
 from service.database.session import sessions
-from service.feature import Core, Feature, Started, all_errors, checked
+from service.feature import Core, Feature, Started, all_errors, checked, together
 from service.http import answers, openapi, swagger
 from service.http.credentials import Strategies
 from service.http.gate import refuse_ungated
@@ -57,14 +57,14 @@ def create_app(settings: Settings, features: Sequence[Feature], *, names: Names,
         "secrets": Check(secrets.state, decisive=True),
     }
 
-    def state(started: Sequence[Started] = ()) -> Running:
-        checks = core_checks | {name: check for one in started for name, check in one.checks.items()}
+    def state(started: Sequence[tuple[Feature, Started]] = ()) -> Running:
+        brought = together(started, core_checks)
         return Running(
             settings=settings,
             sessions=sessions(engine),
-            strategies=Strategies(strategy for one in started for strategy in one.strategies),
-            readiness=Readiness(checks),
-            parts={type(part): part for one in started for part in one.parts},
+            strategies=Strategies(brought.strategies),
+            readiness=Readiness(brought.checks),
+            parts={type(part): part for part in brought.parts},
         )
 
     @asynccontextmanager
@@ -76,7 +76,7 @@ def create_app(settings: Settings, features: Sequence[Feature], *, names: Names,
             stack.push_async_callback(engine.dispose)
             stack.push_async_callback(probe.close)
             try:
-                started = [await stack.enter_async_context(f.start(core)) for f in features if f.start]
+                started = [(f, await stack.enter_async_context(f.start(core))) for f in features if f.start]
             except SettingsError as refused:  # what the environment names cannot be used
                 print(refused, file=sys.stderr)  # noqa: T201  for the person who starts it; the log has no texts
                 raise

@@ -48,22 +48,22 @@ CREDENTIALS_MISSING = Error(
     "AUTH_020",
     401,
     "Authentication required",
-    "No bearer token was sent",
+    "No credentials were sent",
     "Send Authorization: Bearer <token>.",
 )
 CREDENTIALS_SCHEME = Error(
     "AUTH_021",
     401,
     "Authentication required",
-    "Authorization header is not a bearer token",
-    "Send Authorization: Bearer <token>.",
+    "The credentials are of a kind that is not known",
+    "Send Authorization: Bearer <token>, or what securitySchemes in /openapi.json lists.",
     oauth="invalid_token",
 )
 CREDENTIALS_TWICE = Error(
     "AUTH_022",
     400,
     "Invalid request",
-    "More than one Authorization header",
+    "More than one header with credentials",
     "Send exactly one.",
     oauth="invalid_request",
 )

@@ -108,6 +108,39 @@ def checked(features: Iterable[Feature]) -> tuple[Feature, ...]:
     return listed
 
 
+def together(started: Iterable[tuple[Feature, Started]], checks: Mapping[str, Check]) -> Started:
+    """What all features bring while they run, as one.
+
+    Args:
+        started: Each feature with what it brings.
+        checks: The core's own, by name.
+
+    Raises:
+        RuntimeError: A readiness check or a part exists twice, and one would hide the other; or a strategy reads a
+            scheme that its feature does not declare, so that OpenAPI would not show it.
+    """
+    all_checks, parts, strategies = dict(checks), dict[type, object](), list[Strategy]()
+    places: dict[object, str] = dict.fromkeys(checks, "the core (service/app.py)")
+    for feature, brought in started:
+        place = f"feature {feature.name}"
+        for kind, key, name in (
+            *(("readiness check", name, name) for name in brought.checks),
+            *(("part of type", type(part), type(part).__qualname__) for part in brought.parts),
+        ):
+            if key in places:
+                raise RuntimeError(f"The {kind} {name} exists twice, in {places[key]} and in {place}")
+            places[key] = place
+        for strategy in brought.strategies:
+            if strategy.scheme not in feature.schemes:
+                raise RuntimeError(
+                    f"A strategy reads the scheme {strategy.scheme.name}, which {place} does not declare"
+                )
+        all_checks |= brought.checks
+        parts |= {type(part): part for part in brought.parts}
+        strategies += brought.strategies
+    return Started(parts=tuple(parts.values()), checks=all_checks, strategies=tuple(strategies))
+
+
 def settings_of(features: Iterable[Feature]) -> dict[str, type[BaseModel]]:
     """The settings that features bring, by the feature's name: for ``service.settings.load``."""
     return {feature.name: feature.settings for feature in features if feature.settings}

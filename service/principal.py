@@ -47,6 +47,19 @@ class Principal:
         if not isinstance(self.tenant, TenantId):
             raise TypeError("a principal's tenant is made by TenantId.parse")
 
+    def listed(self, claim: str) -> frozenset[str]:
+        """The texts in a claim that is a list, such as ``roles`` or ``cognito:groups``.
+
+        A claim of any other form lists nothing: ``"admin" in`` a text would be true of "no-admin" too.
+
+        Args:
+            claim: Its name.
+        """
+        value = self.claims.get(claim)
+        return (
+            frozenset(one for one in value if isinstance(one, str)) if isinstance(value, list | tuple) else frozenset()
+        )
+
 
 current: ContextVar[Principal | None] = ContextVar("principal", default=None)
 
@@ -70,7 +83,7 @@ CurrentPrincipal = Annotated[Principal, Depends(current_principal)]
 def requires(allowed: Callable[[Principal], bool], row: Error = errors.PERMISSION_DENIED) -> Any:
     """A dependency that admits some callers only.
 
-        Admin = Annotated[Principal, requires(lambda p: "admin" in p.claims.get("roles", ()))]
+        Admin = Annotated[Principal, requires(lambda caller: "admin" in caller.listed("roles"))]
 
     Args:
         allowed: Decides by the principal; an exception of it is a mistake of ours and admits no caller.

@@ -38,7 +38,7 @@ def error_codes() -> str:
         "401 and 403 carry `WWW-Authenticate` (RFC 6750), 503 carries `Retry-After`. "
         "The log line of a refusal has the same code, and a finer `reason` where there is one; find it by the "
         "`X-Request-ID` of the answer.\n\n"
-        "This page is generated from `service/errors.py`: `uv run signalbox docs`.\n\n"
+        "This page is generated from `service/errors.py` and the features: `uv run signalbox docs`.\n\n"
         + table(("code", "status", "message", "detail", "what to do"), rows)
     )
 

@@ -26,12 +26,19 @@ class Scheme:
         header: The one header that carries it, in lower case.
         openapi: Its Security Scheme Object.
         errors: What its strategies can answer.
+
+    Raises:
+        ValueError: The header is not in lower case.
     """
 
     name: str
     header: str
     openapi: Mapping[str, Any] = field(hash=False)
     errors: tuple[Error, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.header != self.header.lower():
+            raise ValueError(f"the header of the scheme {self.name} is written in lower case, or no request has it")
 
 
 class Strategy(Protocol):

@@ -73,7 +73,7 @@ class VerifiedClaims:
 
 
 class Strategy(Protocol):
-    """One way to validate a token; a project adds its own to the list in ``auth/assembly.py``."""
+    """One way to validate a token; a project adds its own to the list in ``auth/feature.py``."""
 
     async def verify(self, token: UnverifiedToken) -> VerifiedClaims | None:
         """Judge a token.

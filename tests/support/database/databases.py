@@ -13,7 +13,9 @@ from typing import Any
 
 import asyncpg
 
+from examples.notes.feature import NOTES
 from infra.local.postgres import LocalPostgres, prepare_rds_like
+from service.product import FEATURES
 from tests.support.api.server import ROOT
 
 MASTER, MASTER_PASSWORD = "signalbox_master", "master-password"
@@ -89,11 +91,12 @@ def migration_environment(database: Database) -> dict[str, str]:
 
 
 def _alembic_ini(folder: Path, more: str) -> Path:
-    """The project's configuration with the test feature's migration beside the project's own."""
-    folders = [f"{ROOT}/migrations/versions", f"{ROOT}/examples/notes/migrations", *([more] if more else [])]
-    lines = ["[alembic]", f"script_location = {ROOT}/migrations", "path_separator = os"]
+    """The template's line of versions, those of the product's features, and that of the notes, which the tests use."""
+    lines = [str(feature.migrations) for feature in (*FEATURES, NOTES) if feature.migrations]
+    folders = [f"{ROOT}/migrations/versions", *lines, *([more] if more else [])]
+    text = ["[alembic]", f"script_location = {ROOT}/migrations", "path_separator = os"]
     ini = folder / f"alembic-{hashlib.sha256(more.encode()).hexdigest()[:8]}.ini"
-    ini.write_text("\n".join([*lines, f"version_locations = {os.pathsep.join(folders)}", ""]))
+    ini.write_text("\n".join([*text, f"version_locations = {os.pathsep.join(folders)}", ""]))
     return ini
 
 

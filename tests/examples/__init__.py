@@ -1,0 +1,1 @@
+"""The examples, put into a product."""

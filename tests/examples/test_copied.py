@@ -1,0 +1,51 @@
+"""A feature is a folder: copied into a fresh clone, with one line in the product's list, it is whole.
+
+The steps are those of README.md, Adding a feature.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+from infra.docs.documents import DOCUMENTS
+from tests.support.api.server import ROOT
+from tests.upgrade.checkouts import Checkout, clone, template
+
+# The packages of this run instead of a second environment with the same: the code is that of the folder it runs in.
+PYTHON = (sys.executable,)
+
+
+def copy_into(product: Checkout) -> None:
+    """What an adopter does with an example."""
+    shutil.copytree(product.root / "examples/files", product.root / "service/files")
+    (product.root / "service/files/tests").rename(product.root / "tests/files")
+    product.edit("service/product.py", "\nNAME:", "from service.files.feature import FILES\n\nNAME:")
+    product.edit("service/product.py", "    HEALTH,\n", "    HEALTH,\n    FILES,\n")
+    product.run(*PYTHON, "-m", "infra.cli.main", "docs")
+
+
+def test_a_copied_feature_is_whole_and_changes_no_file_of_the_core(tmp_path: Path) -> None:
+    product = clone(template(tmp_path / "template"), tmp_path / "product")
+    copy_into(product)
+
+    changed = product.run("git", "diff", "--name-only").split()
+    assert set(changed) - DOCUMENTS.keys() == {"service/product.py"}
+    added = product.run("git", "ls-files", "--others", "--exclude-standard").split()
+    assert {"/".join(name.split("/")[:2]) for name in added} == {"service/files", "tests/files"}
+
+    codes = (product.root / "docs/ERROR_CODES.md").read_text()
+    assert all(f"FILES_00{number}" in codes for number in range(1, 6))
+    assert "AUTH_001" in codes
+    for name in (".env.example", "docs/reference/variables.md"):
+        text = (product.root / name).read_text()
+        assert {"FILES__MAX_BYTES", "FILES__KEY_DAYS", "FILES__KEY_SECRET_ID"} <= {
+            word.strip("`").partition("=")[0] for word in text.split()
+        }
+
+    if (cache := ROOT / ".mypy_cache").exists():  # what has not changed since is not judged anew
+        shutil.copytree(cache, product.root / ".mypy_cache")
+    product.run(*PYTHON, "-m", "mypy", "service/files", "service/product.py", "tests/files")
+    # Two tenants in one database, by tokens and by keys: isolation is what most of these tests are about.
+    product.run(*PYTHON, "-m", "pytest", "-n0", "-q", "tests/files")
