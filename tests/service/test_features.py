@@ -13,7 +13,7 @@ import pytest
 from fastapi import Depends, FastAPI
 from pydantic import BaseModel, Field
 
-from service import log
+from service import log_lines
 from service.app import create_app
 from service.auth.feature import AUTH
 from service.errors import ApiError, Error, raises
@@ -21,7 +21,7 @@ from service.feature import Core, Feature, Started
 from service.health.feature import HEALTH
 from service.http.credentials import Scheme
 from service.http.gate import Router
-from service.log import LOG_FIELDS, bind, declare_fields
+from service.log import LOG_FIELDS, bind, declare_fields, get_logger
 from service.naming import Names
 from service.principal import CurrentPrincipal, Principal, requires
 from service.readiness import Check, Readiness, State
@@ -130,7 +130,7 @@ async def started(*features: Feature, **variables: str) -> AsyncIterator[httpx.A
 @pytest.fixture(autouse=True)
 def declared() -> Iterator[None]:
     """What ``bind`` takes is of the process: the next test finds it as it was."""
-    log.configure("INFO")
+    log_lines.configure("INFO")
     yield
     declare_fields(LOG_FIELDS, strict=True)
 
@@ -238,7 +238,7 @@ async def test_an_undeclared_log_field_is_dropped_in_production_which_the_log_sa
 ) -> None:
     application(probe(), environment="production")  # says what the process takes
     bind(patient=7, probe_id=1)
-    log.get_logger("service.test").info("after")
+    get_logger("service.test").info("after")
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line.get("fields") for line in lines if line["message"] == "log_fields_undeclared"] == ["patient"]
     (after,) = (line for line in lines if line["message"] == "after")

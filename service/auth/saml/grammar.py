@@ -121,6 +121,8 @@ class Form:
         places: Where an element may stand, beside the rules of cryptography.
         max_bytes: Largest document.
         max_elements: Most elements in it.
+        max_work: Most look-ups that canonicalizing it may take; see ``screen``. A message comes from a stranger,
+            metadata from where the settings say.
         several: Elements of which it may have several under one parent, that a message may have one of.
         remarks: Whether comments, processing instructions and CDATA may stand in it. In a message they are refused:
             canonical XML leaves comments out, so one can be put into a signed text without breaking the signature.
@@ -130,6 +132,7 @@ class Form:
     places: Mapping[str, frozenset[str]]
     max_bytes: int
     max_elements: int
+    max_work: int
     several: frozenset[str] = frozenset()
     remarks: bool = False
 
@@ -155,12 +158,14 @@ RESPONSE = Form(
     ),
     max_bytes=262_144,
     max_elements=5_000,
+    max_work=1_000_000,
 )
 LOGOUT = Form(
     roots=_names("samlp:LogoutRequest samlp:LogoutResponse"),
     places=_places(saml_Assertion="", saml_EncryptedAssertion="", ds_Signature="", xenc_EncryptedData=""),
     max_bytes=16_384,
     max_elements=50,
+    max_work=1_000_000,
 )
 METADATA = Form(
     roots=_names("md:EntityDescriptor md:EntitiesDescriptor"),
@@ -179,6 +184,7 @@ METADATA = Form(
     ),
     max_bytes=1_048_576,
     max_elements=20_000,
+    max_work=20_000_000,
     several=_names("ds:X509Certificate"),  # a chain
     remarks=True,
 )

@@ -25,7 +25,9 @@ from service.log import get_logger
 from service.strict import LOOPBACK
 
 _MIN_RSA_BITS = 2048  # NIST SP 800-131A: 112 bits of strength
-_MAX_CERTIFICATES = 10
+_MAX_CERTIFICATES = (
+    5  # a message is judged with each in turn, so each is a factor of what a stranger can make us compute
+)
 _REDIRECT = "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect"
 
 log = get_logger(__name__)

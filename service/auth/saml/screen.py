@@ -8,7 +8,7 @@ not in the tables of ``grammar`` is refused. The pass is a stream; no tree is bu
 
 Exclusive canonicalization looks every prefix of a ``PrefixList`` up among the namespaces in scope, for every element:
 1,000 elements, 1,000 declarations and 2,000 prefixes in 39 kB cost 13 s of processor time before a signature was
-judged. A limit on each factor leaves their product open, so the product itself is bounded (``_MAX_WORK``).
+judged. A limit on each factor leaves their product open, so the product itself is bounded (``Form.max_work``).
 """
 
 from __future__ import annotations
@@ -44,7 +44,6 @@ _MAX_IN_SCOPE = 64  # declarations in scope at one element; genuine messages hav
 # What canonicalization does, in look-ups of about 10 ns: the namespaces in scope, summed over all elements, times one
 # more than the prefixes of all lists, and as much as 200 of them for an attribute, which is sorted, escaped, compared.
 # tests/service/auth/saml/test_work.py measures that no document within this limit costs 100 ms of processor time.
-_MAX_WORK = 1_500_000
 _ATTRIBUTE = 200
 _MAX_XML_DEPTH = 32  # the deepest genuine message has 10 levels
 _IDS = ("ID", "Id", "id", "AssertionID", "http://www.w3.org/XML/1998/namespace id")
@@ -131,7 +130,7 @@ class _Pass:
         self.attributes += len(attributes)
         if name == f"{EC} InclusiveNamespaces":
             self._count_prefixes(attributes.get("PrefixList", ""))
-        if self.looked_up * (1 + self.prefixes) + self.attributes * _ATTRIBUTE > _MAX_WORK:
+        if self.looked_up * (1 + self.prefixes) + self.attributes * _ATTRIBUTE > self.form.max_work:
             raise ApiError(SAML_OVERSIZED, "work")
         parent, siblings = self.stack[-1] if self.stack else ("", set())
         self._check_place(name, parent)

@@ -9,10 +9,12 @@ import os
 import random
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from service.auth import errors
+from service.auth.saml import library
 from service.auth.saml import screen as module
 from service.auth.saml.grammar import MAX_PREFIXES, RESPONSE
 from service.auth.saml.library import accept
@@ -26,7 +28,9 @@ PROMISED = 0.1  # seconds of processor time for one document
 BUDGET = float(os.environ.get("SAML_WORK_SECONDS", "4"))
 
 
-FEDERATION = party(key_pair("idp"), key_pair("other"))
+FEDERATION = party(
+    *(key_pair(name) for name in ("idp", "other", "third", "fourth", "fifth"))
+)  # as many as there can be
 
 
 def cost(raw: bytes) -> tuple[float, str]:
@@ -68,7 +72,7 @@ def test_the_product_is_what_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None
     """Without that wall, factors that are each admitted cost more than is promised."""
     raw = document(elements=4_900, namespaces=60, prefixes=16, transforms=2)
     assert cost(raw)[1] == "work"
-    monkeypatch.setattr(module, "_MAX_WORK", 1 << 60)
+    monkeypatch.setattr(library, "RESPONSE", replace(RESPONSE, max_work=1 << 60))
     assert cost(raw)[0] > PROMISED
 
 
@@ -87,7 +91,7 @@ def _any(choice: random.Random) -> bytes:
     attributes, repeated = choice.choice([0, 0, 4, 30]), choice.choice([0, 0, 2, 8])
     transforms = choice.choice([1, 2])
     share = (1 + namespaces + repeated + 2) * (1 + prefixes * transforms) + attributes * 200
-    elements = min(4_900, int(module._MAX_WORK / share * choice.uniform(0.8, 1.0)), 3_900 // max(repeated, 1))
+    elements = min(4_900, int(RESPONSE.max_work / share * choice.uniform(0.8, 1.0)), 3_900 // max(repeated, 1))
     size = 40 + repeated * 18 + attributes * 8
     elements = min(elements, 250_000 // size)
     text = max(0, (250_000 - elements * size) // max(elements, 1)) if choice.random() < 0.3 else 0
