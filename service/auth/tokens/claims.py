@@ -14,13 +14,18 @@ _MAX_SUBJECT = 255  # OpenID Connect Core 1.0, section 2
 
 
 def check_subject(claims: Mapping[str, Any], name: str = "sub") -> str:
-    """The user's identifier: a printable text of 1 to 255 characters.
+    """The user's identifier: a printable text of 1 to 255 characters, not blanks alone.
 
     Raises:
         ApiError: AUTH_009.
     """
     subject = claims.get(name)
-    if not isinstance(subject, str) or not 0 < len(subject) <= _MAX_SUBJECT or not subject.isprintable():
+    if (
+        not isinstance(subject, str)
+        or not 0 < len(subject) <= _MAX_SUBJECT
+        or not subject.isprintable()
+        or subject.isspace()
+    ):
         raise ApiError(errors.TOKEN_CLAIM, name)
     return subject
 

@@ -30,6 +30,7 @@ MAX_KEYS = 100
 _NEGATIVE_AGE = 300.0
 _NEGATIVE_SIZE = 128
 _RSA_BITS = range(2048, 8193)  # NIST SP 800-131A: 112 bits of strength; a huge key would make every check slow
+_AMBIGUOUS = object()  # equals no key
 _CURVES = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}
 
 log = get_logger(__name__)
@@ -40,7 +41,8 @@ KeyTable = Mapping[tuple[str, str], Key]
 def usable_keys(document: Mapping[str, object], algorithms: frozenset[str]) -> KeyTable:
     """Pick the keys of a JWK set (RFC 7517) that may verify signatures.
 
-    An unfit entry loses itself and no other; a key id that comes twice loses both, because it would be a choice.
+    An unfit entry loses itself and no other: a member that is null counts as absent, and only entries that could verify
+    compete for a key id. Two different keys under one id and algorithm lose each other, because it would be a choice.
 
     Args:
         document: The parsed set.
@@ -51,23 +53,28 @@ def usable_keys(document: Mapping[str, object], algorithms: frozenset[str]) -> K
     """
     entries = document.get("keys")
     found: dict[tuple[str, str], Key] = {}
-    seen: set[str] = set()
-    for entry in entries[:MAX_KEYS] if isinstance(entries, list) else ():
-        if not isinstance(entry, dict):
+    numbers: dict[tuple[str, str], object] = {}
+    for published in entries[:MAX_KEYS] if isinstance(entries, list) else ():
+        if not isinstance(published, dict):
             continue
+        entry = {name: value for name, value in published.items() if value is not None}
         kid = entry.get("kid", "")
         if not isinstance(kid, str) or len(kid) > 256:
             continue
-        if kid in seen:
-            found = {key: value for key, value in found.items() if key[0] != kid}
-            continue
-        seen.add(kid)
         for algorithm in sorted(algorithms):
-            if _fits(entry, algorithm):
-                try:
-                    found[kid, algorithm] = jwk.construct(entry, algorithm)
-                except Exception:  # the library raises whatever the entry makes it stumble over
-                    log.warning("signing_key_unusable", algorithm=algorithm)
+            if not _fits(entry, algorithm):
+                continue
+            try:
+                key = jwk.construct(entry, algorithm)
+            except Exception:  # the library raises whatever the entry makes it stumble over
+                log.warning("signing_key_unusable", algorithm=algorithm)
+                continue
+            name, number = (kid, algorithm), key.to_dict()
+            if numbers.setdefault(name, number) == number:
+                found.setdefault(name, key)
+            else:
+                numbers[name] = _AMBIGUOUS
+                found.pop(name, None)
     return found
 
 

@@ -229,3 +229,32 @@ def test_weak_and_ambiguous_keys_are_left_out() -> None:
     entries = [weak.jwk(), good.jwk(), curve.jwk(), curve.jwk(kid="p384", crv="P-384")]
     assert set(usable_keys({"keys": entries}, frozenset({"RS256", "ES256"}))) == {("good", "RS256"), ("curve", "ES256")}
     assert usable_keys({"keys": [good.jwk(), SigningKey("good").jwk()]}, frozenset({"RS256"})) == {}
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        pytest.param([{"use": "enc", "alg": "RSA-OAEP"}], id="one for encryption"),
+        pytest.param([{"alg": "RS512"}], id="one for another algorithm"),
+        pytest.param([{}], id="the same again"),
+        pytest.param([{}, {"use": "enc"}, {}], id="all of it"),
+    ],
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_entries_that_share_a_key_id_lose_only_what_could_not_verify(others: list[dict[str, Any]], first: bool) -> None:
+    good, other = SigningKey("shared"), SigningKey("shared")
+    entries = [(good if change == {} else other).jwk(**change) for change in others]
+    published = [good.jwk(), *entries] if first else [*entries, good.jwk()]
+    key = usable_keys({"keys": published}, frozenset({"RS256"}))["shared", "RS256"]
+    assert key.to_dict()["n"] == good.jwk()["n"]
+
+
+def test_two_different_keys_under_one_id_stay_out_whatever_follows() -> None:
+    one, two = SigningKey("k").jwk(), SigningKey("k").jwk()
+    for published in ([one, two], [one, two, one], [one, one, two], [one, two, two]):
+        assert usable_keys({"keys": published}, frozenset({"RS256"})) == {}
+
+
+def test_a_member_that_is_null_counts_as_absent() -> None:
+    bare = dict.fromkeys(("use", "alg", "key_ops", "d", "crv", "x5c"))
+    assert set(usable_keys({"keys": [SigningKey("k").jwk(**bare)]}, frozenset({"RS256"}))) == {("k", "RS256")}
