@@ -7,7 +7,6 @@ serves until its hard age, after which the answer is 503, never 401: an outage i
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 
 import httpx
@@ -27,8 +26,6 @@ SOFT_AGE = 600.0  # seconds; a removed key dies after this while the provider an
 HARD_AGE = 86_400.0  # seconds; and after this when it does not
 COOLDOWN = 30.0  # seconds between fetches that unknown key ids cause
 MAX_KEYS = 100
-_NEGATIVE_AGE = 300.0
-_NEGATIVE_SIZE = 128
 _RSA_BITS = range(2048, 8193)  # NIST SP 800-131A: 112 bits of strength; a huge key would make every check slow
 _AMBIGUOUS = object()  # equals no key
 _CURVES = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}
@@ -116,7 +113,6 @@ class IssuerKeys:
         self._discovery = discovery or Discovery(provider, client, clock)
         self._clock = clock
         self._fresh: Fresh[KeyTable] = Fresh(self._fetch, self._told, hard_age=HARD_AGE, pause=COOLDOWN, clock=clock)
-        self._unknown: OrderedDict[str, float] = OrderedDict()
 
     @property
     def failure(self) -> str | None:
@@ -150,12 +146,12 @@ class IssuerKeys:
         """
         if key := self._lookup(kid, algorithm):
             return key
-        if (not self.ready or not self._known_unknown(kid)) and self._fresh.may_ask:
+        # The cooldown alone bounds the fetches. A memory of unknown ids would save some of them, and would hold up a
+        # key whose token came before the set that has it.
+        if self._fresh.may_ask:
             await self._fresh.refresh()
             if key := self._lookup(kid, algorithm):
                 return key
-            if self.failure is None:  # asked and told; within the cooldown, nobody has asked about this one yet
-                self._remember_unknown(kid)
         if not self.ready:
             raise ApiError(KEYS_DOWN, self.failure)
         raise ApiError(TOKEN_KEY)
@@ -175,14 +171,6 @@ class IssuerKeys:
         fitting = [key for (_, name), key in keys.items() if name == algorithm]
         return fitting[0] if len(fitting) == 1 else None
 
-    def _known_unknown(self, kid: str | None) -> bool:
-        return self._unknown.get(kid or "", 0.0) > self._clock()
-
-    def _remember_unknown(self, kid: str | None) -> None:
-        self._unknown[kid or ""] = self._clock() + _NEGATIVE_AGE
-        while len(self._unknown) > _NEGATIVE_SIZE:
-            self._unknown.popitem(last=False)
-
     def _told(self, failure: Exception) -> str:
         if not isinstance(failure, FetchError):
             raise failure
@@ -196,5 +184,4 @@ class IssuerKeys:
             raise FetchError("no_usable_key")
         if keys.keys() != (self._fresh.value or {}).keys():
             log.info("signing_keys_changed", provider=self.provider.name, keys=len(keys))
-        self._unknown.clear()
         return keys
