@@ -71,7 +71,7 @@ async def _check(
     subject = check_subject(claims)
     _check_audience(claims, client_id)
     check_times(claims, now, _MAX_LIFETIME)
-    if claims["iat"] < not_before - LEEWAY:
+    if claims["iat"] < not_before - LEEWAY - keys.provider.preset.backdated:
         raise ApiError(errors.LOGIN_IDENTITY, "iat_before_sign_in")
     # Compared as they are: neither is a secret to the one who holds the token, and text in JSON may not be encodable.
     if claims.get("nonce") != nonce:

@@ -45,6 +45,7 @@ class Preset:
         jwks_path: Path of the key set below the issuer; None means OpenID discovery tells.
         sends_audience: Whether the authorization request names the audience.
         logout: How its session is ended.
+        backdated: By how many seconds it writes ``iat`` too early, for clocks that are behind.
     """
 
     accepted: Literal["access", "id"] = "access"
@@ -62,6 +63,7 @@ class Preset:
     jwks_path: str | None = None
     sends_audience: bool = False
     logout: LogoutStyle = "rp_initiated"
+    backdated: int = 0
 
 
 # `nonce` and `at_hash` are an ID token's alone (OpenID Connect Core 1.0, sections 2 and 3.1.3.6).
@@ -99,6 +101,7 @@ PRESETS: Mapping[str, Preset] = {
         subject_claim="oid",
         scope_claim="scp",
         tenant_paths=(("tid",),),
+        backdated=300,  # `iat` and `nbf` are five minutes before the token was made
     ),
     # Every token of a realm has the same issuer, header and keys: only the payload's `typ` tells them apart.
     "keycloak": Preset(

@@ -14,13 +14,18 @@ _MAX_SUBJECT = 255  # OpenID Connect Core 1.0, section 2
 
 
 def check_subject(claims: Mapping[str, Any], name: str = "sub") -> str:
-    """The user's identifier: a printable text of 1 to 255 characters.
+    """The user's identifier: a printable text of 1 to 255 characters, not blanks alone.
 
     Raises:
         ApiError: AUTH_009.
     """
     subject = claims.get(name)
-    if not isinstance(subject, str) or not 0 < len(subject) <= _MAX_SUBJECT or not subject.isprintable():
+    if (
+        not isinstance(subject, str)
+        or not 0 < len(subject) <= _MAX_SUBJECT
+        or not subject.isprintable()
+        or subject.isspace()
+    ):
         raise ApiError(errors.TOKEN_CLAIM, name)
     return subject
 
@@ -39,13 +44,14 @@ def audiences(claims: Mapping[str, Any]) -> list[str]:
     return audience
 
 
-def check_times(claims: Mapping[str, Any], now: float, lifetime: int) -> int:
+def check_times(claims: Mapping[str, Any], now: float, lifetime: int, backdated: int = 0) -> int:
     """RFC 7519, section 4.1, with ``exp`` and ``iat`` required and the life bounded.
 
     Args:
         claims: Of the token.
         now: Seconds since 1970.
         lifetime: Longest allowed, in seconds.
+        backdated: By how many seconds the provider is known to write ``iat`` too early.
 
     Returns:
         ``exp``, in seconds since 1970.
@@ -56,12 +62,15 @@ def check_times(claims: Mapping[str, Any], now: float, lifetime: int) -> int:
     expires, issued = _time(claims, "exp"), _time(claims, "iat")
     if issued >= expires:
         raise ApiError(errors.TOKEN_CLAIM, "iat")
-    if expires - issued > lifetime:
+    if expires - issued > lifetime + backdated:
         raise ApiError(errors.TOKEN_LIFETIME)
     if expires + LEEWAY <= now:
         raise ApiError(errors.TOKEN_EXPIRED)
     if issued > now + LEEWAY or ("nbf" in claims and _time(claims, "nbf") > now + LEEWAY):
         raise ApiError(errors.TOKEN_EARLY)
+    # What is left of it is bounded too: a later end cannot be bought with the seconds that backdating is allowed.
+    if expires > now + lifetime + LEEWAY:
+        raise ApiError(errors.TOKEN_LIFETIME)
     return int(expires)
 
 

@@ -124,7 +124,7 @@ class ExternalIssuers:
         reached("audience")
         check_audience(claims, provider)
         reached("times")
-        expires_at = check_times(claims, self._now(), MAX_LIFETIME)
+        expires_at = check_times(claims, self._now(), MAX_LIFETIME, preset.backdated)
         scopes = scopes_of(claims.get(preset.scope_claim))
         return VerifiedClaims(provider, claims["iss"], subject, expires_at, scopes, claims, holds, _SEAL)
 

@@ -7,7 +7,6 @@ serves until its hard age, after which the answer is 503, never 401: an outage i
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 
 import httpx
@@ -27,9 +26,8 @@ SOFT_AGE = 600.0  # seconds; a removed key dies after this while the provider an
 HARD_AGE = 86_400.0  # seconds; and after this when it does not
 COOLDOWN = 30.0  # seconds between fetches that unknown key ids cause
 MAX_KEYS = 100
-_NEGATIVE_AGE = 300.0
-_NEGATIVE_SIZE = 128
 _RSA_BITS = range(2048, 8193)  # NIST SP 800-131A: 112 bits of strength; a huge key would make every check slow
+_AMBIGUOUS = object()  # equals no key
 _CURVES = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}
 
 log = get_logger(__name__)
@@ -40,7 +38,8 @@ KeyTable = Mapping[tuple[str, str], Key]
 def usable_keys(document: Mapping[str, object], algorithms: frozenset[str]) -> KeyTable:
     """Pick the keys of a JWK set (RFC 7517) that may verify signatures.
 
-    An unfit entry loses itself and no other; a key id that comes twice loses both, because it would be a choice.
+    An unfit entry loses itself and no other: a member that is null counts as absent, and only entries that could verify
+    compete for a key id. Two different keys under one id and algorithm lose each other, because it would be a choice.
 
     Args:
         document: The parsed set.
@@ -51,23 +50,28 @@ def usable_keys(document: Mapping[str, object], algorithms: frozenset[str]) -> K
     """
     entries = document.get("keys")
     found: dict[tuple[str, str], Key] = {}
-    seen: set[str] = set()
-    for entry in entries[:MAX_KEYS] if isinstance(entries, list) else ():
-        if not isinstance(entry, dict):
+    numbers: dict[tuple[str, str], object] = {}
+    for published in entries[:MAX_KEYS] if isinstance(entries, list) else ():
+        if not isinstance(published, dict):
             continue
+        entry = {name: value for name, value in published.items() if value is not None}
         kid = entry.get("kid", "")
         if not isinstance(kid, str) or len(kid) > 256:
             continue
-        if kid in seen:
-            found = {key: value for key, value in found.items() if key[0] != kid}
-            continue
-        seen.add(kid)
         for algorithm in sorted(algorithms):
-            if _fits(entry, algorithm):
-                try:
-                    found[kid, algorithm] = jwk.construct(entry, algorithm)
-                except Exception:  # the library raises whatever the entry makes it stumble over
-                    log.warning("signing_key_unusable", algorithm=algorithm)
+            if not _fits(entry, algorithm):
+                continue
+            try:
+                key = jwk.construct(entry, algorithm)
+            except Exception:  # the library raises whatever the entry makes it stumble over
+                log.warning("signing_key_unusable", algorithm=algorithm)
+                continue
+            name, number = (kid, algorithm), key.to_dict()
+            if numbers.setdefault(name, number) == number:
+                found.setdefault(name, key)
+            else:
+                numbers[name] = _AMBIGUOUS
+                found.pop(name, None)
     return found
 
 
@@ -109,7 +113,6 @@ class IssuerKeys:
         self._discovery = discovery or Discovery(provider, client, clock)
         self._clock = clock
         self._fresh: Fresh[KeyTable] = Fresh(self._fetch, self._told, hard_age=HARD_AGE, pause=COOLDOWN, clock=clock)
-        self._unknown: OrderedDict[str, float] = OrderedDict()
 
     @property
     def failure(self) -> str | None:
@@ -143,12 +146,12 @@ class IssuerKeys:
         """
         if key := self._lookup(kid, algorithm):
             return key
-        if (not self.ready or not self._known_unknown(kid)) and self._fresh.may_ask:
+        # The cooldown alone bounds the fetches. A memory of unknown ids would save some of them, and would hold up a
+        # key whose token came before the set that has it.
+        if self._fresh.may_ask:
             await self._fresh.refresh()
             if key := self._lookup(kid, algorithm):
                 return key
-            if self.failure is None:  # asked and told; within the cooldown, nobody has asked about this one yet
-                self._remember_unknown(kid)
         if not self.ready:
             raise ApiError(KEYS_DOWN, self.failure)
         raise ApiError(TOKEN_KEY)
@@ -168,14 +171,6 @@ class IssuerKeys:
         fitting = [key for (_, name), key in keys.items() if name == algorithm]
         return fitting[0] if len(fitting) == 1 else None
 
-    def _known_unknown(self, kid: str | None) -> bool:
-        return self._unknown.get(kid or "", 0.0) > self._clock()
-
-    def _remember_unknown(self, kid: str | None) -> None:
-        self._unknown[kid or ""] = self._clock() + _NEGATIVE_AGE
-        while len(self._unknown) > _NEGATIVE_SIZE:
-            self._unknown.popitem(last=False)
-
     def _told(self, failure: Exception) -> str:
         if not isinstance(failure, FetchError):
             raise failure
@@ -189,5 +184,4 @@ class IssuerKeys:
             raise FetchError("no_usable_key")
         if keys.keys() != (self._fresh.value or {}).keys():
             log.info("signing_keys_changed", provider=self.provider.name, keys=len(keys))
-        self._unknown.clear()
         return keys

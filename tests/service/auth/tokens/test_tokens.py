@@ -79,6 +79,7 @@ HOUR = 3600
         # who
         ({"sub": ...}, errors.TOKEN_CLAIM),
         ({"sub": ""}, errors.TOKEN_CLAIM),
+        ({"sub": "   "}, errors.TOKEN_CLAIM),
         ({"sub": 7}, errors.TOKEN_CLAIM),
         ({"sub": "x" * 256}, errors.TOKEN_CLAIM),
         ({"sub": "a\nb"}, errors.TOKEN_CLAIM),
