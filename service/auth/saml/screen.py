@@ -138,11 +138,13 @@ class _Pass:
             raise ApiError(SAML_CONSTRUCT, "attribute")
         if name in SINGLE and name in siblings and name not in self.form.several:
             raise ApiError(SAML_CONSTRUCT, "duplicate")
-        if name == f"{DS} Transform" and name in siblings:  # SAML core 5.4.4: two at most; each can cost a whole pass
-            name_of_second = f"{name} again"
-            if name_of_second in siblings:
+        if (
+            name == f"{DS} Transform"
+        ):  # each can cost a pass over all it covers; SAML core 5.4.4 has use for one of each
+            kind = f"{name} {attributes.get('Algorithm')}"
+            if kind in siblings:
                 raise ApiError(SAML_CONSTRUCT, "transforms")
-            siblings.add(name_of_second)
+            siblings.add(kind)
         siblings.add(name)
         self._check_algorithm(name, parent, attributes)
         for key in _IDS:

@@ -28,10 +28,11 @@ def document(
         f'<ds:Transform Algorithm="{EC}"><ec:InclusiveNamespaces xmlns:ec="{EC}" PrefixList="{listed}"/>'
         "</ds:Transform>"
     )
+    enveloped = f'<ds:Transform Algorithm="{NS["ds"]}enveloped-signature"/>'
     signature = (
         f'<ds:Signature xmlns:ds="{NS["ds"]}"><ds:SignedInfo><ds:CanonicalizationMethod Algorithm="{EC}"/>'
         '<ds:SignatureMethod Algorithm="http://www.w3.org/2001/04/xmldsig-more#rsa-sha256"/>'
-        f'<ds:Reference URI="#_{within}"><ds:Transforms>{transform * transforms}</ds:Transforms>'
+        f'<ds:Reference URI="#_{within}"><ds:Transforms>{enveloped}{transform * transforms}</ds:Transforms>'
         '<ds:DigestMethod Algorithm="http://www.w3.org/2001/04/xmlenc#sha256"/><ds:DigestValue>AAAA</ds:DigestValue>'
         "</ds:Reference></ds:SignedInfo><ds:SignatureValue>AAAA</ds:SignatureValue></ds:Signature>"
     )

@@ -54,7 +54,7 @@ def test_the_response_that_cost_thirteen_seconds_is_refused_before_a_library_see
         (document(prefixes=MAX_PREFIXES + 1), "prefixes"),
         (document(elements=4_000, namespaces=60, prefixes=16), "work"),
         (document(elements=1_000, attributes=30), "work"),
-        (document(transforms=3), "transforms"),
+        (document(transforms=2), "transforms"),
         (document().replace(b"PrefixList", b"PrefixLists"), "attribute"),
         (document().replace(b'PrefixList=""', b'PrefixList="a a"'), "prefixes"),
         (document().replace(b'PrefixList=""', b'PrefixList="a:b"'), "prefixes"),
@@ -70,7 +70,7 @@ def test_each_wall_stands_alone(raw: bytes, reason: str) -> None:
 
 def test_the_product_is_what_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without that wall, factors that are each admitted cost more than is promised."""
-    raw = document(elements=4_900, namespaces=60, prefixes=16, transforms=2)
+    raw = document(elements=4_900, namespaces=60, prefixes=16)
     assert cost(raw)[1] == "work"
     monkeypatch.setattr(library, "RESPONSE", replace(RESPONSE, max_work=1 << 60))
     assert cost(raw)[0] > PROMISED
@@ -89,14 +89,13 @@ def _any(choice: random.Random) -> bytes:
     """A document of the grammar whose factors are drawn towards their limits, and scaled to what is admitted."""
     namespaces, prefixes = choice.randint(0, 60), choice.choice([0, 0, 1, 4, 16])
     attributes, repeated = choice.choice([0, 0, 4, 30]), choice.choice([0, 0, 2, 8])
-    transforms = choice.choice([1, 2])
-    share = (1 + namespaces + repeated + 2) * (1 + prefixes * transforms) + attributes * 200
+    share = (1 + namespaces + repeated + 2) * (1 + prefixes) + attributes * 200
     elements = min(4_900, int(RESPONSE.max_work / share * choice.uniform(0.8, 1.0)), 3_900 // max(repeated, 1))
     size = 40 + repeated * 18 + attributes * 8
     elements = min(elements, 250_000 // size)
     text = max(0, (250_000 - elements * size) // max(elements, 1)) if choice.random() < 0.3 else 0
     within = choice.choice(["assertion", "response"])
-    return document(elements, namespaces, prefixes, attributes, repeated, text, transforms, within)
+    return document(elements, namespaces, prefixes, attributes, repeated, text, within=within)
 
 
 def test_nothing_that_is_admitted_costs_more_than_is_promised() -> None:
