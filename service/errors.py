@@ -30,6 +30,7 @@ class Error:
         oauth: ``error`` attribute of ``WWW-Authenticate`` (RFC 6750, section 3.1); None leaves it out, as that
             section asks for when a request carries no credentials at all.
         action: What the reader of docs/ERROR_CODES.md should do.
+        repeatable: Whether a 503 says when to try again: not where the request may have been applied already.
     """
 
     code: str
@@ -38,6 +39,7 @@ class Error:
     detail: str
     action: str
     oauth: str | None = None
+    repeatable: bool = True
 
 
 def _down(code: str, detail: str, action: str) -> Error:
@@ -89,6 +91,14 @@ INTERNAL = Error(
     "SYS_001", 500, "Internal error", "Something failed on our side", "Report the X-Request-ID of the answer."
 )
 DATABASE_DOWN = _down("SYS_002", "The database cannot be reached", "Retry after the given time.")
+OUTCOME_UNKNOWN = Error(
+    "SYS_010",
+    503,
+    "Outcome unknown",
+    "The change may have been stored: the database did not answer its commit",
+    "Do not repeat it blindly: read what is stored first.",
+    repeatable=False,
+)
 SECRETS_DOWN = _down("SYS_004", "The secrets store cannot be reached", "Retry after the given time.")
 NOT_READY = _down("SYS_005", "A dependency is not ready", "See the checks beside the error.")
 
@@ -156,7 +166,8 @@ def body(error: Error) -> dict[str, dict[str, str]]:
 def response(error: Error, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """The response that stands for a row.
 
-    401 and 403 carry ``WWW-Authenticate`` (RFC 6750, section 3); 503 carries ``Retry-After`` (RFC 9110, 10.2.3).
+    401 and 403 carry ``WWW-Authenticate`` (RFC 6750, section 3); 503 carries ``Retry-After`` (RFC 9110, 10.2.3),
+    but not where the outcome is unknown.
 
     Args:
         error: The row.
@@ -168,7 +179,7 @@ def response(error: Error, headers: Mapping[str, str] | None = None) -> JSONResp
         if error.oauth:
             parts += [f'error="{error.oauth}"', f'error_description="{error.detail}"']
         extra["WWW-Authenticate"] = ", ".join(parts)
-    if error.status == 503:
+    if error.status == 503 and error.repeatable:
         extra["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return JSONResponse(body(error), error.status, headers=extra | dict(headers or {}))
 

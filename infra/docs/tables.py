@@ -35,7 +35,7 @@ def error_codes() -> str:
         "Every error has one shape: "
         '`{"error": {"code": "AUTH_001", "message": "Invalid token", "detail": "Token expired"}}`. '
         "Branch on `code`: it is stable, and never used again for another cause. "
-        "401 and 403 carry `WWW-Authenticate` (RFC 6750), 503 carries `Retry-After`. "
+        "401 and 403 carry `WWW-Authenticate` (RFC 6750), 503 carries `Retry-After` unless the outcome is unknown. "
         "The log line of a refusal has the same code, and a finer `reason` where there is one; find it by the "
         "`X-Request-ID` of the answer.\n\n"
         "This page is generated from `service/errors.py` and the features: `uv run signalbox docs`.\n\n"

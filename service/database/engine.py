@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from functools import partial
@@ -15,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from service.aws.identity import Aws
 from service.aws.secrets import Secrets, login
+from service.database.failures import Pool, watch
 from service.errors import SECRETS_DOWN, ApiError
 from service.log import get_logger
 from service.naming import Names
@@ -22,6 +24,7 @@ from service.settings import Secret, Settings
 
 CONNECT_TIMEOUT = 5.0  # seconds; asyncpg's own default is 60
 COMMAND_TIMEOUT = 15.0  # seconds; without it, nothing bounds a wait for a server that hangs
+REFUSED_PAUSE = 2.0  # seconds before a login that the database refused is tried again
 POOL_TIMEOUT = 5.0  # seconds to wait for a free connection
 _SERVER_SETTINGS = {
     "statement_timeout": "10000",  # milliseconds, like the two below; the server gives up before the client does
@@ -29,6 +32,8 @@ _SERVER_SETTINGS = {
     "idle_in_transaction_session_timeout": "10000",
 }
 _WRONG_LOGIN = (asyncpg.InvalidPasswordError, asyncpg.InvalidAuthorizationSpecificationError)
+# The server, or something on the way, ended the connection while it was being opened.
+_CUT = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError, asyncpg.PostgresConnectionError)
 
 log = get_logger(__name__)
 
@@ -81,6 +86,7 @@ class Connector:
         self._secret = secret
         self._confined = confined
         self._iam = iam
+        self._refused: tuple[float, Exception] | None = None
         self._loop: Callable[[], Any] = asyncio.get_running_loop
         if settings.database_proxy is not None:
             from service.database.proxy import ProxiedLoop  # 24 ms of imports that most processes never pay
@@ -109,7 +115,7 @@ class Connector:
             ApiError: SYS_004 when the password cannot be read.
             OSError: Also asyncpg's and ssl's errors: the server cannot be reached or refuses.
         """
-        connection = await self._open(options)
+        connection = await self._admitted(options)
         try:
             if self._confined and await connection.fetchval(
                 "select rolsuper or rolbypassrls from pg_roles where rolname = current_user"
@@ -119,6 +125,22 @@ class Connector:
         except BaseException:
             connection.terminate()
             raise
+        return connection
+
+    async def _admitted(self, options: dict[str, Any]) -> asyncpg.Connection:
+        """Open a connection, but leave the server alone for a moment after it refused every login we know.
+
+        A password that is wrong for good would otherwise be tried several times for each request, and the server
+        would be busy with refusing.
+        """
+        if self._refused is not None and time.monotonic() - self._refused[0] < REFUSED_PAUSE:
+            raise type(self._refused[1])("the login was refused a moment ago")
+        try:
+            connection = await self._open(options)
+        except _WRONG_LOGIN as failure:
+            self._refused = (time.monotonic(), failure)
+            raise
+        self._refused = None
         return connection
 
     async def _open(self, options: dict[str, Any]) -> asyncpg.Connection:
@@ -171,11 +193,16 @@ def create_engine(settings: Settings, connector: Connector, names: Names) -> Asy
     server_settings = _SERVER_SETTINGS | {"application_name": names.product}
 
     async def connect() -> asyncpg.Connection:
-        return await connector.connect(command_timeout=COMMAND_TIMEOUT, server_settings=server_settings)
+        options: dict[str, Any] = {"command_timeout": COMMAND_TIMEOUT, "server_settings": server_settings}
+        try:
+            return await connector.connect(**options)
+        except _CUT:  # nothing was asked of the connection yet, so to open another one is safe
+            return await connector.connect(**options)
 
-    return create_async_engine(
+    engine = create_async_engine(
         "postgresql+asyncpg://",
         async_creator=connect,
+        poolclass=Pool,
         pool_size=settings.database_pool_size,
         max_overflow=settings.database_max_overflow,
         pool_timeout=POOL_TIMEOUT,
@@ -183,6 +210,8 @@ def create_engine(settings: Settings, connector: Connector, names: Names) -> Asy
         pool_recycle=1800,
         pool_reset_on_return="rollback",
     )
+    watch(engine)
+    return engine
 
 
 def _tls(settings: Settings) -> ssl.SSLContext:

@@ -12,6 +12,13 @@ from service.database.engine import Connector
 from service.database.migrations import Expected, applied, expected
 from service.readiness import PATIENCE, State
 
+# A primary that was demoted answers every ping and refuses every write.
+_READ_ONLY = "select pg_is_in_recovery() or current_setting('transaction_read_only')::bool"
+
+
+class ReadOnlyServerError(Exception):
+    """The server takes no writes."""
+
 
 class DatabaseProbe:
     """Asks the database for its revisions.
@@ -37,11 +44,14 @@ class DatabaseProbe:
         """For readiness: whether it answers.
 
         Raises:
+            ReadOnlyServerError: It takes no writes.
             Exception: What drivers, resolvers and TLS raise when it does not.
         """
         try:
             if self._connection is None or self._connection.is_closed():
                 self._connection = await self._connector.connect(timeout=PATIENCE)
+            if await self._connection.fetchval(_READ_ONLY):
+                raise ReadOnlyServerError
             found = await applied(self._connection)
         except BaseException:  # a cancelled question leaves the connection in the middle of an answer, too
             if self._connection is not None:

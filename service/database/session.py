@@ -1,7 +1,8 @@
 """One transaction per request: the tenant is set first, and the commit comes before the response.
 
 Nothing is retried once a statement has run: only opening the connection is (the pool tests a connection before it
-lends it out, and reads a rotated password again). A caller may repeat a whole request that was answered with 503.
+lends it out, and reads a rotated password again). A caller may repeat a whole request that was answered with SYS_002;
+one whose commit got no answer is answered with SYS_010, for it may have been applied.
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ from starlette.requests import Request
 
 from service import errors
 from service.database.engine import RoamingLoginError
-from service.errors import ApiError, Error, raises
+from service.database.failures import OutcomeUnknown, Unreachable, meaning, sqlstate
+from service.errors import ApiError, raises
 from service.log import get_logger
 from service.tenancy import current_tenant
 
 log = get_logger(__name__)
 
 _SET_TENANT = text("select set_config('app.tenant_id', :tenant, true)")
-# SQLSTATE classes and codes (PostgreSQL documentation, appendix A) that mean "not now" rather than "not so".
-_PASSING = ("08", "25P03", "53", "57", "40", "55P03", "28")  # 25P03: idle in a transaction for too long
+_READING = frozenset({"GET", "HEAD"})
 
 
 class _TenantSession(Session):
@@ -52,17 +53,18 @@ def sessions(engine: AsyncEngine) -> async_sessionmaker[AsyncSession]:
     return async_sessionmaker(engine, sync_session_class=_TenantSession, expire_on_commit=False)
 
 
-@raises(errors.DATABASE_DOWN, errors.SECRETS_DOWN)
+@raises(errors.DATABASE_DOWN, errors.OUTCOME_UNKNOWN, errors.SECRETS_DOWN)
 async def tenant_session(request: Request) -> AsyncIterator[AsyncSession]:
     """The session of a request; as a dependency: ``TenantSession``.
 
     Raises:
         TenantMissingError: The route is public: it has no tenant, so it has no session.
-        ApiError: SYS_002 when the database is away; REQ_008 and REQ_003 when it refuses what the caller sent.
+        ApiError: SYS_002 when the database is away; SYS_010 when it did not answer the
+            commit; REQ_008 and REQ_003 when it refuses what the caller sent.
     """
     current_tenant()
     factory: async_sessionmaker[AsyncSession] = request.app.state.running.sessions
-    with database_errors():
+    with database_errors(request.method):
         async with factory.begin() as session:
             yield session
 
@@ -73,45 +75,32 @@ TenantSession = Annotated[AsyncSession, Depends(tenant_session, scope="function"
 
 
 @contextmanager
-def database_errors() -> Iterator[None]:
+def database_errors(method: str | None = None) -> Iterator[None]:
     """Turn what a database can throw into rows of the registry; SQL and values stay behind.
 
+    An ``OSError`` or a time-out of the block itself passes: only the database layer's failures are turned.
+
+    Args:
+        method: Of the request; one that only reads may be repeated whatever became of its commit.
+
     Raises:
-        ApiError: For an outage, a conflict, or a value the database cannot hold.
+        ApiError: For an outage, a conflict, or a value the database cannot hold; SYS_010 for a commit without answer.
     """
     try:
         yield
     except (
         RoamingLoginError,
+        Unreachable,
+        OutcomeUnknown,
         PoolTimeout,
-        OSError,
         asyncpg.InterfaceError,
         asyncpg.PostgresError,
+        DBAPIError,
     ) as failure:
-        # OSError covers refused connections, unknown hosts and, since Python 3.11, time-outs; while a connection is
-        # being opened these and asyncpg's own errors come unwrapped.
-        raise _logged(errors.DATABASE_DOWN, failure) from failure
-    except DBAPIError as failure:
-        raise _logged(_row_for(failure), failure) from failure
-
-
-def _row_for(failure: DBAPIError) -> Error:
-    state = _sqlstate(failure)
-    if failure.connection_invalidated or state.startswith(_PASSING):
-        return errors.DATABASE_DOWN
-    if state in ("23505", "23503", "23P01"):  # unique, foreign key, exclusion
-        return errors.CONFLICT
-    if state.startswith("22") or isinstance(getattr(failure.orig, "__cause__", None), asyncpg.DataError):
-        return errors.INVALID_REQUEST
-    return errors.INTERNAL
-
-
-def _logged(row: Error, failure: Exception) -> ApiError:
-    level: Any = log.error if row.status >= 500 else log.info
-    level("database_error", code=row.code, sqlstate=_sqlstate(failure), exc_info=failure)
-    return ApiError(row, "database")
-
-
-def _sqlstate(failure: Exception) -> str:
-    origin = failure.orig if isinstance(failure, DBAPIError) else failure
-    return str(getattr(origin, "sqlstate", None) or "")
+        row = meaning(failure)
+        if row is errors.OUTCOME_UNKNOWN and method in _READING:
+            row = errors.DATABASE_DOWN
+        level: Any = log.error if row.status >= 500 else log.info
+        event_name = "database_outcome_unknown" if row is errors.OUTCOME_UNKNOWN else "database_error"
+        level(event_name, code=row.code, sqlstate=sqlstate(failure), exc_info=failure)
+        raise ApiError(row, "database") from failure

@@ -20,7 +20,7 @@ async def tenantless(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         engine: The shared pool.
 
     Raises:
-        ApiError: SYS_002 when the database is away.
+        ApiError: SYS_002 when the database is away; SYS_010 when it did not answer the commit.
     """
     with database_errors():
         async with engine.begin() as connection:

@@ -34,4 +34,10 @@ async def sleep(seconds: float, session: TenantSession) -> None:
     await session.execute(text("select pg_sleep(:seconds)"), {"seconds": seconds})
 
 
+@router.post("/own-timeout")
+async def time_out(session: TenantSession) -> None:
+    await session.execute(text("select 1"))
+    raise TimeoutError("of another service that the handler asked")
+
+
 FAULTS = Feature(name="faults", routers=(router,))

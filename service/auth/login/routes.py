@@ -38,6 +38,7 @@ _OUTAGES = (
     errors.PROVIDER_WRONG,
     core_errors.SECRETS_DOWN,
     core_errors.DATABASE_DOWN,
+    core_errors.OUTCOME_UNKNOWN,
     errors.KEYS_DOWN,
     core_errors.NOT_READY,
 )
@@ -196,7 +197,13 @@ async def _from_ours(request: Request) -> None:
 @public.post(
     "/token",
     responses=openapi_responses(
-        [errors.LOGIN_CODE, core_errors.ORIGIN_REFUSED, core_errors.SECRETS_DOWN, core_errors.DATABASE_DOWN]
+        [
+            errors.LOGIN_CODE,
+            core_errors.ORIGIN_REFUSED,
+            core_errors.SECRETS_DOWN,
+            core_errors.DATABASE_DOWN,
+            core_errors.OUTCOME_UNKNOWN,
+        ]
     ),
     dependencies=[Depends(_from_ours)],
 )

@@ -64,8 +64,8 @@ async def _password_sent_to(authority: trustme.CA, ca_file: str) -> list[str]:
         address = f"postgresql://{APP}@{NAME}:{port}/signalbox?sslmode=verify-full"
         found = settings(DATABASE_URL=address, DATABASE_CA_FILE=ca_file)
         aws = Aws(found)
-        connector = Connector(found, Secrets(aws), None, iam=aws)
         for _ in range(2):
+            connector = Connector(found, Secrets(aws), None, iam=aws)  # one that was refused waits before it asks again
             with pytest.raises(asyncpg.InvalidPasswordError):
                 await connector.connect()
         assert {urlsplit(f"https://{token}").port for token in seen} == {port}

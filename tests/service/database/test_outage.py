@@ -145,6 +145,31 @@ def test_a_request_in_flight_is_answered_before_the_process_ends(own_database: D
         assert "stopped" in [event["message"] for event in server.events()], "no line of the last moments is lost"
 
 
+def test_a_read_only_server_is_an_outage_until_it_takes_writes_again(
+    server: Server, own_database: Database, module_issuer: Issuer
+) -> None:
+    wait_ready(server, 10)
+    token = module_issuer.token()
+    assert server.post("/api/v1/notes", token, json={"body": "before"}).status_code == 201
+    own_database.as_superuser("alter system set default_transaction_read_only = on")
+    own_database.as_superuser("select pg_reload_conf()")
+    try:
+        assert_told_in_time(server)
+        refused = server.post("/api/v1/notes", token, json={"body": "refused"})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "SYS_002")
+    finally:
+        own_database.as_superuser("alter system reset default_transaction_read_only")
+        own_database.as_superuser("select pg_reload_conf()")
+    wait_ready(server, 10)
+    assert server.post("/api/v1/notes", token, json={"body": "after"}).status_code == 201
+
+
+def test_a_time_out_of_the_handlers_own_is_no_outage_of_the_database(server: Server, module_issuer: Issuer) -> None:
+    wait_ready(server, 10)
+    answer = server.post("/api/v1/notes/own-timeout", module_issuer.token())
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "SYS_001")
+
+
 def test_status_names_the_build_and_nothing_of_the_inside(server: Server) -> None:
     status = server.get("/api/v1/health/status").json()
     assert set(status) == {"version", "commit", "environment", "uptime_seconds"}
