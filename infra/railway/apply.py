@@ -88,6 +88,9 @@ def _create(railway: Railway, project: Project, place: Place, told: Callable[[st
             railway.call(operations.SERVICE_CREATE, input=given)
             told(f"created service {service.name}")
     environments, services = railway.contents(place.project)
+    hidden = [s.name for s in project.services if s.name not in services]
+    if project.environment not in environments or hidden:
+        raise Failure(f"Railway does not show all of project {project.name} yet: run the same command again")
     return Place(place.workspace, place.project, environments[project.environment], services)
 
 

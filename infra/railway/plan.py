@@ -16,6 +16,7 @@ from infra.shell.failure import Failure
 
 SEALED: Final = "(sealed)"
 _BLOCKS: Final = ("source", "build", "deploy")
+_REGIONS: Final = "multiRegionConfig"
 _LONGEST: Final = 100  # characters of a value that are shown
 
 
@@ -206,7 +207,13 @@ def settings_patch(service: Service, config: Mapping[str, Any]) -> dict[str, Any
     found: dict[str, Any] = {}
     for block in _BLOCKS:
         wanted, there = getattr(service, block), config.get(block) or {}
-        if changed := {name: value for name, value in wanted.items() if not _covers(there.get(name), value)}:
+        changed = {name: value for name, value in wanted.items() if not _covers(there.get(name), value)}
+        # A patch is merged: a region that it does not name would go on running replicas.
+        if isinstance(regions := wanted.get(_REGIONS), Mapping):
+            left = [name for name, value in (there.get(_REGIONS) or {}).items() if name not in regions and value]
+            if left:
+                changed[_REGIONS] = {**regions, **dict.fromkeys(left)}
+        if changed:
             found[block] = changed
     return found
 

@@ -152,6 +152,30 @@ def test_a_setting_that_somebody_changed_is_put_back_and_others_stay(fake: FakeR
     assert fake.service(NAME).config["deploy"]["startCommand"] == "theirs"
 
 
+def test_a_region_that_the_stage_has_left_runs_nothing_any_more(fake: FakeRailway, railway: Railway) -> None:
+    ledger = Ledger()
+    apply(railway, a_project(), ledger)
+    first = dict(fake.service(NAME).config)
+    api = a_project().services[0]
+    moved = replace(api, deploy={**api.deploy, "multiRegionConfig": {"europe-west4-drams3a": {"numReplicas": 1}}})
+    there = replace(a_project(), services=(moved, *a_project().services[1:]))
+    assert "us-east4-eqdc4a" in str(planned(railway, there, ledger)).rpartition("->")[2]
+    apply(railway, there, ledger)
+    assert fake.service(NAME).config["deploy"] == moved.deploy
+    assert planned(railway, there, ledger).changes == ()
+    apply(railway, a_project(), ledger)
+    assert fake.service(NAME).config == first
+
+
+def test_a_service_that_railway_does_not_show_yet_is_said(fake: FakeRailway, railway: Railway) -> None:
+    fake.hidden = {"api"}
+    with pytest.raises(Failure, match=r"does not show all of project .* yet: run the same command again"):
+        apply(railway, a_project(), Ledger())
+    fake.hidden = set()
+    apply(railway, a_project(), Ledger())
+    fake.service(NAME)  # asserts that there is one
+
+
 def test_what_a_person_had_set_in_plain_is_not_shown_when_it_looks_secret(fake: FakeRailway, railway: Railway) -> None:
     ledger = Ledger()
     apply(railway, a_project(), ledger)

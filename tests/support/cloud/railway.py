@@ -102,6 +102,7 @@ class FakeRailway(LocalHttp):
         self.mutations: Counter[str] = Counter()
         self.requests: list[dict[str, Any]] = []
         self.limited = 0
+        self.hidden: set[str] = set()  # names of services that are there and not shown yet
         self.script = ["INITIALIZING", "BUILDING", "DEPLOYING", "SUCCESS"]
         self.commit = "c0ffee" + "0" * 34
         self.project_token_for: Project | None = None
@@ -279,6 +280,20 @@ class FakeRailway(LocalHttp):
         return {"id": deployment["id"], "status": status, "createdAt": deployment["created"], "meta": meta}
 
 
+def merged(there: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    """As a patch is merged: at every depth, and null removes."""
+    found = dict(there)
+    for name, value in change.items():
+        if value is None:
+            found.pop(name, None)
+        else:
+            old = found.get(name)
+            found[name] = (
+                merged(old if isinstance(old, Mapping) else {}, value) if isinstance(value, Mapping) else value
+            )
+    return found
+
+
 def edges(nodes: Iterator[dict[str, Any]] | list[dict[str, Any]], after: str | None, first: int) -> dict[str, Any]:
     """A page, small on purpose: whoever reads only the first finds too little."""
     every = list(nodes)
@@ -326,6 +341,7 @@ class Root:
 
     def project(self, info: Any, id: str) -> Any:
         project = self._fake.owned(self._principal, project_id=id)
+        shown = [s for s in project.services.values() if s.name not in self._fake.hidden]
         return {
             "id": project.id,
             "name": project.name,
@@ -334,7 +350,7 @@ class Root:
                 [{"id": project.environment_id, "name": project.environment, "deletedAt": None}], None, 10
             ),
             "services": lambda info, **page: edges(
-                [{"id": s.id, "name": s.name, "deletedAt": None} for s in project.services.values()], None, 10
+                [{"id": s.id, "name": s.name, "deletedAt": None} for s in shown], None, 10
             ),
         }
 
@@ -441,7 +457,7 @@ class Root:
                 service.variables[name] = Variable(entry["value"], bool(entry.get("isSealed")), self._fake.now())
             for block in ("source", "build", "deploy"):
                 if block in change:
-                    service.config[block] = {**service.config.get(block, {}), **change[block]}
+                    service.config[block] = merged(service.config.get(block) or {}, change[block] or {})
             if self._fake.redeploys_on_patch and service.config.get("source"):
                 self._fake.deploy(project, service)
         return self._fake.new_id("patch")
