@@ -42,7 +42,8 @@ class Error:
     repeatable: bool = True
 
 
-def _down(code: str, detail: str, action: str) -> Error:
+def outage(code: str, detail: str, action: str) -> Error:
+    """A row for a dependency that is down: 503, which the caller may repeat."""
     return Error(code, 503, "Service unavailable", detail, action)
 
 
@@ -90,7 +91,7 @@ HEADERS_TOO_LARGE = Error("REQ_009", 431, "Header fields too large", "The header
 INTERNAL = Error(
     "SYS_001", 500, "Internal error", "Something failed on our side", "Report the X-Request-ID of the answer."
 )
-DATABASE_DOWN = _down("SYS_002", "The database cannot be reached", "Retry after the given time.")
+DATABASE_DOWN = outage("SYS_002", "The database cannot be reached", "Retry after the given time.")
 OUTCOME_UNKNOWN = Error(
     "SYS_010",
     503,
@@ -99,8 +100,8 @@ OUTCOME_UNKNOWN = Error(
     "Do not repeat it blindly: read what is stored first.",
     repeatable=False,
 )
-SECRETS_DOWN = _down("SYS_004", "The secrets store cannot be reached", "Retry after the given time.")
-NOT_READY = _down("SYS_005", "A dependency is not ready", "See the checks beside the error.")
+SECRETS_DOWN = outage("SYS_004", "The secrets store cannot be reached", "Retry after the given time.")
+NOT_READY = outage("SYS_005", "A dependency is not ready", "See the checks beside the error.")
 
 ERRORS: Mapping[str, Error] = {row.code: row for row in list(globals().values()) if isinstance(row, Error)}
 

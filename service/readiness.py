@@ -63,7 +63,6 @@ class Readiness:
         self._checks = dict(checks)
         self._clock = clock
         self._told: dict[str, tuple[State, float]] = {}
-        self._stopping = False
 
     def report(self) -> Report:
         """The last answers; never waits."""
@@ -73,11 +72,7 @@ class Readiness:
             state, told_at = self._told.get(name, ("unavailable", 0.0))
             states[name] = state if told_at >= since else "unavailable"
         bad = any(states[name] == "unavailable" and check.decisive for name, check in self._checks.items())
-        return Report(not bad and not self._stopping, states)
-
-    def stop(self) -> None:
-        """Say from now on that this replica takes no traffic: it is about to end."""
-        self._stopping = True
+        return Report(not bad, states)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

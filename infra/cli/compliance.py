@@ -6,16 +6,22 @@ from pathlib import Path
 
 import click
 
+from infra.docs.hipaa import exports
 from infra.shell.failure import Failure
 from infra.shell.paths import ROOT
-
-_FORMS = ("text", "csv", "oscal-component", "oscal-results")
 
 
 @click.command()
 @click.option("--status", multiple=True, help="Only rows of this status, such as planned.")
 @click.option("--citation", help="Only rows whose citation begins so, such as 164.312.")
-@click.option("--format", "form", type=click.Choice(_FORMS), default="text", show_default=True, help="How to write it.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(list(exports.FORMS)),
+    default="text",
+    show_default=True,
+    help="How to write it.",
+)
 @click.option(
     "--junit", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Report of a run of pytest."
 )
@@ -25,7 +31,6 @@ def compliance(status: tuple[str, ...], citation: str | None, form: str, junit: 
     Evidence is looked at in the templates of the production stage as they are made now, in the reports of the rule
     packs, and in the tests: that they exist, or, with --junit (pytest --junitxml FILE), that they ran and passed.
     """
-    from infra.docs.hipaa import exports
     from infra.docs.hipaa.checked import check
 
     checked = check(ROOT, junit=junit, status=status, citation=citation or "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from service.errors import Error
+from service.errors import Error, outage
 
 
 def _token(code: str, detail: str, action: str) -> Error:
@@ -11,10 +11,6 @@ def _token(code: str, detail: str, action: str) -> Error:
 
 def _tenant(code: str, detail: str, action: str) -> Error:
     return Error(code, 403, "Tenant refused", detail, action, oauth="insufficient_scope")
-
-
-def _down(code: str, detail: str, action: str) -> Error:
-    return Error(code, 503, "Service unavailable", detail, action)
 
 
 def _sign_in(code: str, detail: str, action: str) -> Error:
@@ -89,10 +85,10 @@ SAML_LOGOUT = Error("AUTH_089", 400, "Logout refused", "The SAML logout message 
 SAML_NO_LOGOUT = Error("AUTH_090", 400, "Logout refused", "The provider offers no single logout", _IDP)
 SESSION_ENDED = _token("AUTH_091", "The session was ended", _SIGN_IN)
 
-KEYS_DOWN = _down("SYS_003", "The issuer's signing keys cannot be fetched", "Retry after the given time.")
-PROVIDER_DOWN = _down("SYS_006", "The identity provider cannot be reached", "Retry after the given time.")
-PROVIDER_WRONG = _down("SYS_007", "The identity provider and our settings do not fit", "See the log for the reason.")
-SIGNING_DOWN = _down("SYS_009", "Tokens cannot be signed now", "Retry after the given time.")
+KEYS_DOWN = outage("SYS_003", "The issuer's signing keys cannot be fetched", "Retry after the given time.")
+PROVIDER_DOWN = outage("SYS_006", "The identity provider cannot be reached", "Retry after the given time.")
+PROVIDER_WRONG = outage("SYS_007", "The identity provider and our settings do not fit", "See the log for the reason.")
+SIGNING_DOWN = outage("SYS_009", "Tokens cannot be signed now", "Retry after the given time.")
 
 # What the tenant of any caller can be refused for.
 _TENANT_ERRORS = (

@@ -35,7 +35,7 @@ def principal_of(verified: VerifiedClaims) -> Principal:
         provider.name,
         verified.expires_at,
         verified.scopes,
-        MappingProxyType(dict(verified.claims)),
+        MappingProxyType(verified.claims),
     )
 
 
