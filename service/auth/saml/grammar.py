@@ -158,14 +158,14 @@ RESPONSE = Form(
     ),
     max_bytes=262_144,
     max_elements=5_000,
-    max_work=1_000_000,
+    max_work=400_000,
 )
 LOGOUT = Form(
     roots=_names("samlp:LogoutRequest samlp:LogoutResponse"),
     places=_places(saml_Assertion="", saml_EncryptedAssertion="", ds_Signature="", xenc_EncryptedData=""),
     max_bytes=16_384,
     max_elements=50,
-    max_work=1_000_000,
+    max_work=400_000,
 )
 METADATA = Form(
     roots=_names("md:EntityDescriptor md:EntitiesDescriptor"),

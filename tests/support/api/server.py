@@ -44,6 +44,7 @@ class Server:
             **environment,
         }
         self.client = httpx.Client(base_url=self.url, timeout=20)
+        self._answered = ""  # the request whose line must be there before the log is read
 
     def __enter__(self) -> Self:
         self.process = subprocess.Popen(
@@ -54,7 +55,7 @@ class Server:
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline and self.process.poll() is None:
             try:
-                self.client.get("/api/v1/health/live")
+                self.client.get("/api/v1/health/live", timeout=1)  # another process may hold the port, in silence
                 return self
             except httpx.TransportError:
                 time.sleep(0.02)
@@ -88,7 +89,13 @@ class Server:
         return answer
 
     def events(self) -> list[dict[str, Any]]:
-        """The log so far; a line that is no JSON object fails the test."""
+        """The log up to the last answer, whose line is written after it; a line that is no JSON object fails."""
+        deadline = time.monotonic() + 5
+        while self._answered and time.monotonic() < deadline and self.process.poll() is None:
+            if any(self._answered in line and '"request"' in line for line in reversed(list(self.lines))):
+                break
+            time.sleep(0.02)
+        self._answered = ""
         found = [json.loads(line) for line in list(self.lines)]
         assert all(isinstance(event, dict) for event in found)
         return found
@@ -103,4 +110,7 @@ class Server:
         headers = dict(options.pop("headers", {}))
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
-        return self.client.request(method, path, headers=headers, **options)
+        answer = self.client.request(method, path, headers=headers, **options)
+        if "/health/" not in path:  # what asks for health writes no line
+            self._answered = answer.headers.get("x-request-id", "")
+        return answer
