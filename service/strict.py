@@ -5,13 +5,20 @@ from __future__ import annotations
 import base64
 import json
 import re
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeGuard
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]", "::1")  # this machine, as hosts of addresses name it
 
+# Printable by Python's lights, and nothing to a reader: Hangul fillers, the empty braille pattern.
+_BLANKS = " \u115f\u1160\u2800\u3164\uffa0"
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]+\Z")
 _MAX_DEPTH = 16
 _MAX_DIGITS = 20
+
+
+def is_name(text: object, longest: int) -> TypeGuard[str]:
+    """Whether a text can name somebody: printable, not blank to a reader, bounded in characters."""
+    return isinstance(text, str) and 0 < len(text) <= longest and text.isprintable() and bool(text.strip(_BLANKS))
 
 
 def base64url(raw: bytes) -> str:

@@ -86,6 +86,9 @@ SAML_NO_LOGOUT = Error("AUTH_090", 400, "Logout refused", "The provider offers n
 SESSION_ENDED = _token("AUTH_091", "The session was ended", _SIGN_IN)
 
 KEYS_DOWN = outage("SYS_003", "The issuer's signing keys cannot be fetched", "Retry after the given time.")
+KEYS_UNUSABLE = outage(
+    "SYS_013", "The issuer's signing keys were fetched, and none of them can be used", "See the log for what was found."
+)
 PROVIDER_DOWN = outage("SYS_006", "The identity provider cannot be reached", "Retry after the given time.")
 PROVIDER_WRONG = outage("SYS_007", "The identity provider and our settings do not fit", "See the log for the reason.")
 SIGNING_DOWN = outage("SYS_009", "Tokens cannot be signed now", "Retry after the given time.")
@@ -114,6 +117,7 @@ TOKEN_ERRORS = (
     TOKEN_BOUND,
     SESSION_ENDED,
     KEYS_DOWN,
+    KEYS_UNUSABLE,
 )
 # What a provider's answer can be answered.
 SIGN_IN_ERRORS = (

@@ -76,11 +76,11 @@ class OwnIssuer:
         self._signer = signer
         self._now = now
 
-    async def find(self, kid: str | None, algorithm: str) -> Key:
+    async def find(self, kid: str | None, algorithm: str, issuer: str) -> Key:
         """See ``tokens.KeySource.find``."""
         return self._signer.find(kid, algorithm)
 
-    def holds(self, key: Key, kid: str | None, algorithm: str) -> bool:
+    def holds(self, key: Key, kid: str | None, algorithm: str, issuer: str) -> bool:
         """See ``tokens.KeySource.holds``."""
         return self._signer.holds(kid)
 

@@ -40,6 +40,7 @@ _OUTAGES = (
     core_errors.DATABASE_DOWN,
     core_errors.OUTCOME_UNKNOWN,
     errors.KEYS_DOWN,
+    errors.KEYS_UNUSABLE,
     core_errors.NOT_READY,
 )
 _FORM_BODY: dict[str, Any] = {"requestBody": {"required": True, "content": {_FORM: {"schema": {"type": "object"}}}}}
@@ -283,7 +284,15 @@ async def signed_out(request: Request, offered: Offered, provider: ProviderName)
     "/{provider}/metadata",
     response_class=Response,
     responses={
-        **openapi_responses([core_errors.NOT_FOUND, errors.KEYS_DOWN, core_errors.SECRETS_DOWN, core_errors.NOT_READY]),
+        **openapi_responses(
+            [
+                core_errors.NOT_FOUND,
+                errors.KEYS_DOWN,
+                errors.KEYS_UNUSABLE,
+                core_errors.SECRETS_DOWN,
+                core_errors.NOT_READY,
+            ]
+        ),
         200: {"content": {_METADATA: {}}, "description": "Our metadata: entity id, addresses, certificates."},
     },
 )

@@ -64,7 +64,8 @@ async def _check(
 ) -> str:
     token = UnverifiedToken.parse(text)
     claims = token.claims
-    if claims.get("iss") != keys.provider.issuer_of(claims):
+    issuer = keys.provider.issuer_of(claims)
+    if issuer is None or claims.get("iss") != issuer:
         raise ApiError(errors.LOGIN_IDENTITY, "iss")
     await check_signature(token, keys, _TYPES)
     check_kind(claims, keys.provider.preset.id_required)

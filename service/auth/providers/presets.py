@@ -18,7 +18,7 @@ _ASYMMETRIC = frozenset({"RS256", "RS384", "RS512", "ES256", "ES384", "ES512"})
 _JWT = frozenset({"", "jwt"})
 # RFC 9068, section 2.1; "JWT" or nothing is what most providers still send.
 _ACCESS = _JWT | {"at+jwt", "application/at+jwt"}
-_GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")
+GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _ENTRA = "https://login.microsoftonline.com/{tenantid}/v2.0"
 
 ClaimPath = tuple[str, ...]
@@ -174,7 +174,7 @@ class Provider:
         if "{tenantid}" not in self.issuer:
             return self.issuer
         tenant = claims.get("tid")
-        if not isinstance(tenant, str) or not _GUID.match(tenant):
+        if not isinstance(tenant, str) or not GUID.fullmatch(tenant):
             return None
         return self.issuer.replace("{tenantid}", tenant)
 

@@ -15,6 +15,7 @@ from lxml import etree
 from lxml.etree import _Element as Element
 
 from service.auth.errors import SAML_UNREADABLE
+from service.auth.providers.rsa import unfit
 from service.auth.saml.grammar import DS, MD, METADATA, SAMLP
 from service.auth.saml.library import is_signed_by, parse, settings
 from service.auth.saml.party import Idp, Party, SpKey
@@ -24,7 +25,7 @@ from service.errors import ApiError
 from service.log import get_logger
 from service.strict import LOOPBACK
 
-_MIN_RSA_BITS = 2048  # NIST SP 800-131A: 112 bits of strength
+_MIN_CURVE_BITS = 256  # of the algorithms we verify with, the shortest
 _MAX_CERTIFICATES = (
     5  # a message is judged with each in turn, so each is a factor of what a stranger can make us compute
 )
@@ -43,7 +44,7 @@ _REMEDIES: Mapping[str, str] = {
     "signature": "METADATA_CERTIFICATE did not sign it, or signed a part: compare it with the federation's certificate",
     "role": "it has no SAML 2.0 role of an identity provider: take the metadata of the provider, not of a service",
     "no_redirect_sign_in": "it has no SingleSignOnService for HTTP-Redirect: switch that binding on at the provider",
-    "no_usable_certificate": "none of its signing certificates can be used: RSA of 2048 bits or more, or an EC key",
+    "no_usable_certificate": "no signing certificate of it is fit: RSA of 2048 to 8192 bits, made well, or EC of 256",
 }
 
 
@@ -153,7 +154,7 @@ def sp_key(private_key: str, certificate: str) -> SpKey:
         key = load_pem_private_key(private_key.encode(), None)
     except (ValueError, TypeError):
         raise MetadataError("sp_key_unreadable") from None
-    if not isinstance(key, rsa.RSAPrivateKey) or key.key_size < _MIN_RSA_BITS:
+    if not isinstance(key, rsa.RSAPrivateKey) or _unfit(key.public_key()):
         raise MetadataError("sp_key_unfit")
     if key.public_key() != loaded.public_key():
         raise MetadataError("sp_key_and_certificate_differ")
@@ -197,14 +198,22 @@ def _certificates(role: Element) -> tuple[tuple[str, ...], datetime]:
         except Exception:  # unknown curves and algorithms have exceptions of their own
             log.warning("saml_certificate_unusable", reason="unreadable")
             continue
-        strong = isinstance(key, rsa.RSAPublicKey) and key.key_size >= _MIN_RSA_BITS
-        if not strong and not isinstance(key, ec.EllipticCurvePublicKey):
-            log.warning("saml_certificate_unusable", reason="weak")
+        if why := _unfit(key):
+            log.warning("saml_certificate_unusable", reason=why)
             continue
         found[pem] = loaded.not_valid_after_utc
     if not found:
         raise MetadataError("no_usable_certificate")
     return tuple(found), min(found.values())
+
+
+def _unfit(key: object) -> str | None:
+    """Why a public key must not be used; None where it may."""
+    if isinstance(key, rsa.RSAPublicKey):
+        numbers = key.public_numbers()
+        return unfit(numbers.n, numbers.e)
+    strong = isinstance(key, ec.EllipticCurvePublicKey) and key.curve.key_size >= _MIN_CURVE_BITS
+    return None if strong else "weak"
 
 
 def _valid_until(element: Element) -> datetime | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from service.auth import errors
 from service.errors import ApiError
+from service.strict import is_name
 
 LEEWAY = 30  # seconds of clock difference between us and the issuer
 _MAX_TIME = 1 << 40  # a later "exp" is in milliseconds or nonsense
@@ -20,12 +21,7 @@ def check_subject(claims: Mapping[str, Any], name: str = "sub") -> str:
         ApiError: AUTH_009.
     """
     subject = claims.get(name)
-    if (
-        not isinstance(subject, str)
-        or not 0 < len(subject) <= _MAX_SUBJECT
-        or not subject.isprintable()
-        or subject.isspace()
-    ):
+    if not is_name(subject, _MAX_SUBJECT):
         raise ApiError(errors.TOKEN_CLAIM, name)
     return subject
 

@@ -37,10 +37,10 @@ class KeySource(Protocol):
     @property
     def provider(self) -> Provider: ...
 
-    async def find(self, kid: str | None, algorithm: str) -> Key:
-        """The key that a header names; ``ApiError`` AUTH_005 or SYS_003 when there is none."""
+    async def find(self, kid: str | None, algorithm: str, issuer: str) -> Key:
+        """The key that a header names, for tokens of an issuer; ``ApiError`` AUTH_005, SYS_003 or SYS_013 if none."""
 
-    def holds(self, key: Key, kid: str | None, algorithm: str) -> bool:
+    def holds(self, key: Key, kid: str | None, algorithm: str, issuer: str) -> bool:
         """Whether ``find`` would still give that key."""
 
 
@@ -143,7 +143,7 @@ async def check_signature(token: UnverifiedToken, keys: KeySource, types: frozen
     """Verify a signature with the one key that the header names (RFC 8725, sections 3.1 and 3.3).
 
     Args:
-        token: Of this provider's issuer, as far as it says.
+        token: Of this provider's issuer, as far as it says: the caller has compared ``iss``.
         keys: Of this provider.
         types: ``typ`` values that this kind of token may have.
 
@@ -151,7 +151,7 @@ async def check_signature(token: UnverifiedToken, keys: KeySource, types: frozen
         Tells whether the key is still in the set.
 
     Raises:
-        ApiError: AUTH_003, AUTH_005, AUTH_006 or AUTH_008; SYS_003 while no keys can be had.
+        ApiError: AUTH_003, AUTH_005, AUTH_006 or AUTH_008; SYS_003 or SYS_013 while no keys can be had.
     """
     algorithm, kid, kind = token.header.get("alg"), token.header.get("kid"), token.header.get("typ", "")
     if not isinstance(algorithm, str) or algorithm not in keys.provider.preset.algorithms:
@@ -162,14 +162,15 @@ async def check_signature(token: UnverifiedToken, keys: KeySource, types: frozen
         raise ApiError(errors.TOKEN_KIND, "typ")
     if not keys.provider.preset.refused_headers.isdisjoint(token.header):
         raise ApiError(errors.TOKEN_KIND, "header")
-    key = await keys.find(kid, algorithm)
+    issuer = str(token.claims["iss"])
+    key = await keys.find(kid, algorithm, issuer)
     try:
         genuine = key.verify(token.signing_input, token.signature) is True
     except Exception:  # a signature of the wrong length makes some backends raise instead of answer
         genuine = False
     if not genuine:
         raise ApiError(errors.TOKEN_SIGNATURE)
-    return partial(keys.holds, key, kid, algorithm)
+    return partial(keys.holds, key, kid, algorithm, issuer)
 
 
 def check_accepted(token: UnverifiedToken, provider: Provider) -> None:

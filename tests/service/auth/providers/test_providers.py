@@ -41,10 +41,10 @@ class HeldKeys:
         self.provider = provider
         self.key: Key = jwk.construct(first_key().jwk(), "RS256")
 
-    async def find(self, kid: str | None, algorithm: str) -> Key:
+    async def find(self, kid: str | None, algorithm: str, issuer: str) -> Key:
         return self.key
 
-    def holds(self, key: Key, kid: str | None, algorithm: str) -> bool:
+    def holds(self, key: Key, kid: str | None, algorithm: str, issuer: str) -> bool:
         return True
 
 

@@ -227,7 +227,7 @@ async def fetch_again(source: IssuerKeys, clock: Clock, kid: str) -> None:
     """What a token under an unknown key id causes, once the cooldown is over."""
     clock.now += keys.COOLDOWN
     with pytest.raises(ApiError):
-        await source.find(kid, "RS256")
+        await source.find(kid, "RS256", source.provider.issuer)
 
 
 async def test_a_remembered_token_ends_with_its_time_and_with_its_key(
