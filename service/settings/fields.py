@@ -33,6 +33,7 @@ PROVIDER_LIMIT = 50
 
 Environment = Literal["development", "staging", "production"]
 OpenIdKind = Literal["cognito", "okta", "auth0", "entra", "keycloak", "google", "oidc"]
+Algorithm = Literal["RS256", "RS384", "RS512", "ES256", "ES384", "ES512"]
 T = TypeVar("T", bound=BaseModel)
 
 _GROUP = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*\Z")
@@ -91,6 +92,12 @@ class OpenIdSettings(_Provider):
         default=False,
         description="Ask its userinfo endpoint at sign-in, and refuse when subject or tenant differ from the token's.",
         examples=["false"],
+    )
+    id_token_algorithm: Algorithm | None = Field(
+        default=None,
+        description="The one algorithm of the ID tokens of our client there, as it is registered "
+        "(id_token_signed_response_alg; default: what the provider's discovery lists).",
+        examples=["ES256"],
     )
     audience: str | None = Field(
         default=None,

@@ -27,6 +27,7 @@ async def check_id_token(
     text: str,
     *,
     keys: KeySource,
+    algorithms: frozenset[str],
     client_id: str,
     nonce: str,
     access_token: str,
@@ -38,6 +39,7 @@ async def check_id_token(
     Args:
         text: The token.
         keys: Of the provider that was asked.
+        algorithms: What the client's ID tokens are signed with.
         client_id: Ours.
         nonce: Of the transaction.
         access_token: That came with it.
@@ -51,7 +53,7 @@ async def check_id_token(
         ApiError: AUTH_046, with the failed rule as the reason; SYS_003 while no keys can be had.
     """
     try:
-        return await _check(text, keys, client_id, nonce, access_token, not_before, now)
+        return await _check(text, keys, algorithms, client_id, nonce, access_token, not_before, now)
     except ApiError as failure:
         if failure.error.status == 503 or failure.error is errors.LOGIN_IDENTITY:
             raise
@@ -60,14 +62,21 @@ async def check_id_token(
 
 
 async def _check(
-    text: str, keys: KeySource, client_id: str, nonce: str, access_token: str, not_before: float, now: float
+    text: str,
+    keys: KeySource,
+    algorithms: frozenset[str],
+    client_id: str,
+    nonce: str,
+    access_token: str,
+    not_before: float,
+    now: float,
 ) -> str:
     token = UnverifiedToken.parse(text)
     claims = token.claims
     issuer = keys.provider.issuer_of(claims)
     if issuer is None or claims.get("iss") != issuer:
         raise ApiError(errors.LOGIN_IDENTITY, "iss")
-    await check_signature(token, keys, _TYPES)
+    await check_signature(token, keys, _TYPES, algorithms)
     check_kind(claims, keys.provider.preset.id_required)
     subject = check_subject(claims)
     _check_audience(claims, client_id)

@@ -116,7 +116,7 @@ class OidcSignIn:
 
     async def finish(self, transaction: Transaction, answer: Mapping[str, str]) -> Grant:
         """See ``sign_in.SignIn``."""
-        await self._check_sender(answer)
+        document = await self._check_sender(answer)
         if "error" in answer:
             raise ApiError(errors.LOGIN_REFUSED, _known(answer["error"]))
         code = answer.get("code", "")
@@ -129,6 +129,7 @@ class OidcSignIn:
         subject = await check_id_token(
             id_token,
             keys=self._keys,
+            algorithms=self._provider.id_token_algorithms(document),
             client_id=self._client_id,
             nonce=transaction.private["nonce"],
             access_token=access_token,
@@ -188,8 +189,9 @@ class OidcSignIn:
         """See ``sign_in.SignIn``: a client of OpenID Connect has none."""
         return None
 
-    async def _check_sender(self, answer: Mapping[str, str]) -> None:
-        """RFC 9207, section 2.4: also of an error, and never absent where the provider says that it sends it."""
+    async def _check_sender(self, answer: Mapping[str, str]) -> Mapping[str, Any]:
+        """RFC 9207, section 2.4: also of an error, and never absent where the discovery document, which this returns,
+        says that the provider sends it."""
         try:
             document = await self._discovery.document()
         except FetchError as failure:
@@ -200,6 +202,7 @@ class OidcSignIn:
                 raise ApiError(errors.LOGIN_MIXED, "iss")
         elif document.get("authorization_response_iss_parameter_supported") is True:
             raise ApiError(errors.LOGIN_MIXED, "iss_absent")
+        return document
 
     async def _redeem(self, code: str, verifier: str) -> Mapping[str, Any]:
         fields = {

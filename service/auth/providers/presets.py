@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from service.settings import OpenIdSettings, Secret, Settings
+from service.settings import OpenIdSettings, Secret, Settings, SettingsError
 from service.tenancy import TenantId
 
 # Asymmetric only: with an HMAC in the list, a public key could be used as a shared secret (RFC 8725, section 3.1).
@@ -136,6 +136,7 @@ class Provider:
         client_ids: Clients whose tokens are accepted; empty when the audience alone decides.
         client_id: The client we sign people in with; None where no sign-in is possible.
         client_secret: Where its secret is; None for a public client.
+        id_token_algorithm: What the client's ID tokens are signed with; None where discovery tells.
         audience: Our identifier in ``aud``; None when the client id alone decides.
         scopes: What to ask for at sign-in.
         userinfo: Whether to compare the token with the userinfo endpoint at sign-in.
@@ -153,6 +154,7 @@ class Provider:
     client_ids: frozenset[str] = frozenset()
     client_id: str | None = None
     client_secret: Secret | None = None
+    id_token_algorithm: str | None = None
     audience: str | None = None
     scopes: tuple[str, ...] = ("openid",)
     userinfo: bool = False
@@ -178,9 +180,26 @@ class Provider:
             return None
         return self.issuer.replace("{tenantid}", tenant)
 
+    def id_token_algorithms(self, document: Mapping[str, Any]) -> frozenset[str]:
+        """What the ID tokens of our client may be signed with (OpenID Connect Core 1.0, section 3.1.3.7, 7).
+
+        Args:
+            document: The provider's discovery document.
+        """
+        if self.id_token_algorithm is not None:
+            return frozenset({self.id_token_algorithm})
+        listed = document.get("id_token_signing_alg_values_supported")
+        if not isinstance(listed, list):
+            return self.preset.algorithms
+        return frozenset(name for name in listed if isinstance(name, str)) & self.preset.algorithms
+
 
 def configured(settings: Settings) -> tuple[Provider, ...]:
-    """The providers the settings describe whose tokens are JWTs, in their order."""
+    """The providers the settings describe whose tokens are JWTs, in their order.
+
+    Raises:
+        SettingsError: An algorithm that its kind of provider does not sign with.
+    """
     return tuple(_provider(name, group) for name, group in settings.idp.items() if isinstance(group, OpenIdSettings))
 
 
@@ -188,6 +207,9 @@ def _provider(name: str, group: OpenIdSettings) -> Provider:
     preset = PRESETS[group.kind]
     base = group.issuer.rstrip("/")
     pairs = [item.rpartition("=") for item in group.tenants if "=" in item]
+    if group.id_token_algorithm is not None and group.id_token_algorithm not in preset.algorithms:
+        variable, known = f"IDP__{name}__ID_TOKEN_ALGORITHM".upper(), ", ".join(sorted(preset.algorithms))
+        raise SettingsError(f"{variable} is {group.id_token_algorithm}, and {group.kind} signs with {known}: unset it")
     return Provider(
         name=name,
         kind=group.kind,
@@ -197,6 +219,7 @@ def _provider(name: str, group: OpenIdSettings) -> Provider:
         client_ids=frozenset(group.client_id),
         client_id=group.client_id[0] if group.client_id else None,
         client_secret=group.client_secret,
+        id_token_algorithm=group.id_token_algorithm,
         audience=group.audience,
         scopes=group.scopes or preset.scopes,
         userinfo=group.userinfo,

@@ -139,13 +139,16 @@ class ExternalIssuers:
         return next((entry for entry in self._many if entry.provider.issuer_of(claims) == issuer), None)
 
 
-async def check_signature(token: UnverifiedToken, keys: KeySource, types: frozenset[str]) -> Callable[[], bool]:
+async def check_signature(
+    token: UnverifiedToken, keys: KeySource, types: frozenset[str], algorithms: frozenset[str] | None = None
+) -> Callable[[], bool]:
     """Verify a signature with the one key that the header names (RFC 8725, sections 3.1 and 3.3).
 
     Args:
         token: Of this provider's issuer, as far as it says: the caller has compared ``iss``.
         keys: Of this provider.
         types: ``typ`` values that this kind of token may have.
+        algorithms: What it may be signed with; None means whatever the provider's tokens may be.
 
     Returns:
         Tells whether the key is still in the set.
@@ -153,8 +156,9 @@ async def check_signature(token: UnverifiedToken, keys: KeySource, types: frozen
     Raises:
         ApiError: AUTH_003, AUTH_005, AUTH_006 or AUTH_008; SYS_003 or SYS_013 while no keys can be had.
     """
+    allowed = keys.provider.preset.algorithms if algorithms is None else algorithms
     algorithm, kid, kind = token.header.get("alg"), token.header.get("kid"), token.header.get("typ", "")
-    if not isinstance(algorithm, str) or algorithm not in keys.provider.preset.algorithms:
+    if not isinstance(algorithm, str) or algorithm not in allowed:
         raise ApiError(errors.TOKEN_HEADER, "algorithm")
     if not (kid is None or (isinstance(kid, str) and 0 < len(kid) <= 256)):
         raise ApiError(errors.TOKEN_HEADER, "kid")

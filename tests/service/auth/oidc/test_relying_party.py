@@ -27,6 +27,7 @@ from tests.support.idp.op import CLIENT_ID, Answer, ScriptedProvider
 pytestmark = pytest.mark.anyio
 FRONT_END = "https://app.example.com"
 NOW = int(time.time())
+TID = "72f988bf-86f1-41af-91ab-2d7cd011db47"
 
 
 @pytest.fixture
@@ -127,6 +128,55 @@ async def test_a_bad_signature_is_refused(browser: Browser, provider: ScriptedPr
     """invalid-sig-rs256: the suite lets a relying party of the code flow skip it; ours does not."""
     provider.signer = SigningKey(provider.key.kid)
     assert error_of(await sign_in(browser, provider)) == (401, "AUTH_046")
+
+
+@pytest.mark.parametrize(
+    ("listed", "setting", "accepted"),
+    [
+        (..., None, {"RS256", "ES256"}),
+        (["RS256"], None, {"RS256"}),
+        (["HS256", "ES256", 5], None, {"ES256"}),
+        (["none", "HS256"], None, set()),
+        ([], None, set()),
+        ("RS256", None, {"RS256", "ES256"}),
+        (["RS256", "ES256"], "ES256", {"ES256"}),
+        (["ES256"], "RS256", {"RS256"}),
+        (..., "RS256", {"RS256"}),
+    ],
+)
+async def test_an_id_token_is_signed_as_the_client_is_registered(
+    provider: ScriptedProvider, module_database: Database, listed: object, setting: str | None, accepted: set[str]
+) -> None:
+    """OpenID Connect Core 1.0, section 3.1.3.7, 7: the setting decides, or else what discovery lists."""
+    provider.metadata = {"id_token_signing_alg_values_supported": listed}
+    changes = {"ID_TOKEN_ALGORITHM": setting} if setting else {}
+    signers = (provider.key, SigningKey("curve", curve=True))
+    provider.keys = [signer.jwk() for signer in signers]
+    async with opened(provider, module_database, **changes) as browser:
+        for signer in signers:
+            provider.signer = signer
+            expected = (200, None) if signer.alg in accepted else (401, "AUTH_046")
+            answer = await sign_in(browser, provider)
+            assert (answer.status_code, answer.json().get("error", {}).get("code")) == expected, signer.alg
+
+
+async def test_a_sign_in_at_entra_takes_its_backdated_tokens(
+    provider: ScriptedProvider, module_database: Database
+) -> None:
+    """Access and ID token as it writes them: ``iat`` and ``nbf`` five minutes before they were made, ``exp`` an hour
+    after; and no older, or the ID token is of another sign-in."""
+    changes = {"KIND": "entra", "AUDIENCE": "api", "TENANTS": f"{TID}=acme"}
+
+    async def answered(browser: Browser, made: int) -> httpx.Response:
+        times = {"iat": made - 300, "nbf": made - 300, "exp": made + 3600, "ver": "2.0", "tid": TID, "oid": "0-1"}
+        provider.access_claims = {**times, "aud": "api", "azp": CLIENT_ID, "scp": "access_as_user", "client_id": ...}
+        provider.claims = {**times, "sub": "HKZpfaHyWadeOouYlitjrI", "preferred_username": "alice@example.com"}
+        provider.header = {"typ": "JWT"}
+        return await sign_in(browser, provider)
+
+    async with opened(provider, module_database, **changes) as browser:
+        assert (await answered(browser, int(time.time()))).status_code == 200
+        assert error_of(await answered(browser, int(time.time()) - 60)) == (401, "AUTH_046")
 
 
 async def test_a_correct_at_hash_and_azp_are_accepted(browser: Browser, provider: ScriptedProvider) -> None:

@@ -423,3 +423,9 @@ async def test_two_providers_at_once_are_told_apart_by_their_issuer() -> None:
 def test_settings_that_would_let_the_wrong_people_in_are_refused(variables: dict[str, str], named: str) -> None:
     with pytest.raises(SettingsError, match=f"IDP__X__.*{named}"):
         load({**DEVELOPMENT, **{f"IDP__X__{name}": value for name, value in variables.items()}})
+
+
+def test_an_algorithm_that_a_kind_of_provider_does_not_sign_with_is_refused_at_the_start() -> None:
+    variables = {"KIND": "okta", **CASES["okta"].settings, "ID_TOKEN_ALGORITHM": "ES256"}
+    with pytest.raises(SettingsError, match="IDP__X__ID_TOKEN_ALGORITHM is ES256, and okta signs with RS256"):
+        providers.configured(load({**DEVELOPMENT, **{f"IDP__X__{name}": value for name, value in variables.items()}}))
