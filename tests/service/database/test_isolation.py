@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from tests.support.api.server import Server
-from tests.support.database.databases import Database
+from tests.support.database.databases import APP, OWNER, Database
 from tests.support.idp.issuer import Issuer
 
 FEATURES = "tests.support.api.serve"
@@ -126,7 +126,7 @@ def test_without_a_tenant_nothing_is_readable(module_database: Database) -> None
         "truncate app.note",
         "alter table app.note disable row level security",
         "drop policy tenant_isolation on app.note",
-        "set role signalbox_owner",
+        f"set role {OWNER}",
         "create table app.mine (x int)",
         "create table public.mine (x int)",
         "copy app.note to program 'cat'",
@@ -149,8 +149,8 @@ def test_every_table_with_a_tenant_is_isolated_even_from_its_owner(module_databa
     assert tables
     assert [tuple(table)[1:] for table in tables] == [(True, True, True)] * len(tables)
     (login,) = module_database.as_superuser(
-        "select rolsuper, rolbypassrls, rolcreaterole, rolcreatedb, rolreplication from pg_roles"
-        " where rolname = 'signalbox_app'"
+        "select rolsuper, rolbypassrls, rolcreaterole, rolcreatedb, rolreplication from pg_roles" " where rolname = $1",
+        APP,
     )
     assert not any(login)
 

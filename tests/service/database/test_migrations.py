@@ -11,7 +11,16 @@ import pytest
 
 from migrations.roles import scram_verifier
 from service.database.migrations import expected
-from tests.support.database.databases import APP, MASTER, MASTER_PASSWORD, Database, Databases, migrate, start_migration
+from tests.support.database.databases import (
+    APP,
+    MASTER,
+    MASTER_PASSWORD,
+    OWNER,
+    Database,
+    Databases,
+    migrate,
+    start_migration,
+)
 
 
 @pytest.fixture
@@ -70,13 +79,14 @@ def test_the_migrating_login_needs_no_superuser_and_roles_cannot_roam(empty: Dat
     roles = {
         row["rolname"]: row
         for row in empty.as_superuser(
-            "select rolname, rolcanlogin, rolsuper, rolbypassrls from pg_roles where rolname like 'signalbox_%'"
+            "select rolname, rolcanlogin, rolsuper, rolbypassrls from pg_roles where rolname = any($1)",
+            [OWNER, APP, MASTER],
         )
     }
     assert not any(role["rolsuper"] or role["rolbypassrls"] for role in roles.values())
-    assert not roles["signalbox_owner"]["rolcanlogin"]
+    assert not roles[OWNER]["rolcanlogin"]
     memberships = empty.as_superuser(
-        "select 1 from pg_auth_members where member = 'signalbox_app'::regrole and roleid = 'signalbox_owner'::regrole"
+        "select 1 from pg_auth_members where member::regrole::text = $1 and roleid::regrole::text = $2", APP, OWNER
     )
     assert memberships == []
     assert migrate(empty, "downgrade", "base").returncode != 0, "what everything stands on cannot be taken away"

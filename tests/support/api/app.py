@@ -16,7 +16,8 @@ from service.product import FEATURES, NAME, TITLE
 from service.settings import Settings, load
 
 API = "http://127.0.0.1:8000"
-NOWHERE = "postgresql://signalbox_app:x@127.0.0.1:1/none?sslmode=disable"
+LOGIN_COOKIE = Names(NAME).login_cookie
+NOWHERE = f"postgresql://{Names(NAME).app_role}:x@127.0.0.1:1/none?sslmode=disable"
 
 
 def product(settings: Settings) -> FastAPI:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from service.naming import Names
+from service.product import NAME
 from tests.support.api.server import free_port
+
+APP = Names(NAME).app_role
 
 GOOD = {
     "ENVIRONMENT": "production",
     "PUBLIC_URL": "https://api.example.com",
     "ALLOWED_ORIGINS": "https://app.example.com,https://admin.example.com:8443",
-    "DATABASE_URL": "postgresql://signalbox_app@db.example.com:5432/signalbox?sslmode=verify-full",
+    "DATABASE_URL": f"postgresql://{APP}@db.example.com:5432/signalbox?sslmode=verify-full",
     "DATABASE_SECRET_ID": "signalbox/production/database-app",
     "SESSION_SECRET_ID": "signalbox/production/session-key",
     "IDP__COGNITO__KIND": "cognito",
@@ -22,4 +26,4 @@ DEVELOPMENT = {
     "DATABASE_URL": LOCAL_DATABASE,
 }
 # Refuses connections at once.
-NO_DATABASE = f"postgresql://signalbox_app@127.0.0.1:{free_port()}/none?sslmode=disable"
+NO_DATABASE = f"postgresql://{APP}@127.0.0.1:{free_port()}/none?sslmode=disable"

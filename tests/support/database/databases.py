@@ -15,11 +15,13 @@ import asyncpg
 
 from examples.notes.feature import NOTES
 from infra.local.postgres import LocalPostgres, prepare_rds_like
-from service.product import FEATURES
+from service.naming import Names
+from service.product import FEATURES, NAME
 from tests.support.api.server import ROOT
 
-MASTER, MASTER_PASSWORD = "signalbox_master", "master-password"
-APP, APP_PASSWORD = "signalbox_app", "app-password"
+OWNER = Names(NAME).owner_role
+MASTER, MASTER_PASSWORD = Names(NAME).master_role, "master-password"
+APP, APP_PASSWORD = Names(NAME).app_role, "app-password"
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,8 @@ class Database:
 
         return asyncio.run(ask())
 
-    def as_superuser(self, statement: str) -> list[Any]:
-        return self.run(statement, user=self.server.superuser, password=self.server.password)
+    def as_superuser(self, statement: str, *arguments: Any) -> list[Any]:
+        return self.run(statement, *arguments, user=self.server.superuser, password=self.server.password)
 
 
 class Databases:

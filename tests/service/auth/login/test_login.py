@@ -25,7 +25,7 @@ from service.log_lines import configure
 from service.naming import Names
 from service.running import part_of
 from service.settings import Secret, load
-from tests.support.api.app import NOWHERE, Browser, application, error_of
+from tests.support.api.app import LOGIN_COOKIE, NOWHERE, Browser, application, error_of
 from tests.support.api.environments import DEVELOPMENT, GOOD
 from tests.support.cloud.secrets_manager import SecretsManager
 from tests.support.database.databases import Database
@@ -270,8 +270,8 @@ async def test_on_https_the_cookie_is_bound_to_the_host_and_out_of_reach_of_scri
     provider: ScriptedProvider, environment: dict[str, str]
 ) -> None:
     for url, expected in (
-        ("https://api.example.com", ["__Host-signalbox-login-", "Path=/", "Max-Age=600", "HttpOnly", "Secure"]),
-        ("http://127.0.0.1:8000", ["signalbox-login-", "Path=/", "Max-Age=600", "HttpOnly"]),
+        ("https://api.example.com", [f"__Host-{LOGIN_COOKIE}", "Path=/", "Max-Age=600", "HttpOnly", "Secure"]),
+        ("http://127.0.0.1:8000", [LOGIN_COOKIE, "Path=/", "Max-Age=600", "HttpOnly"]),
     ):
         async with application({**environment, "PUBLIC_URL": url}) as app:
             browser = Browser(app, url)
@@ -298,7 +298,7 @@ async def test_on_https_a_whole_sign_in_never_leaves_the_host_cookie(
         provider.nonce = asked["nonce"]
         answer = await browser.come_back(code="c", state=asked["state"])
         cookie = answer.headers["Set-Cookie"]
-        assert cookie.startswith(f"__Host-signalbox-login-{asked['state']}=")
+        assert cookie.startswith(f"__Host-{LOGIN_COOKIE}{asked['state']}=")
         # None: the front end that redeems the code may be on another site.
         for attribute in ("Path=/", "Max-Age=60", "HttpOnly", "SameSite=None", "Secure"):
             assert attribute in cookie
@@ -438,7 +438,7 @@ async def test_a_foreign_page_cannot_act_with_the_cookies_of_a_sign_in(browser: 
 
 
 async def test_a_cookie_name_that_is_not_ours_is_not_echoed(browser: Browser) -> None:
-    planted = "; ".join(f"signalbox-login-planted {number}=x" for number in range(20))
+    planted = "; ".join(f"{LOGIN_COOKIE}planted {number}=x" for number in range(20))
     answer = await browser.client.get("/api/v1/auth/op/login", headers={"Cookie": planted})
     assert answer.status_code == 303
     assert "planted" not in str(answer.headers)

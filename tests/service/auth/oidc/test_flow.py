@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
+from tests.support.api.app import LOGIN_COOKIE
 from tests.support.api.server import Server, free_port
 from tests.support.database.databases import Databases
 from tests.support.idp.peers import CLIENT_SECRET, Form, OpenIdProvider, sign_in
@@ -54,7 +55,7 @@ def test_a_sign_in_ends_with_a_token_that_the_api_accepts(server: Server, browse
     assert (me["subject"], me["tenant"], me["provider"]) == ("alice", "acme", "op")
     assert token["token_type"] == "Bearer"
     assert 0 < token["expires_in"] <= 300
-    assert not [name for name in browser.cookies if name.startswith("signalbox-login")]
+    assert not [name for name in browser.cookies if name.startswith(LOGIN_COOKIE)]
 
 
 def test_without_return_to_the_token_comes_as_json(server: Server, browser: httpx.Client) -> None:
@@ -84,7 +85,7 @@ def test_other_client_authentication_and_es256(
 def test_a_code_that_was_used_is_not_used_again(server: Server, browser: httpx.Client) -> None:
     """The provider refuses it too; ours does not even ask."""
     arrival = sign_in(browser, login_url(server, None), "alice", f"{server.url}{CALLBACK}")
-    kept = [(c.name, c.value) for c in browser.cookies.jar if c.name.startswith("signalbox-login")]
+    kept = [(c.name, c.value) for c in browser.cookies.jar if c.name.startswith(LOGIN_COOKIE)]
     assert browser.get(arrival.headers["Location"]).status_code == 200
     assert browser.get(arrival.headers["Location"]).status_code == 400
     for name, value in kept:
@@ -104,7 +105,7 @@ def test_two_tabs_sign_two_people_in(server: Server) -> None:
     with httpx.Client(timeout=20) as one, httpx.Client(timeout=20) as two:
         started = [one.get(login_url(server)), one.get(login_url(server))]
         cookies = dict(one.cookies)
-        assert len([name for name in cookies if name.startswith("signalbox-login")]) == 2
+        assert len([name for name in cookies if name.startswith(LOGIN_COOKIE)]) == 2
         arrivals = [sign_in(one, start.headers["Location"], "alice", FRONT_END) for start in reversed(started)]
         for arrival in arrivals:
             answer = one.post(f"{server.url}/api/v1/auth/token", json={"login_code": code_of(arrival)})

@@ -19,6 +19,7 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 from jose import jwt
 
+from tests.support.api.app import LOGIN_COOKIE
 from tests.support.api.server import Server, free_port
 from tests.support.cloud.emulator import Emulator
 from tests.support.database.databases import Databases
@@ -367,7 +368,7 @@ def test_the_cookie_of_a_sign_in_comes_along_when_the_provider_posts_from_its_ow
     with Server(environment | {"PUBLIC_URL": "https://api.example.com"}) as behind_tls:
         _wait_until_ready(behind_tls)
         cookie = behind_tls.get("/api/v1/auth/hospital/login").headers["Set-Cookie"]
-    assert cookie.startswith("__Host-signalbox-login-")
+    assert cookie.startswith(f"__Host-{LOGIN_COOKIE}")
     for attribute in ("SameSite=None", "Secure", "HttpOnly", "Path=/"):
         assert attribute in cookie
 
