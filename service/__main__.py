@@ -14,7 +14,7 @@ from service.naming import Names
 from service.product import FEATURES, NAME, TITLE
 from service.settings import Settings, SettingsError, load
 
-DRAIN_SECONDS = 25  # Railway kills after its draining time; see railway.json
+DRAIN_SECONDS = 28  # from SIGTERM to the end of the process; Railway kills after its draining time, see railway.json
 
 
 def main(features: Sequence[Feature] = FEATURES) -> int:
@@ -27,8 +27,7 @@ def main(features: Sequence[Feature] = FEATURES) -> int:
         0 after an orderly stop, 1 when the environment is wrong, the port is taken, or the schema stays behind.
     """
     # The kernel withholds signals from process 1 of a container that has no handler for them; the server sets its own
-    # only once it runs, and a start may wait long for another replica's migrations. The server also repeats the signal
-    # when it has drained: the default would then end the process as if it had been killed.
+    # only once it runs, and a start may wait long for another replica's migrations.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
     try:
@@ -70,19 +69,26 @@ def _serve(settings: Settings, listener: socket.socket, features: Sequence[Featu
     import uvicorn
 
     from service.app import create_app
+    from service.http.protocol import Protocol
+    from service.http.server import Server
+    from service.running import running
 
     app = create_app(settings, features, names=Names(NAME), title=TITLE)
-    server = uvicorn.Server(
+    server = Server(
         uvicorn.Config(
             app,
+            http=Protocol,
             log_config=None,
             access_log=False,
             server_header=False,
             proxy_headers=False,  # no decision here rests on a client's address
-            timeout_graceful_shutdown=DRAIN_SECONDS,
             timeout_keep_alive=65,  # longer than the edge's 60, so that it is not us who closes under a request
             ws="none",
-        )
+        ),
+        retire=lambda: running(app).readiness.retire(),
+        lame_duck=settings.lame_duck,
+        end=DRAIN_SECONDS,
+        max_body_bytes=settings.max_body_bytes,
     )
     with suppress(SystemExit):  # how it ends when the application refuses to start
         server.run(sockets=[listener])

@@ -87,6 +87,14 @@ UNSUPPORTED_MEDIA = Error("REQ_006", 415, "Unsupported media type", "Content-Typ
 ORIGIN_REFUSED = Error("REQ_007", 400, "Origin refused", "This origin may not call the API", "See ALLOWED_ORIGINS.")
 CONFLICT = Error("REQ_008", 409, "Conflict", "The change collides with what is stored", "Read again, then retry.")
 HEADERS_TOO_LARGE = Error("REQ_009", 431, "Header fields too large", "The headers are over the limit", "Send less.")
+TIMED_OUT = Error("REQ_013", 408, "Request timeout", "The request did not arrive in time", "Send it without a pause.")
+TOO_MANY_AT_ONCE = Error(
+    "REQ_016",
+    400,
+    "Bad request",
+    "Too many requests on one connection wait for the one before them",
+    "Wait for answers, or use more connections.",
+)
 
 INTERNAL = Error(
     "SYS_001", 500, "Internal error", "Something failed on our side", "Report the X-Request-ID of the answer."
@@ -102,6 +110,14 @@ OUTCOME_UNKNOWN = Error(
 )
 SECRETS_DOWN = outage("SYS_004", "The secrets store cannot be reached", "Retry after the given time.")
 NOT_READY = outage("SYS_005", "A dependency is not ready", "See the checks beside the error.")
+STOPPING = Error(
+    "SYS_012",
+    503,
+    "Service unavailable",
+    "This replica stops, and ended the request unfinished",
+    "Repeat what only reads. Of a change, read first whether it was stored.",
+    repeatable=False,
+)
 
 ERRORS: Mapping[str, Error] = {row.code: row for row in list(globals().values()) if isinstance(row, Error)}
 

@@ -63,6 +63,11 @@ class Readiness:
         self._checks = dict(checks)
         self._clock = clock
         self._told: dict[str, tuple[State, float]] = {}
+        self._retired = False
+
+    def retire(self) -> None:
+        """Say from now on that no requests are to be sent here: the process stops."""
+        self._retired = True
 
     def report(self) -> Report:
         """The last answers; never waits."""
@@ -72,7 +77,7 @@ class Readiness:
             state, told_at = self._told.get(name, ("unavailable", 0.0))
             states[name] = state if told_at >= since else "unavailable"
         bad = any(states[name] == "unavailable" and check.decisive for name, check in self._checks.items())
-        return Report(not bad, states)
+        return Report(not (bad or self._retired), states)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -20,6 +20,7 @@ _BY_STATUS = {
     401: errors.CREDENTIALS_MISSING,
     404: errors.NOT_FOUND,
     405: errors.METHOD_NOT_ALLOWED,
+    408: errors.TIMED_OUT,
     413: errors.TOO_LARGE,
     415: errors.UNSUPPORTED_MEDIA,
     422: errors.INVALID_REQUEST,

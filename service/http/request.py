@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, MutableMapping, Sequence
+from typing import Any, Final
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
@@ -24,7 +25,9 @@ log = get_logger(__name__)
 _REQUEST_ID = re.compile(r"[0-9A-Fa-f-]{16,64}\Z")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}\Z")  # W3C Trace Context, 3.2
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-_MAX_HEAD_BYTES = 32_768  # target and header fields, as at Railway's edge; the server itself has no limit
+MAX_HEAD_BYTES: Final = 32_768  # target and header fields, as at Railway's edge
+# In a scope: the row that the server's protocol has refused the request with.
+REFUSED: Final = "refused"
 LOCAL_ORIGIN = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?"
 
 # OWASP REST Security Cheat Sheet, "Security Headers": for an API that answers data, never pages.
@@ -118,14 +121,21 @@ class RequestMiddleware:
             await send(message)
 
         try:
-            if _head_length(scope) > _MAX_HEAD_BYTES:
+            if (refused := scope.get(REFUSED)) is not None:
+                await errors.response(refused, {"Connection": "close"})(scope, receive, watch)
+            elif _head_length(scope) > MAX_HEAD_BYTES:
                 await errors.response(errors.HEADERS_TOO_LARGE, {"Connection": "close"})(scope, receive, watch)
             elif _declared_length(scope) > self._max_body_bytes:
                 await errors.response(errors.TOO_LARGE, {"Connection": "close"})(scope, receive, watch)
             else:
-                await self.app(scope, _bounded(receive, self._max_body_bytes), watch)
+                await self.app(scope, _bounded(scope, receive, self._max_body_bytes), watch)
         except ClientDisconnect:
             log.info("client_disconnected")
+        except asyncio.CancelledError:  # the process stops, and has waited long enough
+            if begun:
+                raise
+            log.warning("refused", code=errors.STOPPING.code)
+            await errors.response(errors.STOPPING, {"Connection": "close"})(scope, receive, watch)
         except Exception as failure:
             log.error("unhandled_exception", exc_info=failure)
             if not begun:
@@ -144,13 +154,15 @@ def _declared_length(scope: Scope) -> int:
     return int(text[:19]) if text.isdigit() else 0  # no body has more digits, and int() has a limit of its own
 
 
-def _bounded(receive: Receive, limit: int) -> Receive:
+def _bounded(scope: Scope, receive: Receive, limit: int) -> Receive:
     """Starlette's own limit answers in plain text, and past the handlers that know our error shape."""
     total = 0
 
     async def counted() -> Message:
         nonlocal total
         message = await receive()
+        if (refused := scope.get(REFUSED)) is not None:
+            raise HTTPException(refused.status)
         total += len(message.get("body", b""))
         if total > limit:
             raise HTTPException(413)  # the framework turns any other exception of a body into a 400
@@ -159,7 +171,7 @@ def _bounded(receive: Receive, limit: int) -> Receive:
     return counted
 
 
-def _context(scope: Scope) -> Mapping[str, str]:
+def _context(scope: MutableMapping[str, Any]) -> Mapping[str, str]:
     found: dict[str, str] = {}
     for name, value in scope["headers"]:
         if name == b"x-request-id" and _REQUEST_ID.match(text := value.decode("latin-1")):
@@ -168,5 +180,6 @@ def _context(scope: Scope) -> Mapping[str, str]:
             found["trace_id"] = match[1]
         elif name == b"x-railway-request-id" and len(value) <= 64 and value.isalnum():
             found["railway_request_id"] = value.decode("latin-1")
-    found.setdefault("request_id", secrets.token_hex(16))
+    found.setdefault("request_id", scope.get("request_id") or secrets.token_hex(16))
+    scope["request_id"] = found["request_id"]  # one that is cut is answered by another run of this, under the same id
     return found

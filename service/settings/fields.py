@@ -188,6 +188,14 @@ class Settings(BaseModel):
         description="Largest request body, in bytes.",
         examples=["1048576"],
     )
+    lame_duck_seconds: int | None = Field(
+        default=None,
+        ge=0,
+        le=15,
+        description="Seconds after SIGTERM for which requests are still taken while readiness says 503: until every "
+        "balancer has noticed (default: 8, in development 0).",
+        examples=["8"],
+    )
     run_migrations: Literal["auto", "manual"] = Field(
         default="auto",
         description="At start on a schema that is behind: apply the migrations, or refuse and say how.",
@@ -321,6 +329,11 @@ class Settings(BaseModel):
     def development(self) -> bool:
         """Whether this process runs on a developer's machine."""
         return self.environment == "development"
+
+    @property
+    def lame_duck(self) -> int:
+        """Seconds for which requests are still taken after a signal to stop."""
+        return (0 if self.development else 8) if self.lame_duck_seconds is None else self.lame_duck_seconds
 
     @property
     def docs_open(self) -> bool:

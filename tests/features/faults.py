@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+
 from sqlalchemy import text
+from starlette.requests import Request
 
 from examples.notes.routes import NewNote, Note, add_note
 from service.database.session import TenantSession
@@ -38,6 +42,17 @@ async def sleep(seconds: float, session: TenantSession) -> None:
 async def time_out(session: TenantSession) -> None:
     await session.execute(text("select 1"))
     raise TimeoutError("of another service that the handler asked")
+
+
+@router.post("/thread/{seconds}")
+async def sleep_in_a_thread(seconds: float) -> None:
+    """What cannot be cancelled: a call that blocks."""
+    await asyncio.shield(asyncio.to_thread(time.sleep, seconds))
+
+
+@router.post("/read")
+async def read(request: Request) -> int:
+    return len(await request.body())
 
 
 FAULTS = Feature(name="faults", routers=(router,))

@@ -1,0 +1,248 @@
+"""Where bytes arrive: head, body and time are bounded here, before anything is kept or judged.
+
+uvicorn's protocol with limits. Whatever is refused here is answered by the application itself (``service.http.request``
+finds the row of the registry in the scope), so that it has our shape, headers, request id and access line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+from service import errors
+from service.errors import Error
+from service.http.request import MAX_HEAD_BYTES, REFUSED
+
+HEAD_SECONDS = 10.0  # from the first byte of a request to the end of its header fields
+BODY_IDLE_SECONDS = 10.0  # between two pieces of a body
+BODY_SECONDS = 60.0  # for a whole body of the usual limit; the server adds to it where more is allowed
+WRITE_SECONDS = 30.0  # that a client may leave an answer unread
+LINGER_SECONDS = 2.0  # for which what still comes is thrown away, so that the answer is not lost with it
+MAX_HEADERS: Final = 100
+MAX_PIPELINED: Final = 16  # requests that one connection may have waiting behind the one under way
+
+_IDLE, _HEAD, _BODY, _LINGER = range(4)
+
+
+class State(ServerState):
+    """What all connections share.
+
+    Attributes:
+        stopping: Whether every answer is its connection's last.
+        body_seconds: For a whole body.
+    """
+
+    stopping = False
+    body_seconds = BODY_SECONDS
+
+
+class _Half:
+    """A transport whose end is told first: closing it with bytes unread would have the kernel take back the answer."""
+
+    def __init__(self, protocol: Protocol) -> None:
+        self._protocol = protocol
+        self.write = protocol.transport.write
+        self.is_closing = protocol.transport.is_closing
+
+    def close(self) -> None:
+        self._protocol.linger()
+
+
+class Protocol(HttpToolsProtocol):
+    """One connection."""
+
+    server_state: State
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._phase = _IDLE
+        self._deaf = False
+        self._fed = 0  # bytes since the parser last made something of them
+        self._since = self._heard = self.loop.time()
+        self._unread_since: float | None = None
+        self._wrong = errors.BAD_REQUEST
+
+    # --- bytes -------------------------------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        """Parse, within the limits."""
+        if self._deaf:
+            return
+        self._unset_keepalive_if_required()
+        self._heard = self.loop.time()
+        self._fed += len(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:  # to a protocol that is not spoken here; what follows may be of that
+            self._deaf = True
+            self.cycle.keep_alive = False
+        except httptools.HttpParserError:
+            self.refuse(self._wrong)
+        else:
+            if self._fed > MAX_HEAD_BYTES:  # of a head, or of what stands between the pieces of a body
+                self.refuse(errors.HEADERS_TOO_LARGE if self._phase == _HEAD else errors.BAD_REQUEST)
+
+    def on_message_begin(self) -> None:
+        """The first byte of a request."""
+        super().on_message_begin()
+        self._phase, self._since = _HEAD, self._heard
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header field; one behind the body comes too late to be believed."""
+        if self._phase == _HEAD:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Begin to serve."""
+        if len(self.headers) > MAX_HEADERS:
+            self._wrong = errors.HEADERS_TOO_LARGE
+            raise httptools.HttpParserError
+        if len(self.pipeline) >= MAX_PIPELINED:
+            self._wrong = errors.TOO_MANY_AT_ONCE
+            raise httptools.HttpParserError
+        super().on_headers_complete()
+        self._phase, self._since, self._fed = _BODY, self._heard, 0
+        if self.server_state.stopping:
+            self.cycle.keep_alive = False
+        if self.scope["method"] not in ("GET", "HEAD"):
+            self.cycle.transport = _Half(self)  # type: ignore[assignment]  # it may be answered before its body is in
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of a body."""
+        super().on_body(body)
+        self._fed = 0
+
+    def on_message_complete(self) -> None:
+        """The end of a request."""
+        super().on_message_complete()
+        self._phase = _IDLE
+
+    # --- refusals ----------------------------------------------------------------------------------------------------
+
+    def refuse(self, row: Error) -> None:
+        """Read no more, and say why.
+
+        Args:
+            row: Of the registry.
+        """
+        self._deaf = True
+        if self._phase == _BODY:
+            cycle = self.cycle
+            cycle.keep_alive = False
+            cycle.scope[REFUSED] = row  # type: ignore[typeddict-unknown-key]
+            cycle.message_event.set()  # its reader of the body finds it
+            if cycle.response_complete:
+                self.transport.close()
+            return
+        if self._phase == _IDLE:
+            self.on_message_begin()
+        self._answer({**self.scope, "method": "", "path": "/", "raw_path": b"/", "query_string": b""}, row)
+
+    def cut(self, row: Error) -> None:
+        """Let go of a request that could not be ended.
+
+        Args:
+            row: What its client is told, if nothing was told yet.
+        """
+        cycle = self.cycle
+        if self._phase == _HEAD:
+            self.refuse(row)
+        elif cycle is None or cycle.response_complete:
+            self.transport.close()
+        elif cycle.response_started or self.pipeline:
+            self.transport.abort()  # half an answer must not look like a whole one
+        else:
+            self._deaf = cycle.disconnected = True  # what it still sends goes nowhere
+            self.cycle = None  # type: ignore[assignment]
+            self._answer(dict(cycle.scope), row)
+
+    def _answer(self, scope: dict[str, Any], row: Error) -> None:
+        cycle = RequestResponseCycle(
+            scope={**scope, REFUSED: row},  # type: ignore[typeddict-item]
+            transport=_Half(self),  # type: ignore[arg-type]
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=False,
+            keep_alive=False,
+            on_response=self.on_response_complete,
+        )
+        before, self.cycle = self.cycle, cycle
+        if before is None or before.response_complete:
+            self._start_asgi_task(cycle, self.app)
+        else:
+            self.pipeline.appendleft((cycle, self.app))
+
+    def linger(self) -> None:
+        """Close our half, and the other one when the client has done so, or after a moment."""
+        if self._phase == _IDLE and not self._deaf:
+            self.transport.close()
+        elif not self.transport.is_closing():
+            self._deaf, self._phase, self._since = True, _LINGER, self.loop.time()
+            self.transport.write_eof()
+
+    def on_response_complete(self) -> None:
+        """Go on with what waits, unless that was the last answer."""
+        if self._phase != _LINGER:
+            super().on_response_complete()
+
+    # --- time --------------------------------------------------------------------------------------------------------
+
+    def pause_writing(self) -> None:
+        """The client does not read."""
+        self._unread_since = self.loop.time()
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        """It does."""
+        self._unread_since = None
+        super().resume_writing()
+
+    def look(self, now: float, elapsed: float, body_idle: float) -> None:
+        """End what takes too long; called every second or so.
+
+        Args:
+            now: The loop's time.
+            elapsed: Seconds since the last look.
+            body_idle: Seconds that may be between two pieces of a body.
+        """
+        cycle, idle, age = self.cycle, now - self._heard, now - self._since
+        if self._unread_since is not None and now - self._unread_since > WRITE_SECONDS:
+            self.transport.abort()
+        elif self._phase == _LINGER:
+            if age > LINGER_SECONDS:
+                self.transport.abort()
+        elif self._deaf:
+            return
+        elif self._phase == _HEAD:
+            if age > HEAD_SECONDS:
+                self.refuse(errors.TIMED_OUT)
+        elif self._phase == _BODY:
+            if self.flow.read_paused or cycle.waiting_for_100_continue:  # it is we who do not read
+                self._heard, self._since = now, self._since + elapsed
+            elif idle > body_idle or age > self.server_state.body_seconds:
+                self.refuse(errors.TIMED_OUT)
+        elif cycle is not None and not cycle.response_complete:
+            return
+        elif self.timeout_keep_alive_task is None and idle > self.timeout_keep_alive:
+            self.transport.close()  # nothing, or nothing but line ends, ever came
+
+    # --- stopping ----------------------------------------------------------------------------------------------------
+
+    def last_answer(self) -> None:
+        """Have the answer that is under way say that it is the last one."""
+        if self.cycle is not None:
+            self.cycle.keep_alive = False
+
+    def shutdown(self) -> None:
+        """Close, once nothing is under way: neither an answer nor the head of a request."""
+        self.last_answer()
+        if self._phase == _IDLE and (self.cycle is None or self.cycle.response_complete):
+            self.transport.close()
