@@ -1,1 +1,1 @@
-"""Measurements, run by hand."""
+"""What a request costs, beside what people would pick instead: ``uv run --group bench python -m tests.bench``."""

@@ -84,7 +84,8 @@ class Issuer(LocalHttp):
                 time.sleep(outer.delay)
                 status, body = outer.answer() if outer.answer else (200, json.dumps({"keys": outer.keys}).encode())
                 if self.path.endswith("openid-configuration") and outer.answer is None:
-                    body = json.dumps({"issuer": outer.url, "jwks_uri": f"{outer.url}/keys"}).encode()
+                    ends = {"authorization_endpoint": f"{outer.url}/authorize", "token_endpoint": f"{outer.url}/token"}
+                    body = json.dumps({"issuer": outer.url, "jwks_uri": f"{outer.url}/keys", **ends}).encode()
                 self.send_response(status)
                 if status in (301, 302, 307):
                     self.send_header("Location", body.decode())

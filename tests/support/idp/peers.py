@@ -36,23 +36,23 @@ def absent(reason: str) -> None:
     pytest.skip(reason)
 
 
-def install() -> Path:
-    """The folder of the peers, with what their lock names installed."""
-    digest = hashlib.sha256((FOLDER / "package-lock.json").read_bytes()).hexdigest()
-    mark = FOLDER / "node_modules" / ".signalbox-lock"
-    with (FOLDER / "package-lock.json").open() as lock:
+def install(folder: Path = FOLDER) -> Path:
+    """A folder of npm's, with what its lock names installed."""
+    digest = hashlib.sha256((folder / "package-lock.json").read_bytes()).hexdigest()
+    mark = folder / "node_modules" / ".signalbox-lock"
+    with (folder / "package-lock.json").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two test runs at once must not install into each other
         if mark.exists() and mark.read_text() == digest:
-            return FOLDER
+            return folder
         npm = shutil.which("npm", path=os.pathsep.join([str(Path(sys.executable).parent), environment()["PATH"]]))
         command = [npm or "npm", "ci", "--no-fund", "--no-audit", "--ignore-scripts", "--fetch-retries=1"]
-        done = subprocess.run(command, cwd=FOLDER, env=environment(), capture_output=True, text=True, check=False)
+        done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, check=False)
         if done.returncode:
             if _NO_NETWORK.search(done.stdout + done.stderr):
                 absent("npm's registry cannot be reached, and the test peers are not installed yet")
-            raise RuntimeError(f"npm ci failed in {FOLDER}:\n{done.stdout}{done.stderr}")
+            raise RuntimeError(f"npm ci failed in {folder}:\n{done.stdout}{done.stderr}")
         mark.write_text(digest)
-    return FOLDER
+    return folder
 
 
 def environment() -> dict[str, str]:
