@@ -29,12 +29,14 @@ def main(ctx=None):
     environment = getattr(ctx, "environment", None) or os.environ["RAILWAY_IAC_TARGET"]
     described = json.loads((FOLDER / "environments" / f"{Path(environment).name}.json").read_text(encoding="utf-8"))
     file = json.loads((FOLDER.parent / "railway.json").read_text(encoding="utf-8"))
-    deploy = file["deploy"]
+    # Without the command, where the stage's migrations are an operator's to apply.
+    manual = described["migrations"] == "manual"
+    deploy = {name: value for name, value in file["deploy"].items() if not (manual and name == "preDeployCommand")}
     api = service(
         described["service"],
         source=github(described["repository"], branch=described["branch"]),
         build=file["build"],
-        preDeploy=deploy["preDeployCommand"],
+        **({} if manual else {"preDeploy": deploy["preDeployCommand"]}),
         healthcheck=deploy["healthcheckPath"],
         healthcheckTimeout=deploy["healthcheckTimeout"],
         replicas=described["replicas"],

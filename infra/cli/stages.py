@@ -40,7 +40,6 @@ class _Stages(click.Choice[str]):
 
 _REPOSITORY = click.option("--repository", help="owner/name on GitHub; default: the remote origin.")
 _BRANCH = click.option("--branch", default="main", show_default=True, help="Branch that Railway builds.")
-_SET = click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A value that is asked for.")
 
 
 @click.command()
@@ -55,7 +54,6 @@ _SET = click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", he
 @click.option("--format", "form", type=_FORMS, default="dotenv", show_default=True, help="Which rendering.")
 @click.option("--outputs", type=click.Path(path_type=Path), help="The outputs file; default: where stacks left it.")
 @click.option("--write", is_flag=True, help="With sdk: write .railway/environments/<stage>.json instead of printing.")
-@_SET
 @_REPOSITORY
 @_BRANCH
 def env(
@@ -63,7 +61,6 @@ def env(
     form: str,
     outputs: Path | None,
     write: bool,
-    settings: tuple[str, ...],
     repository: str | None,
     branch: str,
 ) -> None:
@@ -79,9 +76,8 @@ def env(
         text = printable(local_project(ROOT, FOLDER), form)
     else:
         found = sources.outputs(outputs or sources.outputs_file(FOLDER, name), name)
-        given = sources.given_values(settings)  # no sealed value: none could be printed
         repo = sources.repository(ROOT, repository) if form == "sdk" else repository or "owner/name"
-        text = printable(sources.stage_project(ROOT, stage(name), found, given, repo, branch), form)
+        text = printable(sources.stage_project(ROOT, stage(name), found, {}, repo, branch), form)  # none sealed
     if not write:
         click.echo(text, nl=False)
     elif form == "sdk":
@@ -123,18 +119,16 @@ _STAGE = click.argument("name", metavar="STAGE", type=_Stages(deployed=True))
 _WORKSPACE = click.option("--workspace", help="Railway workspace, id or name, where the token is for several.")
 
 
-def _deployment(
-    name: str, repository: str | None, branch: str, workspace: str | None, settings: tuple[str, ...]
-) -> Deployment:
+def _deployment(name: str, repository: str | None, branch: str, workspace: str | None) -> Deployment:
     from infra.deploy.steps import Deployment
     from infra.stage.chosen import stage
 
-    return Deployment(ROOT, FOLDER, stage(name), repository, branch, workspace, settings)
+    return Deployment(ROOT, FOLDER, stage(name), repository, branch, workspace)
 
 
 def _of_a_deployment(command: Callable[..., None]) -> Callable[..., None]:
     """The arguments that every command about a deployment has."""
-    for decorate in (_SET, _WORKSPACE, _BRANCH, _REPOSITORY, _STAGE):
+    for decorate in (_WORKSPACE, _BRANCH, _REPOSITORY, _STAGE):
         command = decorate(command)
     return command
 

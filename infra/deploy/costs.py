@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from infra.railway.project import replicas
 from infra.stage.record import Stage
 
 _HOURS: Final = 730.0
@@ -63,7 +62,7 @@ def monthly(stage: Stage) -> Iterator[Cost]:
     if stage.subnet_router:
         yield Cost("Subnet router (t4g.nano)", _ROUTER_HOUR * _HOURS)
     yield Cost("KMS keys", _KEYS * _KEY)
-    count = replicas(stage)
+    count = stage.replicas
     railway = (count + (1 if stage.subnet_router else 0)) * _CONTAINER
     tunnel = " and the tunnel" if stage.subnet_router else ""
     yield Cost(f"Railway: memory of {count} replica{'s' if count > 1 else ''}{tunnel}", railway)

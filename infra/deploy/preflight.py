@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Literal
 
 from infra.deploy import ownership, stacks
-from infra.environment.table import SEALED_PREFIX
 from infra.railway import sources
 from infra.railway.api import Client
 from infra.railway.operations import Railway
@@ -19,6 +18,7 @@ from infra.shell.git import ask
 from infra.shell.tools import installed_cdk
 from infra.stage.certificate import AUTHORITIES
 from infra.stage.record import Stage
+from infra.stage.variables import SEALED_PREFIX
 
 State = Literal["ok", "note", "missing"]
 

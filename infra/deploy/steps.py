@@ -51,7 +51,6 @@ class Deployment:
         repository: ``owner/name`` that Railway builds; None is that of the remote ``origin``.
         branch: Which branch.
         workspace: Id or name on Railway, where the token is for several.
-        settings: ``NAME=value`` texts for what is asked for.
         connect: Makes the Railway client.
         deploy_stacks: Deploys the stacks; as ``stacks.deploy``.
         check: As ``preflight.checks``.
@@ -66,7 +65,6 @@ class Deployment:
     repository: str | None = None
     branch: str = "main"
     workspace: str | None = None
-    settings: tuple[str, ...] = ()
     connect: Callable[[], Client] = Client.from_environment
     deploy_stacks: Callable[[Path, Stage, Path], None] = stacks.deploy
     check: Callable[..., Iterator[preflight.Finding]] = preflight.checks
@@ -196,9 +194,7 @@ class Deployment:
     def _project(self, *, sealed: bool) -> Project:
         """The project; without sealed values it can be printed."""
         found = sources.outputs(self._outputs, self.stage.name)
-        given = sources.given_values(self.settings)
-        if sealed:
-            given |= self._sealed()
+        given = self._sealed() if sealed else {}
         repository = sources.repository(self.root, self.repository)
         return sources.stage_project(self.root, self.stage, found, given, repository, self.branch)
 

@@ -7,18 +7,19 @@ settings before anyone sees it: an environment that the service would refuse is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from pydantic import SecretStr
 
 from infra.environment.guard import refuse_printed_secrets
-from infra.environment.table import PROVIDER, Inputs, Kind, Row, Source, rows
+from infra.environment.table import PROVIDER, UNSET, Inputs, Kind, Source, rows
 from infra.shell.failure import Failure
 from infra.stage.record import Stage
+from infra.stage.variables import SEALED, SEALED_PREFIX, described
+from infra.stage.variables import groups as features
 from service import settings
-from service.feature import settings_of
-from service.product import FEATURES
 
 
 class EnvironmentRefused(Failure):
@@ -49,6 +50,7 @@ class Variable:
 
 
 Environment = tuple[Variable, ...]
+_RECORD: Final = "stage record"
 
 
 def build(inputs: Inputs, groups: settings.Groups | None = None) -> Environment:
@@ -65,14 +67,14 @@ def build(inputs: Inputs, groups: settings.Groups | None = None) -> Environment:
         EnvironmentRefused: An output is missing, a given variable is unknown, a secret would be plain, or the service
             would not start from it.
     """
-    groups = settings_of(FEATURES) if groups is None else groups
-    found = tuple(_resolved(inputs, "stage", groups))
-    _refuse_unknown(inputs.given, rows(groups), "stage")
-    refuse_printed_secrets(found, EnvironmentRefused)
+    groups = features() if groups is None else groups
+    _refuse_unknown(inputs, groups)
+    made, said = tuple(_resolved(inputs, "stage", groups)), tuple(_chosen(inputs, groups))
+    found = (*made, *said)
+    # What stage local says stays on this machine, where a secret has nobody to be hidden from.
+    refuse_printed_secrets(found if inputs.local is None else made, EnvironmentRefused)
     try:
-        settings.load(
-            {v.name: v.value or (v.secret and v.secret.get_secret_value()) or _stand_in(v) for v in found}, groups
-        )
+        settings.load({v.name: _text(v, groups) for v in found}, groups)
     except settings.SettingsError as failure:
         raise EnvironmentRefused(f"Stage {inputs.stage.name}: {failure}") from None
     return found
@@ -85,7 +87,7 @@ def build_trial(stage: Stage, groups: settings.Groups | None = None) -> Environm
         stage: Any record; the template draws nothing from it.
         groups: Settings of features; None takes those of the product.
     """
-    return tuple(_resolved(Inputs(stage, {}), "trial", settings_of(FEATURES) if groups is None else groups))
+    return tuple(_resolved(Inputs(stage, {}), "trial", features() if groups is None else groups))
 
 
 def values(environment: Environment) -> dict[str, str]:
@@ -116,11 +118,9 @@ def _resolved(inputs: Inputs, kind: Kind, groups: settings.Groups) -> Iterator[V
         required = setting.required if setting else False
         if source.when is not None and not source.when(inputs.stage):
             continue
-        if source.asked and name not in inputs.given:
-            if row.sealed or kind == "trial":
-                yield Variable(name, description, source.text, required or source.asked, row.sealed)
-                continue
-            raise EnvironmentRefused(f"{name} is not given ({source.text}): add --set {name}=...")
+        if source.asked and name not in inputs.given:  # Railway has it, or its user is asked
+            yield Variable(name, description, source.text, True, row.sealed)
+            continue
         value = inputs.given.get(name, "") if source.asked else _made(name, source, inputs)
         if not value:
             continue
@@ -143,14 +143,45 @@ def _made(name: str, source: Source, inputs: Inputs) -> str:
         ) from None
 
 
-def _refuse_unknown(given: Mapping[str, str], rows: tuple[Row, ...], kind: Kind) -> None:
-    askable = {row.name.replace("<NAME>", PROVIDER[kind]) for row in rows if row.stage.asked}
-    if unknown := sorted(set(given) - askable):
-        plain = askable - {row.name for row in rows if row.sealed}
-        may = ", ".join(sorted(plain)) or "none but sealed ones"
-        raise EnvironmentRefused(f"{unknown[0]} is not a variable that is asked for (those are: {may})")
+def _chosen(inputs: Inputs, groups: settings.Groups) -> Iterator[Variable]:
+    """What the stage says itself."""
+    known = {variable.name: variable for variable in settings.variables(groups)}
+    for name, value in inputs.stage.variables.items():
+        told = described(name, known)
+        about, required = (told.description, told.required) if told else ("", False)
+        if value is not SEALED:
+            yield Variable(name, about, _RECORD, required, value=str(value))
+            continue
+        given = inputs.given.get(name)
+        secret = SecretStr(given) if given else None
+        yield Variable(name, about, f"{_RECORD}; its value is given", required, True, secret=secret)
 
 
-def _stand_in(variable: Variable) -> str:
-    """For a sealed value that Railway keeps: an example of its form, so that the rest can be checked."""
-    return next((v.example for v in settings.variables() if v.name == variable.name), "")
+def _refuse_unknown(inputs: Inputs, groups: settings.Groups) -> None:
+    """What is given and not asked for, and what the stage says although it follows from something else."""
+    named = {row.name.replace("<NAME>", PROVIDER["stage"]): row for row in rows(groups)}
+    made = {name: (inputs.local and row.local) or row.stage for name, row in named.items()}
+    for name in inputs.stage.variables:
+        if made.get(name, UNSET) is not UNSET:
+            raise EnvironmentRefused(
+                f"Stage {inputs.stage.name}: {name} is made from something else ({made[name].text}): "
+                "take it out of variables"
+            )
+    askable = {name for name, row in named.items() if row.stage.asked}
+    askable |= {name for name, value in inputs.stage.variables.items() if value is SEALED}
+    if unknown := sorted(set(inputs.given) - askable):
+        may = ", ".join(sorted(askable)) or "none"
+        raise EnvironmentRefused(
+            f"{SEALED_PREFIX}{unknown[0]} is given, and stage {inputs.stage.name} seals no {unknown[0]} (it seals: "
+            f"{may}): unset it, or say SEALED in the variables of the stage"
+        )
+
+
+def _text(variable: Variable, groups: settings.Groups) -> str:
+    """The value, or an example of its form for a sealed one that Railway keeps, so that the rest can be checked."""
+    if variable.secret is not None:
+        return variable.secret.get_secret_value()
+    if variable.value is not None:
+        return variable.value
+    told = described(variable.name, {v.name: v for v in settings.variables(groups)})
+    return told.example if told else ""

@@ -10,13 +10,11 @@ from typing import Final, Literal
 from infra.stage import tailscale as tunnel
 from infra.stage.names import PRODUCT
 from infra.stage.record import Stage
+from infra.stage.variables import COGNITO
 from service import settings
 
 Kind = Literal["stage", "trial"]
 TRIAL: Final = "trial"  # the name of the one-click template where a stage's name is asked for
-# Before a sealed variable's name where its value is given to a command. Without it the AWS key of whoever deploys,
-# which has the same name, would be sealed as the service's own.
-SEALED_PREFIX: Final = "SIGNALBOX_SEALED_"
 _SECRET_ALPHABET: Final = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"  # noqa: S105  no secret
 
 
@@ -171,6 +169,7 @@ _ROWS: Final[tuple[Row, ...]] = (
         composed("stage record", lambda i: i.stage.public_url),
         reference("https://${{RAILWAY_PUBLIC_DOMAIN}}"),
     ),
+    Row("RUN_MIGRATIONS", composed("stage record", lambda i: "manual" if i.stage.migrations == "manual" else "")),
     Row(
         "ALLOWED_ORIGINS",
         composed("stage record", lambda i: ",".join(i.stage.allowed_origins)),
@@ -253,15 +252,15 @@ EXTRA: Final[tuple[Row, ...]] = (
     ),
 )
 
-PROVIDER: Final[Mapping[Kind, str]] = {"stage": "COGNITO", "trial": "OIDC"}
+PROVIDER: Final[Mapping[Kind, str]] = {"stage": COGNITO, "trial": "OIDC"}
 
 
 def rows(groups: settings.Groups = {}) -> tuple[Row, ...]:  # noqa: B006  never written to
-    """Every row, and one for each setting of a feature that has none: unset, so that its default holds.
+    """Every row, and one for each setting of a feature that has none: its default holds, or what the stage says.
 
     Args:
         groups: Settings of features, as ``service.settings.load`` takes them.
     """
     known = {row.name for row in TABLE} | {variable.name for variable in settings.variables()}
-    brought = (variable.name for variable in settings.variables(groups) if variable.name not in known)
-    return (*TABLE, *(Row(name, UNSET, UNSET) for name in brought), *EXTRA)
+    brought = (variable for variable in settings.variables(groups) if variable.name not in known)
+    return (*TABLE, *(Row(v.name, UNSET, UNSET, sealed=v.secret) for v in brought), *EXTRA)

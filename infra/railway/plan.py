@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from infra.environment.guard import looks_secret
-from infra.environment.table import SEALED_PREFIX
 from infra.railway.ledger import Ledger
 from infra.railway.operations import Railway
 from infra.railway.project import Project, Service
 from infra.shell.failure import Failure
+from infra.stage.variables import SEALED_PREFIX
 
 SEALED: Final = "(sealed)"
 _BLOCKS: Final = ("source", "build", "deploy")

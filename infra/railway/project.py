@@ -12,20 +12,20 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from infra.environment.build import Environment
 from infra.shell.failure import Failure
 from infra.stage.names import StageNames
-from infra.stage.record import Stage
+from infra.stage.record import RailwayRegion, Stage
 
 API: Final = "api"
-# Railway's region that is nearest to an AWS one, by how the latter's name begins.
-_REGIONS: Final = (
+# Railway's region beside an AWS one, by how the latter's name begins; the others have none near them.
+_REGIONS: Final[tuple[tuple[str, RailwayRegion], ...]] = (
     ("us-west", "us-west2"),
+    ("us-east", "us-east4-eqdc4a"),
     ("eu", "europe-west4-drams3a"),
-    ("ap", "asia-southeast1-eqsg3a"),
-    ("", "us-east4-eqdc4a"),
+    ("ap-southeast-1", "asia-southeast1-eqsg3a"),
 )
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+\Z")
 
@@ -92,7 +92,9 @@ def project(
         raise Failure(f"{repository!r} is no repository: give --repository owner/name")
     file = json.loads((root / "railway.json").read_text(encoding="utf-8"))
     source = {"repo": repository, "branch": branch}
-    deploy = {**file["deploy"], "multiRegionConfig": {region(stage.region): {"numReplicas": replicas(stage)}}}
+    deploy = {**file["deploy"], "multiRegionConfig": {region(stage): {"numReplicas": stage.replicas}}}
+    if stage.migrations == "manual":
+        del deploy["preDeployCommand"]
     api = Service(API, source, file["build"], deploy, variables)
     return Project(project_name(stage.name), stage.name, (api, *beside), stage.environment == "production")
 
@@ -106,19 +108,21 @@ def project_name(stage: str) -> str:
     return StageNames(stage).whole
 
 
-def region(aws: str) -> str:
-    """Where Railway runs what belongs to an AWS region.
-
-    Args:
-        aws: Such as ``us-east-1``.
-    """
-    return next(name for prefix, name in _REGIONS if aws.startswith(prefix))
-
-
-def replicas(stage: Stage) -> int:
-    """How many replicas: two in production, so that the loss of one is no outage.
+def region(stage: Stage) -> RailwayRegion:
+    """Where Railway runs a stage.
 
     Args:
         stage: The stage.
+
+    Raises:
+        Failure: Railway is not near the stage's AWS region: where data goes then is the adopter's to say.
     """
-    return 2 if stage.environment == "production" else 1
+    near = next((name for prefix, name in _REGIONS if stage.region.startswith(prefix)), None)
+    if stage.name == "local":
+        return near or "us-east4-eqdc4a"  # nothing of it is ever on Railway
+    if found := stage.railway_region or near:
+        return found
+    raise Failure(
+        f"Railway has no region near {stage.region} of stage {stage.name}: say railway_region in infra/product.py "
+        f"({', '.join(get_args(RailwayRegion))})"
+    )

@@ -35,6 +35,7 @@ def sdk(project: Project) -> str:
             "service": api.name,
             "repository": api.source["repo"],
             "branch": api.source["branch"],
+            "migrations": "auto" if "preDeployCommand" in api.deploy else "manual",
             "replicas": {name: of["numReplicas"] for name, of in api.deploy["multiRegionConfig"].items()},
             "variables": _sdk_variables(api.variables),
             "beside": {

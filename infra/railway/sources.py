@@ -8,20 +8,19 @@ import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final
 
 from pydantic import SecretStr
 
 from infra.environment.build import Variable, build
-from infra.environment.table import EXTRA, SEALED_PREFIX, TABLE, Inputs
+from infra.environment.table import EXTRA, TABLE, Inputs
 from infra.railway.project import Project, Service, project, region
 from infra.shell.failure import Failure
 from infra.stage import certificate
 from infra.stage import outputs as stack_outputs
 from infra.stage import tailscale as tunnel
 from infra.stage.record import Stage
+from infra.stage.variables import SEALED, SEALED_PREFIX
 
-_SEALED: Final = (*(row.name for row in (*TABLE, *EXTRA) if row.sealed and row.stage.asked), *tunnel.SEALED)
 _REMOTE = re.compile(r"github\.com[:/]([\w.-]+/[\w.-]+?)(?:\.git)?/?\Z")
 
 
@@ -76,28 +75,6 @@ def repository(root: Path, given: str | None = None) -> str:
     )
 
 
-def given_values(settings: tuple[str, ...]) -> dict[str, str]:
-    """What is asked for and not secret, from ``--set``.
-
-    A sealed value never is an argument: other users of the machine can read those.
-
-    Args:
-        settings: ``NAME=value`` texts.
-
-    Raises:
-        Failure: A text has another form, or names a sealed variable.
-    """
-    found = {}
-    for text in settings:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise Failure("--set takes NAME=value")
-        if name in _SEALED:
-            raise Failure(f"{name} is sealed: pass it in {SEALED_PREFIX}{name}, not as an argument")
-        found[name] = value
-    return found
-
-
 def sealed_values(environ: Mapping[str, str], certificates: Path) -> dict[str, str]:
     """Sealed values: from the environment of the command, and what ``signalbox certs`` has made.
 
@@ -105,7 +82,8 @@ def sealed_values(environ: Mapping[str, str], certificates: Path) -> dict[str, s
         environ: Usually ``os.environ``.
         certificates: Where that command keeps the files of the stage.
     """
-    found = {name: environ[SEALED_PREFIX + name] for name in _SEALED if environ.get(SEALED_PREFIX + name)}
+    given = ((name, value) for name, value in environ.items() if name.startswith(SEALED_PREFIX) and value)
+    found = {name.removeprefix(SEALED_PREFIX): value for name, value in given}
     for name, file in certificate.FILES.items():
         path = certificates / file
         if name not in found and path.exists():
@@ -121,7 +99,8 @@ def sealed_needed(target: Stage) -> list[str]:
     """
     rows = (row for row in (*TABLE, *EXTRA) if row.sealed and row.stage.asked)
     own = [row.name for row in rows if row.stage.when is None or row.stage.when(target)]
-    return [*own, *(tunnel.SEALED if target.subnet_router else ())]
+    said = (name for name, value in target.variables.items() if value is SEALED)
+    return [*own, *said, *(tunnel.SEALED if target.subnet_router else ())]
 
 
 def stage_project(
@@ -156,5 +135,5 @@ def _tunnel(target: Stage, given: Mapping[str, str]) -> Iterator[Service]:
         secret = SecretStr(given[name]) if name in given else None
         text = "Key that joins the tailnet: reusable, ephemeral, pre-approved, tagged."
         variables.append(Variable(name, text, "Tailscale's console", True, True, secret=secret))
-    deploy = {"restartPolicyType": "ALWAYS", "multiRegionConfig": {region(target.region): {"numReplicas": 1}}}
+    deploy = {"restartPolicyType": "ALWAYS", "multiRegionConfig": {region(target): {"numReplicas": 1}}}
     yield Service(tunnel.SERVICE, {"image": tunnel.IMAGE}, {}, deploy, tuple(variables))

@@ -13,7 +13,7 @@ from typing import Any, Final
 from infra.environment.build import build_trial
 from infra.environment.dotenv import indented
 from infra.environment.table import TRIAL
-from infra.railway.project import Project, Service, project
+from infra.railway.project import Project, Service, project, region
 from infra.railway.renderings import template_variables
 from infra.stage.chosen import stage
 
@@ -41,7 +41,8 @@ def trial_project(root: Path, repository: str) -> Project:
         repository: ``owner/name`` that Railway builds from.
     """
     # The template draws from its record no more than how many replicas there are: one. This stage there always is.
-    record = stage("local").model_copy(update={"name": TRIAL})
+    local = stage("local")
+    record = local.model_copy(update={"name": TRIAL, "railway_region": region(local)})
     return project(record, build_trial(record), root=root, repository=repository)
 
 

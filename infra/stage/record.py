@@ -5,7 +5,7 @@ The records themselves are the adopter's: ``infra/product.py``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Final, Literal, Self
 from urllib.parse import urlsplit
 
@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from infra.shell.failure import Failure
 from infra.stage.names import StageNames, reserved
 from infra.stage.parts import Database, Federated, Network, Watch
+from infra.stage.variables import Seal, problems
 
 _LOOPBACK = ("localhost", "127.0.0.1")
 # Opened before 2019, thus on by default in every account, with every service the stacks use, and with their RDS
@@ -24,6 +25,7 @@ REGIONS: Final = (
     *("ap-northeast-1", "ap-northeast-2", "ap-northeast-3", "ap-south-1", "ap-southeast-1", "ap-southeast-2"),
 )
 
+RailwayRegion = Literal["us-west2", "us-east4-eqdc4a", "europe-west4-drams3a", "asia-southeast1-eqsg3a"]
 Origin = Annotated[str, Field(pattern=r"^https?://[a-z0-9.-]+(:[0-9]{1,5})?$")]
 
 
@@ -58,9 +60,14 @@ class Stage(BaseModel):
         provider_secrets: Secrets below ``secrets_prefix``, made by hand, that the service may read besides those of the
             stacks: client secrets of providers that it talks to itself (``IDP__<NAME>__CLIENT_SECRET_ID``).
         watch: Alarms, trail, budget.
+        railway_region: Where Railway runs it; None takes the one that is near the AWS region, where there is one.
+        replicas: How many replicas of the service run; two in production, so that the loss of one is no outage.
+        migrations: Who applies them: ``auto`` each deployment and each start, ``manual`` an operator's command.
+        variables: What else the service is told, by variable: further providers (``IDP__OKTA__...``), ``LOG_LEVEL``,
+            the pool, settings of features. ``SEALED`` in place of a value that only Railway is to have.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     name: str = Field(pattern=r"^[a-z][a-z0-9]{1,19}$")
     environment: Literal["development", "staging", "production"]
@@ -84,6 +91,10 @@ class Stage(BaseModel):
     provider_secrets: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{1,60}$")], ...] = ()
     signing_keys: tuple[Annotated[int, Field(ge=1, le=999)], ...] = Field(default=(1,), min_length=1, max_length=3)
     watch: Watch = Watch()
+    railway_region: RailwayRegion | None = None
+    replicas: int = Field(default_factory=lambda known: 2 if known["environment"] == "production" else 1, ge=1, le=50)
+    migrations: Literal["auto", "manual"] = "auto"
+    variables: Mapping[str, str | Seal] = Field(default_factory=dict)
 
     @property
     def names(self) -> StageNames:
@@ -137,3 +148,13 @@ class Stage(BaseModel):
         names = [provider.name for provider in self.federation]
         if len(set(names)) < len(names) or "COGNITO" in (name.upper() for name in names):
             yield "federation names must differ from one another and from Cognito: the tenant hangs on them"
+        yield from problems(
+            self.variables,
+            stage=self.name,
+            given={
+                "ENVIRONMENT": self.environment,
+                "PUBLIC_URL": self.public_url,
+                "ALLOWED_ORIGINS": ",".join(self.allowed_origins),
+            },
+            readable=frozenset(f"{self.secrets_prefix}/{name}" for name in self.provider_secrets),
+        )

@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, SerializeAsAny
 from pydantic.fields import FieldInfo
 
 from service.settings.formats import (
@@ -373,6 +373,7 @@ class Variable:
         example: A value that passes.
         default: What holds when it is not set; None when there is no default.
         required: Whether the service refuses to start without it.
+        secret: Whether it holds a secret itself.
     """
 
     name: str
@@ -380,6 +381,7 @@ class Variable:
     example: str
     default: str | None
     required: bool
+    secret: bool = False
 
 
 Groups = Mapping[str, type[BaseModel]]  # by the name of the feature
@@ -415,9 +417,15 @@ def variables_of(prefix: str, model: type[BaseModel], but: tuple[str, ...] = ())
         variable, example = f"{prefix}{name.upper()}", str((field.examples or [""])[0])
         if told := by_value(field):
             yield Variable(f"{variable}_ID", field.description or "", example, None, field.is_required())
-            yield Variable(variable, told.description, told.example, None, False)
+            yield Variable(variable, told.description, told.example, None, False, secret=True)
         else:
-            yield Variable(variable, field.description or "", example, _default(field), field.is_required())
+            needed, secret = field.is_required(), _hides(field.annotation)
+            yield Variable(variable, field.description or "", example, _default(field), needed, secret)
+
+
+def _hides(annotation: object) -> bool:
+    """Whether values of a type are kept out of sight."""
+    return annotation is SecretStr or any(map(_hides, get_args(annotation)))
 
 
 def checked(groups: Groups) -> Groups:

@@ -24,7 +24,7 @@ from infra.product import STAGES
 from infra.railway.api import Client, Token
 from infra.railway.operations import Railway
 from infra.railway.release import Clock, ReleaseError, ensure_domain, smoke
-from infra.railway.sources import given_values, repository, sealed_needed, sealed_values
+from infra.railway.sources import repository, sealed_needed, sealed_values
 from infra.shell.failure import Failure
 from infra.stage.chosen import stage
 from infra.stage.names import StageNames
@@ -352,13 +352,6 @@ def test_the_certificate_that_certs_has_made_is_found(tmp_path: Path) -> None:
     assert set(found) < set(sealed_needed(stage("production")))
     (note,) = preflight.sealed(sealed_needed(stage("production")), found)
     assert (note.state, "TS_AUTHKEY" in note.text) == ("note", True)
-
-
-@pytest.mark.parametrize("text", ["TS_AUTHKEY=tskey-auth-secret", "no-equals"])
-def test_a_sealed_value_is_no_argument(text: str) -> None:
-    with pytest.raises(Failure) as refused:
-        given_values((text,))
-    assert "tskey" not in str(refused.value)
 
 
 # From outside.

@@ -126,7 +126,7 @@ def test_a_missing_output_is_named_with_the_variable_that_needs_it() -> None:
 
 
 def test_a_variable_that_is_not_asked_for_is_refused() -> None:
-    with pytest.raises(EnvironmentRefused, match="DATABASE_URL is not a variable that is asked for"):
+    with pytest.raises(EnvironmentRefused, match="stage staging seals no DATABASE_URL"):
         build(Inputs(stage("staging"), OUTPUT_VALUES, given={**API_GIVEN, "DATABASE_URL": "postgresql://x/y"}))
 
 

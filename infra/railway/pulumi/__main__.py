@@ -31,7 +31,6 @@ def program() -> None:
         repository=config.require("repository"),
         branch=config.get("branch") or "main",
         workspace=config.get("workspace") or "",
-        given=config.get_object("given") or {},
         sealed=config.get_secret_object("sealed") or {},
     )
     pulumi.export("project_id", stage.project_id)

@@ -16,7 +16,7 @@ from pulumi.dynamic import CreateResult, DiffResult, Resource, ResourceProvider,
 DIGEST_KEY: Final = "RAILWAY_DIGEST_KEY"
 _SHORTEST_KEY: Final = 32  # characters
 _PLACE: Final = ("stage", "workspace")  # another one is another project
-_KEPT: Final = ("stage", "workspace", "outputs", "given", "repository", "branch")
+_KEPT: Final = ("stage", "workspace", "outputs", "repository", "branch")
 
 
 def _key() -> bytes:
@@ -39,8 +39,8 @@ def _push(props: Mapping[str, Any], known: Mapping[str, str]) -> dict[str, Any]:
     from infra.stage.chosen import stage
 
     ledger = Ledger(None, _key(), dict(known))
-    given = {**props["given"], **props["sealed"]}
-    project = stage_project(ROOT, stage(props["stage"]), props["outputs"], given, props["repository"], props["branch"])
+    target = stage(props["stage"])
+    project = stage_project(ROOT, target, props["outputs"], props["sealed"], props["repository"], props["branch"])
     with Client.from_environment() as client:
         railway = Railway(client)
         place = apply(
@@ -85,7 +85,6 @@ class RailwayStage(Resource):
         repository: ``owner/name`` that Railway builds.
         branch: Which branch.
         workspace: Id or name on Railway; "" where the token is for one.
-        given: Plain values that are asked for.
         sealed: Sealed values by name; marked as secret here, whatever the caller does.
         opts: Pulumi's options.
     """
@@ -104,7 +103,6 @@ class RailwayStage(Resource):
         repository: str,
         branch: str = "main",
         workspace: str = "",
-        given: Mapping[str, str] | None = None,
         sealed: pulumi.Input[Mapping[str, pulumi.Input[str]]] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -114,7 +112,6 @@ class RailwayStage(Resource):
             "repository": repository,
             "branch": branch,
             "workspace": workspace,
-            "given": dict(given or {}),
             "sealed": pulumi.Output.secret(sealed or {}),
             "project_id": None,
             "environment_id": None,

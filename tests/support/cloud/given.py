@@ -9,12 +9,13 @@ from typing import Any
 from pydantic import SecretStr
 
 from infra.environment.build import Variable
-from infra.environment.table import EXTRA, SEALED_PREFIX, TABLE
+from infra.environment.table import EXTRA, TABLE
 from infra.railway.project import Project
 from infra.railway.sources import stage_project
 from infra.stage import tailscale as tunnel
 from infra.stage.chosen import stage
 from infra.stage.outputs import OUTPUTS, stack_name
+from infra.stage.variables import SEALED_PREFIX
 from tests.support.api.server import ROOT
 
 ACCOUNT = "111122223333"

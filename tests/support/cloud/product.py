@@ -15,6 +15,8 @@ import pytest
 from infra import product
 from infra.stage.parts import Database, Network, Watch
 from infra.stage.record import Stage
+from infra.stage.variables import groups
+from service import settings
 
 ADOPTED: Final[Mapping[str, Stage]] = product.STAGES
 REGION: Final = "us-east-1"
@@ -25,6 +27,14 @@ _PROTECTED: Final = {
     "deletion_protection": True,
 }
 
+# What features of the adopter's cannot do without, every stage has to say.
+_KNOWN: Final = {variable.name for variable in settings.variables()}
+_NEEDED: Final = {
+    v.name: "arn:aws:secretsmanager:us-east-1:111122223333:secret:x" if v.name.endswith("_ID") else v.example
+    for v in settings.variables(groups())
+    if v.required and v.name not in _KNOWN
+}
+
 TEST_STAGES: Final[Mapping[str, Stage]] = MappingProxyType(
     {
         record.name: record
@@ -32,6 +42,7 @@ TEST_STAGES: Final[Mapping[str, Stage]] = MappingProxyType(
             Stage(
                 name="local",
                 region=REGION,
+                variables=_NEEDED,
                 environment="development",
                 public_url="http://127.0.0.1:8000",
                 allowed_origins=("http://127.0.0.1:3000", "http://localhost:3000"),
@@ -43,6 +54,7 @@ TEST_STAGES: Final[Mapping[str, Stage]] = MappingProxyType(
             Stage(
                 name="development",
                 region=REGION,
+                variables=_NEEDED,
                 environment="development",
                 public_url="https://api.dev.example.com",
                 allowed_origins=("https://app.dev.example.com",),
@@ -56,6 +68,7 @@ TEST_STAGES: Final[Mapping[str, Stage]] = MappingProxyType(
             Stage(
                 name="staging",
                 region=REGION,
+                variables=_NEEDED,
                 environment="staging",
                 public_url="https://api.staging.example.com",
                 allowed_origins=("https://app.staging.example.com",),
@@ -68,6 +81,7 @@ TEST_STAGES: Final[Mapping[str, Stage]] = MappingProxyType(
             Stage(
                 name="production",
                 region=REGION,
+                variables=_NEEDED,
                 environment="production",
                 public_url="https://api.example.com",
                 allowed_origins=("https://app.example.com",),
