@@ -27,7 +27,7 @@ from tests.support.database.databases import (
 )
 from tests.support.idp.issuer import Issuer
 
-_LOCK = 0x7369676E616C6278  # migrations/env.py
+_LOCK = 0x7369676E616C6278  # migrations/turn.py
 (_REVISION,) = expected().heads
 
 
@@ -92,9 +92,9 @@ def turn_taken(database: Database) -> Iterator[tuple[asyncio.Runner, asyncpg.Con
 
 def wait_for_waiting(database: Database, count: int) -> None:
     deadline = time.monotonic() + 20
-    waiting = (
-        "select count(*) from pg_locks join pg_database d on d.oid = database "
-        "where locktype = 'advisory' and not granted and d.datname = current_database()"
+    waiting = (  # they ask again and again, and hold nothing in between
+        "select count(*) from pg_stat_activity "
+        "where application_name = 'signalbox-migrations' and datname = current_database()"
     )
     while database.as_superuser(waiting)[0][0] < count:
         assert time.monotonic() < deadline, "they never waited for their turn"

@@ -49,19 +49,6 @@ def test_migrating_again_changes_nothing(empty: Database) -> None:
     assert revisions(empty) == NEWEST
 
 
-def test_a_replica_that_dies_in_the_middle_holds_nobody_up(empty: Database) -> None:
-    first = start_migration(empty)
-    deadlock = "select 1 from pg_locks where locktype = 'advisory'"
-    while first.poll() is None and not empty.as_superuser(deadlock):
-        pass
-    first.kill()
-    first.communicate()
-    done = migrate(empty)
-    assert done.returncode == 0, done.stderr
-    assert revisions(empty) == NEWEST
-    assert empty.as_superuser(deadlock) == []
-
-
 def test_every_line_a_migration_prints_is_json(empty: Database) -> None:
     lines = migrate(empty).stdout.splitlines()
     assert [json.loads(line)["message"] for line in lines][-1] == "migrations_applied"
