@@ -84,14 +84,16 @@ def turn_taken(database: Database) -> Iterator[tuple[asyncio.Runner, asyncpg.Con
     """Somebody else is migrating: an open transaction that holds the lock."""
     with asyncio.Runner() as runner:
         connection = runner.run(asyncpg.connect(database.url(MASTER, MASTER_PASSWORD).partition("?")[0], ssl=False))
-        runner.run(connection.execute("begin"))
-        runner.run(connection.execute(f"select pg_advisory_xact_lock({_LOCK})"))
-        yield runner, connection
-        runner.run(connection.close())
+        try:
+            runner.run(connection.execute("begin"))
+            runner.run(connection.execute(f"select pg_advisory_xact_lock({_LOCK})"))
+            yield runner, connection
+        finally:
+            runner.run(connection.close())
 
 
 def wait_for_waiting(database: Database, count: int) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     waiting = (  # they ask again and again, and hold nothing in between
         "select count(*) from pg_stat_activity "
         "where application_name = 'signalbox-migrations' and datname = current_database()"
