@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from aws_cdk import Duration
+from aws_cdk import Duration, Stack
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
@@ -46,6 +47,17 @@ class AccessLogBucket(s3.Bucket):
             lifecycle_rules=[
                 s3.LifecycleRule(id="six-years", expiration=SIX_YEARS, noncurrent_version_expiration=Duration.days(30))
             ],
+        )
+        # For a bucket of another stack the CDK admits S3's log delivery without asking on whose behalf it writes.
+        self.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="RecordsOfThisAccountOnly",
+                effect=iam.Effect.DENY,
+                principals=[iam.ServicePrincipal("logging.s3.amazonaws.com")],
+                actions=["s3:PutObject"],
+                resources=[self.arn_for_objects("*")],
+                conditions={"StringNotEquals": {"aws:SourceAccount": Stack.of(self).account}},
+            )
         )
 
 

@@ -1,0 +1,1 @@
+"""Every property of the templates, broken once, to see that a gate objects."""
