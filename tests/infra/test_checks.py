@@ -134,7 +134,11 @@ def test_a_property_that_is_switched_off_is_found(
 def test_one_property_of_a_pack_closes_the_gate(tmp_path: Path) -> None:
     app = build_app("production", outdir=str(tmp_path))
     child(app, _INSTANCE).multi_az = False
-    assert {rule.rpartition("-")[2] for _, rule in violations(app, tmp_path)} == {"RDSMultiAZSupport", "RDS3", "Database"}
+    assert {rule.rpartition("-")[2] for _, rule in violations(app, tmp_path)} == {
+        "RDSMultiAZSupport",
+        "RDS3",
+        "Database",
+    }
 
 
 def test_one_raw_override_closes_the_gate(tmp_path: Path) -> None:
