@@ -1,4 +1,4 @@
-"""The end of a stage that is not production: its Railway project, then its stacks."""
+"""The end of a stage that is not production: its stacks with what they hold, then its Railway project."""
 
 from __future__ import annotations
 
@@ -54,6 +54,24 @@ def destroy(
             f"The stacks of stage {stage.name} are protected (retain in infra/product.py); nothing was deleted. "
             "Set retain and database.deletion_protection to false and deploy once, if that is what you want"
         )
+    _on_railway(stage, workspace, connect, lambda railway, project_id: None)  # may we? Before anything is gone
+    destroy_stacks(root, stage, folder / stage.name)
+    echo(f"Deleted the stacks {stage.names.whole}-*")
+
+    def delete(railway: Railway, project_id: str) -> None:
+        railway.call(operations.PROJECT_DELETE, id=project_id)
+        echo(f"Deleted Railway project {project_name(stage.name)}")
+
+    # Last: what the stacks told is in its variables, and who finds it gone takes the stage to be gone.
+    _on_railway(stage, workspace, connect, delete)
+    (folder / stage.name / "sealed.json").unlink(missing_ok=True)
+    (folder / stage.name / "cdk-outputs.json").unlink(missing_ok=True)
+
+
+def _on_railway(
+    stage: Stage, workspace: str | None, connect: Callable[[], Client], act: Callable[[Railway, str], None]
+) -> None:
+    """Do something with the stage's project, where there is one."""
     with connect() as client:
         railway = Railway(client)
         chosen = choose_workspace(railway.workspaces(), workspace)
@@ -61,9 +79,4 @@ def destroy(
         if len(found) > 1:
             raise DestroyError(f"Two projects are named {project_name(stage.name)}: delete the right one on Railway")
         for project_id in found:
-            railway.call(operations.PROJECT_DELETE, id=project_id)
-            echo(f"Deleted Railway project {project_name(stage.name)}")
-    destroy_stacks(root, stage, folder / stage.name)
-    (folder / stage.name / "sealed.json").unlink(missing_ok=True)
-    (folder / stage.name / "cdk-outputs.json").unlink(missing_ok=True)
-    echo(f"Deleted the stacks {stage.names.whole}-*")
+            act(railway, project_id)

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from infra.deploy.account import Account, AwsError, survey
+from infra.deploy.stacks import destroy
 from infra.environment.build import build
 from infra.environment.table import Inputs, Local
 from infra.local.sign_in import Client, SignInError, sign_in
@@ -16,6 +18,7 @@ from infra.product import STAGES
 from infra.stage.outputs import OUTPUTS, read
 from service.product import NAME
 from tests.infra.conftest import Synthesized
+from tests.support.api.server import ROOT
 from tests.support.cloud.stacks import DIFFERENCE, NO_DIFFERENCE, Deployed
 
 PASSWORD = "a-Long-Passw0rd-of-somebody"
@@ -173,11 +176,41 @@ def test_a_federated_user_of_two_tenants_gets_no_token(
         sign_in_as(deployed, everything, f"torn-{tenant}", tenant, *providers, origin=STAGES["production"].public_url)
 
 
-def test_a_stage_made_to_be_thrown_away_is_thrown_away_whole(deployed: Deployed, outputs: dict[str, str]) -> None:
+def test_of_two_stages_side_by_side_the_one_that_ends_goes_whole_and_the_other_stays(
+    deployed: Deployed, outputs: dict[str, str], everything: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Last: it takes away what the others look at."""
-    done = deployed.run("destroy", "--all", "--force", "--app", str(deployed.folder / "cdk.out-0"))
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert not [name for name in deployed.stacks() if name.startswith(f"{NAME}-local-")]
-    assert not [b for b in deployed.aws.client("s3").list_buckets()["Buckets"] if f"{NAME}-local" in b["Name"]]
-    pools = deployed.aws.client("cognito-idp").list_user_pools(MaxResults=10)["UserPools"]
-    assert f"{NAME}-local" not in {pool["Name"] for pool in pools}
+    for name, value in {"ENDPOINT_URL": deployed.aws.url, "ACCESS_KEY_ID": "test", "SECRET_ACCESS_KEY": "test"}.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    s3 = deployed.aws.client("s3")
+    for version in (b"1", b"2"):
+        s3.put_object(Bucket=outputs["BucketName"], Key="tenants/acme/a.txt", Body=version)
+        s3.put_object(Bucket=everything["BucketName"], Key="tenants/acme/a.txt", Body=version)
+    s3.delete_object(Bucket=outputs["BucketName"], Key="tenants/acme/a.txt")
+    account, before = Account("us-east-1"), contents(deployed)
+    for _ in range(2):
+        destroy(ROOT, STAGES["local"], deployed.folder, account=account)
+    assert {one.state for one in survey(account, STAGES["local"])} == {"absent"}
+    left = {kind: {name for name in names if f"{NAME}-local" not in name} for kind, names in before.items()}
+    assert contents(deployed) == left
+    assert {len(names) for names in left.values()} != {0}
+    assert s3.get_object(Bucket=everything["BucketName"], Key="tenants/acme/a.txt")["Body"].read() == b"2"
+    # The one that is protected is refused before anything of it is emptied.
+    with pytest.raises(AwsError, match="protected from termination"):
+        destroy(ROOT, STAGES["production"], deployed.folder, account=account)
+    assert contents(deployed) == left
+
+
+def contents(deployed: Deployed) -> dict[str, set[str]]:
+    """What there is in the account, of what a stage holds."""
+    client = deployed.aws.client
+    return {
+        "stacks": set(deployed.stacks()),
+        "buckets": {b["Name"] for b in client("s3").list_buckets()["Buckets"]},
+        "pools": {p["Name"] for p in client("cognito-idp").list_user_pools(MaxResults=10)["UserPools"]},
+        "databases": {d["DBInstanceIdentifier"] for d in client("rds").describe_db_instances()["DBInstances"]},
+        "secrets": {
+            s["Name"].replace("/", "-") for s in client("secretsmanager").list_secrets(MaxResults=100)["SecretList"]
+        },
+        "aliases": {a["AliasName"].replace("/", "-") for a in client("kms").list_aliases()["Aliases"]},
+    }

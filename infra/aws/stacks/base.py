@@ -18,9 +18,13 @@ class StageStack(cdk.Stack):
         stage: Where, and whether it is protected from deletion.
         part: Which one.
         description: What it holds.
+
+    The context ``unprotected`` names the parts that do not stand yet. CloudFormation could not remove them after a
+    creation that failed; ``infra.deploy.stacks`` protects them as soon as they stand.
     """
 
     def __init__(self, scope: Construct, *, stage: Stage, part: Part, description: str) -> None:
+        unprotected = str(scope.node.try_get_context("unprotected") or "").split(",")
         super().__init__(
             scope,
             f"Signalbox{part.capitalize()}",
@@ -28,5 +32,5 @@ class StageStack(cdk.Stack):
             description=description,
             env=cdk.Environment(account=stage.account, region=stage.region),
             tags={"project": NAME, "stage": stage.name},
-            termination_protection=stage.retain,
+            termination_protection=stage.retain and part not in unprotected,
         )
