@@ -250,7 +250,7 @@ def test_staging_and_production_synthesize_without_network_credentials_or_git(tm
     environment |= nowhere | nobody
     started = time.monotonic()
     code = "; ".join(
-        ["from infra.aws.app import build_app"]
+        ["from tests.support.cloud import product", "product.install()", "from infra.aws.app import build_app"]
         + [f"build_app({name!r}, outdir={str(tmp_path / name)!r}).synth()" for name in ("staging", "production")]
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=True, capture_output=True)

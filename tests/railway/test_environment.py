@@ -151,7 +151,7 @@ def test_what_is_sealed_on_railway_is_no_process_environment() -> None:
 
 
 def run(*options: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "infra.cli.main", "env", *options]
+    command = [sys.executable, "-m", "tests.support.cloud.command", "infra.cli.main", "env", *options]
     environment = {**os.environ, "SIGNALBOX_STATE": str(folder)}
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 

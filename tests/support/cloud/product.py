@@ -1,7 +1,8 @@
 """Stages of the tests' own: what an adopter calls theirs, and where they are, is theirs to choose.
 
-``tests/conftest.py`` puts them where the code finds its stages before anything has read those. A command that a test
-runs as a process of its own sees the adopter's: such a test takes one of ``ADOPTED`` by what it is, not by its name.
+``tests/conftest.py`` puts them where the code finds its stages before anything has read those. A process of its
+own sees the adopter's, unless
+``tests.support.cloud.command`` runs it: such a test takes one of ``ADOPTED`` by what it is, not by its name.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ class Engine:
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
-            [sys.executable, "-u", "-m", "pulumi.dynamic"],
+            [sys.executable, "-u", "-m", "tests.support.cloud.command", "pulumi.dynamic"],
             cwd=ROOT,
             env=self._environment,
             stdout=subprocess.PIPE,
