@@ -106,6 +106,11 @@ class Fresh(Generic[T]):
         return self._flight.under_way or self._clock() - self._tried_at >= self._pause
 
     @property
+    def under_way(self) -> bool:
+        """Whether a fetch has begun and not ended."""
+        return self._flight.under_way
+
+    @property
     def state(self) -> str:
         """``ok``, ``stale`` (the last good value serves), ``unavailable``."""
         return "unavailable" if self.value is None else "ok" if self.failure is None else "stale"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -46,6 +47,14 @@ class Principal:
     def __post_init__(self) -> None:
         if not isinstance(self.tenant, TenantId):
             raise TypeError("a principal's tenant is made by TenantId.parse")
+
+    @property
+    def user_id(self) -> str:
+        """The caller as logs name them. An e-mail address says who a person is: a digest stands for it, the same in
+        every line."""
+        if "@" not in self.subject:
+            return self.subject
+        return "sha256:" + hashlib.sha256(f"{self.issuer}\n{self.subject}".encode()).hexdigest()[:32]
 
     def listed(self, claim: str) -> frozenset[str]:
         """The texts in a claim that is a list, such as ``roles`` or ``cognito:groups``.

@@ -75,7 +75,9 @@ SAML_UNSOLICITED = _sign_in("AUTH_081", "The response answers no request, or not
 SAML_EXPIRED = _sign_in("AUTH_082", "The assertion has ended or does not say when it ends", _AGAIN)
 SAML_EARLY = _sign_in("AUTH_083", "The assertion is not valid yet", "Check the clocks of service and provider.")
 SAML_LIFETIME = _sign_in(
-    "AUTH_084", "The assertion lives too long or is too old", "Check its lifetime at the provider."
+    "AUTH_084",
+    "The assertion lives too long or is too old",
+    "See the log for both sides; then shorten it at the provider, or see IDP__<NAME>__ASSERTION_MINUTES.",
 )
 SAML_CONFIRMATION = _sign_in("AUTH_085", "The assertion has no single bearer confirmation", _IDP)
 SAML_SUBJECT = _sign_in("AUTH_086", "The assertion names no persistent subject", _IDP)
@@ -87,7 +89,7 @@ SESSION_ENDED = _token("AUTH_091", "The session was ended", _SIGN_IN)
 
 KEYS_DOWN = outage("SYS_003", "The issuer's signing keys cannot be fetched", "Retry after the given time.")
 KEYS_UNUSABLE = outage(
-    "SYS_013", "The issuer's signing keys were fetched, and none of them can be used", "See the log for what was found."
+    "SYS_013", "The issuer's keys (SAML: its metadata) were fetched, and none can be used", "See the log for why."
 )
 PROVIDER_DOWN = outage("SYS_006", "The identity provider cannot be reached", "Retry after the given time.")
 PROVIDER_WRONG = outage("SYS_007", "The identity provider and our settings do not fit", "See the log for the reason.")

@@ -27,7 +27,7 @@ class ProtectedRoute(APIRoute):
         """Admit the caller, then serve for the caller's tenant."""
         strategies: Strategies = scope["app"].state.running.strategies
         principal = await strategies.authenticate(scope["headers"])
-        bind(tenant_id=principal.tenant, user_id=principal.subject)
+        bind(tenant_id=principal.tenant, user_id=principal.user_id)
         token = current.set(principal)
         try:
             with tenant_scope(principal.tenant):

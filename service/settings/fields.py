@@ -157,6 +157,29 @@ class SamlSettings(_Provider):
         "there can then sign another person's browser in as themselves.",
         examples=["false"],
     )
+    unsolicited_return_to: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=1024,
+        description="SAML: page below one of ALLOWED_ORIGINS that such a response leads to, with a login_code, unless "
+        "its RelayState names another (default: the first of ALLOWED_ORIGINS, and /).",
+        examples=["https://app.example.com/welcome"],
+    )
+    assertion_minutes: int = Field(
+        default=80,
+        ge=5,
+        le=1440,
+        description="SAML: how far away the end of an assertion may be, in minutes (LemonLDAP::NG: 1200).",
+        examples=["80"],
+    )
+    sign_in_minutes: int = Field(
+        default=720,
+        ge=5,
+        le=10080,
+        description="SAML: how long ago a person may have signed in at the provider, in minutes; when it is longer, "
+        "the provider is told to ask again.",
+        examples=["720"],
+    )
 
 
 ProviderSettings = OpenIdSettings | SamlSettings

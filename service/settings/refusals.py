@@ -108,5 +108,14 @@ def _saml_rules(settings: Settings) -> Iterator[str]:
             yield f"{prefix}TENANTS is required for saml (example: acme): the provider is bound to what it lists"
         elif len(provider.tenants) > 1 and not provider.tenant_claim:
             yield f"{prefix}TENANT_CLAIM is required with several tenants: the attribute that chooses among them"
+        page = provider.unsolicited_return_to
+        below = [
+            page == origin or (page or "").startswith((f"{origin}/", f"{origin}?"))
+            for origin in settings.allowed_origins
+        ]
+        if page is not None and not any(below):
+            yield f"{prefix}UNSOLICITED_RETURN_TO must be below one of ALLOWED_ORIGINS"
+        elif provider.unsolicited and not settings.allowed_origins:
+            yield f"ALLOWED_ORIGINS is required with {prefix}UNSOLICITED: a portal's people must land on a page"
         if not settings.token_signing_key_id:
             yield "TOKEN_SIGNING_KEY_ID is required with a saml provider: it signs the tokens that SAML users get"

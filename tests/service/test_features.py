@@ -292,3 +292,13 @@ async def test_openapi_lists_what_dependencies_raise_and_every_scheme() -> None:
 def test_the_settings_of_a_feature_are_among_the_variables() -> None:
     (listed,) = (v for v in variables({"probe": ProbeSettings}) if v.name.startswith("PROBE__"))
     assert (listed.name, listed.default, listed.required) == ("PROBE__GREETING", "hello", False)
+
+
+def test_an_address_as_subject_is_logged_as_a_digest_that_stays_the_same() -> None:
+    def logged(subject: str, issuer: str = "https://a.example") -> str:
+        return Principal(TenantId.parse("acme"), subject, issuer, "x", None).user_id
+
+    assert logged("00u1-x") == "00u1-x"
+    assert "alice" not in logged("alice@example.com")
+    assert logged("alice@example.com") == logged("alice@example.com")
+    assert len({logged("alice@example.com"), logged("bob@example.com"), logged("alice@example.com", "https://b")}) == 3

@@ -24,6 +24,7 @@ _PRESET = Preset(
     algorithms=frozenset({ALGORITHM}),
     types=frozenset({TYPE}),
     required={"token_use": "access"},
+    longest_subject=256,  # a persistent NameID's, SAML core 8.3.7
     tenant_paths=(("tenant_id",),),
 )
 

@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from service import errors as core_errors
 from service.auth import errors
 from service.auth.issued.signing import TokenSigner
-from service.auth.login.sign_in import SignIn, Transaction
+from service.auth.login.sign_in import AskAnewError, SignIn, Transaction
 from service.auth.login.transaction import Logins
 from service.errors import ApiError, openapi_responses
 from service.http.gate import Router
@@ -167,8 +167,12 @@ async def providers(request: Request, offered: Offered) -> list[SignInOption]:
 @public.get("/{provider}/login", status_code=303, response_class=RedirectResponse, responses=_LOGIN_ERRORS)
 async def login(request: Request, offered: Offered, provider: ProviderName, return_to: ReturnTo = None) -> Response:
     """Send the browser to the provider. Afterwards it comes back to `return_to` with a one-time `login_code`."""
-    sign_in, logins = offered.at(provider), offered.logins
-    destination, transaction = await sign_in.start(logins.begin(sign_in.name, return_to))
+    sign_in = offered.at(provider)
+    return await _send(request, offered.logins, sign_in, offered.logins.begin(sign_in.name, return_to))
+
+
+async def _send(request: Request, logins: Logins, sign_in: SignIn, transaction: Transaction) -> Response:
+    destination, transaction = await sign_in.start(transaction)
     response = RedirectResponse(destination, 303)
     await logins.remember(request, response, transaction, cross_site=sign_in.cross_site_post)
     return response
@@ -319,17 +323,30 @@ async def key_set(offered: Offered, response: Response) -> KeySet:
 
 async def _conclude(request: Request, offered: SignIns, provider: str, answer: Mapping[str, str]) -> Response:
     sign_in, logins = offered.at(provider), offered.logins
+    # What can be judged again is used up only with the sign-in that stands: an outage of ours must not cost it.
+    open_ = logins.look if sign_in.answer_lasts else logins.take
+    state, asked = answer.get(sign_in.state_field), True
     try:
-        transaction = await logins.take(request, sign_in.name, answer.get(sign_in.state_field))
+        transaction = await open_(request, sign_in.name, state)
     except ApiError as failure:
         if failure.error is not errors.LOGIN_UNKNOWN or not sign_in.unsolicited:
             raise
-        transaction = logins.begin(sign_in.name, None)  # remembers no request: only an answer to none will do
+        # It remembers no request: only an answer to none will do. The state may then name a page, as portals have it.
+        asked, landing = False, state if logins.allows(state) else sign_in.landing
+        transaction = logins.begin(sign_in.name, landing)
     try:
-        response = await logins.conclude(transaction, await sign_in.finish(transaction, answer))
+        grant = await sign_in.finish(transaction, answer)
+        response = await logins.conclude(transaction, grant, looked_at=asked and sign_in.answer_lasts)
         log.info("signed_in", provider=sign_in.name)
         return response
+    except AskAnewError as again:
+        anew = logins.begin(sign_in.name, transaction.return_to).with_private(**again.private)
+        response = await _send(request, logins, sign_in, anew)
+        logins.forget(response, transaction.id)
+        return response
     except ApiError as failure:
+        if sign_in.answer_lasts and failure.error.status == 503:
+            raise
         raise _ended(failure, logins, transaction) from None
 
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
+from service.auth.login.onetime import Use
+
 Action = Literal["login", "logout"]
 
 
@@ -42,11 +44,25 @@ class Grant:
         access_token: A bearer token that the gate of this API accepts; the maker of a grant has asked it.
         expires_at: When it ends, in seconds since 1970.
         id_token: The provider's, for the logout's ``id_token_hint``; None where there is none.
+        uses: What it uses up, as soon as the sign-in stands and not before.
     """
 
     access_token: str
     expires_at: int
     id_token: str | None = None
+    uses: tuple[Use, ...] = ()
+
+
+class AskAnewError(Exception):
+    """The provider has to ask again who the person is: what it vouches for is too old.
+
+    Args:
+        private: What the transaction that begins now must remember.
+    """
+
+    def __init__(self, private: Mapping[str, str]) -> None:
+        super().__init__("ask anew")
+        self.private = dict(private)
 
 
 class SignIn(Protocol):
@@ -59,6 +75,9 @@ class SignIn(Protocol):
         cross_site_post: Whether its answer may come as a form posted from its own site, to which browsers send a
             cookie only if that says so.
         unsolicited: Whether it may send people who began no sign-in here, as from a portal.
+        landing: Where these go, unless its answer names a page that is allowed.
+        answer_lasts: Whether its answer can be judged again, because judging uses nothing up at the provider: a signed
+            assertion can, an authorization code cannot.
     """
 
     @property
@@ -71,6 +90,10 @@ class SignIn(Protocol):
     def cross_site_post(self) -> bool: ...
     @property
     def unsolicited(self) -> bool: ...
+    @property
+    def landing(self) -> str | None: ...
+    @property
+    def answer_lasts(self) -> bool: ...
 
     async def start(self, transaction: Transaction) -> tuple[str, Transaction]:
         """Where to send the browser, and the transaction with what must be remembered.
@@ -84,6 +107,7 @@ class SignIn(Protocol):
 
         Raises:
             ApiError: It is refused, or the provider cannot be asked now.
+            AskAnewError: The sign-in has to begin again.
         """
 
     async def sign_out(self, transaction: Transaction, hint: str | None) -> tuple[str | None, Transaction]:

@@ -31,6 +31,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from service.auth import errors
 from service.auth.login.onetime import OneTime as OneTime
+from service.auth.login.onetime import Use
 from service.auth.login.sealing import SealBroken, Sealer
 from service.auth.login.sign_in import Action
 from service.auth.login.sign_in import Grant as Grant
@@ -135,24 +136,33 @@ class Logins:
             ApiError: AUTH_043, the answer came to another provider's callback; AUTH_040, this browser began no such
                 login, or it is over.
         """
-        transaction = await self._open(request, provider, transaction_id, action)
-        if not await self._once.first_use(action, transaction.id, TRANSACTION_SECONDS + 60):
-            raise ApiError(errors.LOGIN_UNKNOWN, "used")
+        transaction = await self.look(request, provider, transaction_id, action)
+        await self._once.use((_use_of(transaction),))
         return transaction
 
-    async def conclude(self, transaction: Transaction, grant: Grant) -> Response:
+    async def conclude(self, transaction: Transaction, grant: Grant, *, looked_at: bool = False) -> Response:
         """The answer to the browser: the token as JSON, or back to the front end with a one-time code.
 
         A token never is in an address: addresses are kept in histories and logs (RFC 9700, section 4.3).
+
+        Args:
+            transaction: What ends.
+            grant: What it ends with. What it uses up is used together with the answer, or not at all.
+            looked_at: Whether the transaction was not taken yet, and is used up now as well.
+
+        Raises:
+            ApiError: AUTH_040, or the row of what the grant uses: it was used before.
         """
+        uses = ((_use_of(transaction),) if looked_at else ()) + grant.uses
         if transaction.return_to is None:
+            await self._once.use(uses)
             response: Response = JSONResponse(self.token_body(grant))
             self.forget(response, transaction.id)
             return response
         code, binding = f"{transaction.id}.{random.token_urlsafe(32)}", random.token_urlsafe(32)
         content = orjson.dumps([grant.access_token, grant.expires_at, grant.id_token])
         sealed = await self._sealer.seal(content, _purpose("code", code + binding))
-        await self._once.keep(code, sealed, CODE_SECONDS)
+        await self._once.keep(code, sealed, CODE_SECONDS, uses)
         joint = "&" if urlsplit(transaction.return_to).query else "?"
         response = RedirectResponse(transaction.return_to + joint + urlencode({"login_code": code}), 303)
         # None, because the front end may live on another site; what it sends along still has to hold the code.
@@ -209,7 +219,10 @@ class Logins:
         """Names of the login cookies of a browser, the oldest first; of our form alone, because they are echoed."""
         return [n for n in request.cookies if n.startswith(self._prefix) and _ID.match(n.removeprefix(self._prefix))]
 
-    async def _open(self, request: Request, provider: str, transaction_id: str | None, action: Action) -> Transaction:
+    async def look(
+        self, request: Request, provider: str, transaction_id: str | None, action: Action = "login"
+    ) -> Transaction:
+        """As ``take``, but it can be looked at again, until ``conclude`` uses it up."""
         if transaction_id is None or not _ID.match(transaction_id):
             raise ApiError(errors.LOGIN_UNKNOWN, "no_state")
         sealed = request.cookies.get(self._prefix + transaction_id)
@@ -225,6 +238,10 @@ class Logins:
             raise ApiError(errors.LOGIN_UNKNOWN, "expired")
         return Transaction(transaction_id, content["p"], content["r"], content["d"], action, content["t"])
 
+    def allows(self, target: str | None) -> bool:
+        """Whether a browser may be sent there."""
+        return target is not None and self._allowed(target)
+
     def _allowed(self, target: str) -> bool:
         """Exactly an origin of the list and what is below it; parsers disagree on odd addresses, so none is parsed."""
         if not _TARGET.match(target) or "#" in target or "login_code" in unquote(target):
@@ -238,6 +255,12 @@ class Logins:
         same_site = "None" if cross_site and self._secure else "Lax"
         secure = "; Secure" if self._secure else ""
         return f"{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite={same_site}{secure}"
+
+
+def _use_of(transaction: Transaction) -> Use:
+    return Use(
+        kind=transaction.action, value=transaction.id, seconds=TRANSACTION_SECONDS + 60, again=errors.LOGIN_UNKNOWN
+    )
 
 
 def _purpose(kind: str, value: str) -> bytes:

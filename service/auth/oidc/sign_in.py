@@ -73,6 +73,8 @@ class OidcSignIn:
     state_field = "state"
     cross_site_post = False
     unsolicited = False
+    landing = None
+    answer_lasts = False
 
     def __init__(
         self,

@@ -39,6 +39,7 @@ class Preset:
         id_required: Like ``required``, for its ID token at sign-in.
         client_id_claim: Claim that names the client the token was issued to.
         subject_claim: Claim that names the user for good.
+        longest_subject: In characters.
         scope_claim: Claim that holds the scopes: a text with blanks, or a list.
         tenant_paths: Claims that may hold the tenant; those that are present must agree.
         scopes: What to ask for at sign-in.
@@ -57,6 +58,7 @@ class Preset:
     id_required: Mapping[str, str] = field(default_factory=dict)
     client_id_claim: str = "client_id"
     subject_claim: str = "sub"
+    longest_subject: int = 255  # OpenID Connect Core 1.0, section 2
     scope_claim: str = "scope"
     tenant_paths: tuple[ClaimPath, ...] = (("tenant_id",), ("organization_id",))
     scopes: tuple[str, ...] = ("openid",)

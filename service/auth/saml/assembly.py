@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -24,6 +25,7 @@ from service.tenancy import TenantId
 check_libraries()
 
 from service.auth.saml.metadata import certificate_pem  # noqa: E402  what follows imports xmlsec
+from service.auth.saml.rules import Limits  # noqa: E402
 from service.auth.saml.sign_in import Binding, SamlSignIn  # noqa: E402
 from service.auth.saml.source import MetadataSource  # noqa: E402
 from service.auth.saml.workers import Workers  # noqa: E402
@@ -90,7 +92,7 @@ def assemble(
         issuer = OwnIssuer(name, "saml", bound_to, signer=signer, public_url=settings.public_url)
         issuers.append(issuer)
         sign_ins[name] = SamlSignIn(
-            _binding(name, group),
+            _binding(name, group, settings.allowed_origins),
             source=source(name, group, client, workers),
             issuer=issuer,
             admit=admit,
@@ -104,7 +106,7 @@ def assemble(
     return SamlProviders(sign_ins, IssuedTokens(issuers, ended), ended, tuple(pools))
 
 
-def _binding(name: str, group: SamlSettings) -> Binding:
+def _binding(name: str, group: SamlSettings, origins: Sequence[str]) -> Binding:
     assert group.sp_secret is not None
     return Binding(
         name=name,
@@ -114,6 +116,8 @@ def _binding(name: str, group: SamlSettings) -> Binding:
         tenant_attribute=group.tenant_claim,
         subject_attribute=group.subject_attribute,
         unsolicited=group.unsolicited,
+        landing=group.unsolicited_return_to or (f"{origins[0]}/" if origins else None),
+        limits=Limits(timedelta(minutes=group.assertion_minutes), timedelta(minutes=group.sign_in_minutes)),
     )
 
 

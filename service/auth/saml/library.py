@@ -6,8 +6,11 @@ Everything here computes and none of it waits: it runs in the threads of ``servi
 from __future__ import annotations
 
 import base64
+import threading
+import time
 import warnings
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 from xml.sax.saxutils import quoteattr
@@ -28,7 +31,7 @@ with warnings.catch_warnings():
 from service.auth.errors import SAML_UNREADABLE, SAML_UNVERIFIED
 from service.auth.saml.grammar import DS, RESPONSE, SAML
 from service.auth.saml.party import Party, SpKey
-from service.auth.saml.rules import Expected, SignedIn, check_assertion, check_envelope
+from service.auth.saml.rules import Expected, SignedIn, check_assertion, check_envelope, moment
 from service.auth.saml.screen import screen
 from service.errors import ApiError
 from service.log import get_logger
@@ -63,6 +66,23 @@ xmlsec.SignatureContext = _RestrictedContext  # type: ignore[misc]
 OneLogin_Saml2_XML.validate_xml(etree.Element("first"), "saml-schema-protocol-2.0.xsd")
 
 
+class _Clock(threading.local):
+    """What python3-saml takes for the time. It allows no difference of clocks where our rules, which have judged every
+    time before it is asked, allow a minute: so it is asked about a moment within the assertion's own times."""
+
+    at: datetime | None = None
+
+
+_clock = _Clock()
+
+
+def _now() -> int:
+    return int(time.time() if _clock.at is None else _clock.at.timestamp())
+
+
+OneLogin_Saml2_Utils.now = staticmethod(_now)
+
+
 def accept(raw: bytes, expected: Expected, party: Party) -> SignedIn:
     """Judge a response from its bytes to the identity it stands for.
 
@@ -92,10 +112,13 @@ def accept(raw: bytes, expected: Expected, party: Party) -> SignedIn:
     _verify(assertions[0], party.idp.certificates)
     signed_in = check_assertion(assertions[0], expected)
     try:
+        _clock.at = moment(assertions[0], expected.now)
         opened.is_valid(request_data(expected.acs), expected.request_id, raise_exceptions=True)
     except Exception as failure:  # it raises its own, lxml's, xmlsec's and built-in ones
         log.warning("saml_library_refused", reason=type(failure).__name__, code=getattr(failure, "code", None))
         raise ApiError(SAML_UNVERIFIED, "library") from None
+    finally:
+        _clock.at = None
     return signed_in
 
 

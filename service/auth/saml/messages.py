@@ -64,17 +64,18 @@ class LogoutResponse:
     relay_state: str | None
 
 
-def sign_in_url(party: Party, relay_state: str) -> tuple[str, str]:
+def sign_in_url(party: Party, relay_state: str, anew: bool = False) -> tuple[str, str]:
     """Where to send a browser that wants to sign in.
 
     Args:
         party: Both sides.
         relay_state: Comes back with the response.
+        anew: Whether the provider must ask who the person is, whatever session they have there.
 
     Returns:
         The address with a signed AuthnRequest in it, and the id that the response must name.
     """
-    request = OneLogin_Saml2_Authn_Request(settings(party, party.sp_keys[0]))
+    request = OneLogin_Saml2_Authn_Request(settings(party, party.sp_keys[0]), force_authn=anew)
     return _signed_url(party, party.idp.sso_url, "SAMLRequest", request.get_request(), relay_state), request.get_id()
 
 
@@ -142,6 +143,9 @@ def read_logout(party: Party, query: str, now: datetime) -> LogoutRequest | Logo
     kind = "SAMLRequest" if "SAMLRequest" in parameters else "SAMLResponse"
     raw = _inflate(parameters[kind])
     screen(raw, LOGOUT)
+    # The library takes an unsigned message for a good one, and no algorithm for SHA-1: so not without these.
+    if parameters.get("SigAlg") not in _ALGORITHMS or not parameters.get("Signature"):
+        raise ApiError(SAML_LOGOUT, "unsigned")
     if not _is_signed(party, query, parameters, kind):
         raise ApiError(SAML_LOGOUT, "signature")
     message = parse(raw)
@@ -200,9 +204,6 @@ def _inflate(encoded: str) -> bytes:
 
 
 def _is_signed(party: Party, query: str, parameters: Mapping[str, str], kind: str) -> bool:
-    """The library takes an unsigned message for a good one, and no algorithm for SHA-1: so not without these."""
-    if parameters.get("SigAlg") not in _ALGORITHMS or not parameters.get("Signature"):
-        return False
     data = {**request_data(party.sls), "query_string": query, "validate_signature_from_qs": True}
     judge = OneLogin_Saml2_Auth(data, settings(party, party.sp_keys[0]))
     check = judge.validate_request_signature if kind == "SAMLRequest" else judge.validate_response_signature

@@ -20,6 +20,7 @@ from service.auth.saml.grammar import DS, MD, METADATA, SAMLP
 from service.auth.saml.library import is_signed_by, parse, settings
 from service.auth.saml.party import Idp, Party, SpKey
 from service.auth.saml.reading import instant, text
+from service.auth.saml.rules import SKEW
 from service.auth.saml.screen import screen
 from service.errors import ApiError
 from service.log import get_logger
@@ -95,7 +96,7 @@ def read_idp(raw: bytes, entity_id: str, signer: str | None, now: datetime) -> I
         said = f"it has {some}" if not entities else "it has that one more than once"
         raise MetadataError("entity_id", f"ISSUER is {_quoted(entity_id)}, compared to the letter, and {said}")
     valid_until = min(filter(None, (_valid_until(element) for element in (root, entities[0]))), default=None)
-    if valid_until is not None and valid_until <= now:
+    if valid_until is not None and valid_until + SKEW <= now:
         raise MetadataError(
             "valid_until",
             f"its validUntil is {valid_until:%Y-%m-%dT%H:%M:%SZ}, and now is {now:%Y-%m-%dT%H:%M:%SZ}: fetch it anew "

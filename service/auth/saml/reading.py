@@ -10,9 +10,10 @@ from lxml.etree import _Element as Element
 from service.auth.errors import SAML_CONFIRMATION
 from service.auth.saml.grammar import SAML
 from service.errors import ApiError, Error
+from service.strict import is_name
 
 _BEARER = "urn:oasis:names:tc:SAML:2.0:cm:bearer"
-_MAX_VALUE = 200  # characters of a subject; with the provider's name it must fit into 255
+MAX_VALUE = 256  # characters of a persistent NameID (SAML core 8.3.7), and of what may stand in its place
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z\Z", re.ASCII)  # SAML core 1.3.3: UTC, and says so
 
 
@@ -54,28 +55,37 @@ def sane(value: str, row: Error) -> str:
     Raises:
         ApiError: ``row`` when it does not.
     """
-    if not 0 < len(value) <= _MAX_VALUE or not value.isprintable() or value != value.strip():
+    if not is_name(value, MAX_VALUE) or value != value.strip():
         raise ApiError(row, "value")
     return value
 
 
-def attribute(assertion: Element, name: str, missing: Error, several: Error) -> str:
+def attribute(assertion: Element, name: str, row: Error) -> str:
     """The one value of the attribute with this ``Name``; friendly names are decoration.
 
     Raises:
-        ApiError: ``missing`` or ``several``.
+        ApiError: ``row`` when there is none, or more than one.
     """
-    found = [
-        candidate
+    found = _attribute_values(assertion, name)
+    if len(found) != 1:
+        raise ApiError(row, f"attribute: {len(found)} values, exactly one")
+    return sane(found[0], row)
+
+
+def values(assertion: Element, name: str) -> frozenset[str]:
+    """All values of the attribute with this ``Name`` that look like names."""
+    return frozenset(
+        value for value in _attribute_values(assertion, name) if is_name(value, MAX_VALUE) and value == value.strip()
+    )
+
+
+def _attribute_values(assertion: Element, name: str) -> list[str]:
+    return [
+        text(value)
         for candidate in assertion.findall(f"{{{SAML}}}AttributeStatement/{{{SAML}}}Attribute")
         if candidate.get("Name") == name
+        for value in candidate.findall(f"{{{SAML}}}AttributeValue")
     ]
-    values = [value for candidate in found for value in candidate.findall(f"{{{SAML}}}AttributeValue")]
-    if not values:
-        raise ApiError(missing, "attribute")
-    if len(found) != 1 or len(values) != 1:
-        raise ApiError(several, "attribute")
-    return sane(text(values[0]), missing)
 
 
 def confirmation(assertion: Element) -> Element:

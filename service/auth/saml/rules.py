@@ -16,16 +16,31 @@ from lxml.etree import _Element as Element
 from service import errors as core_errors
 from service.auth import errors
 from service.auth.saml.grammar import DS, SAML, SAMLP
-from service.auth.saml.reading import attribute, confirmation, instant, one, sane, text
+from service.auth.saml.reading import attribute, confirmation, instant, one, sane, text, values
 from service.errors import ApiError
 from service.tenancy import TenantId
 
-SKEW = timedelta(seconds=60)  # clock difference between us and a provider
+SKEW = timedelta(seconds=60)  # clock difference between us and a provider; every time is read with it
 MAX_AGE = timedelta(minutes=5)  # since IssueInstant: a response comes straight from the provider
-MAX_LIFETIME = timedelta(minutes=80)  # Entra ID's assertions live 75
-MAX_SIGN_IN_AGE = timedelta(hours=12)  # since the user last proved who they are: a working day
 PERSISTENT = "urn:oasis:names:tc:SAML:2.0:nameid-format:persistent"
 _SUCCESS = "urn:oasis:names:tc:SAML:2.0:status:Success"
+
+
+class TooOldError(ApiError):
+    """The person proved who they are too long ago; all else is right, and the provider can ask them again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the settings permit a provider.
+
+    Attributes:
+        lifetime: From now to an assertion's ``NotOnOrAfter``; Entra ID's live 75 minutes, LemonLDAP::NG's 20 hours.
+        sign_in_age: Since the user last proved who they are: a working day.
+    """
+
+    lifetime: timedelta = timedelta(minutes=80)
+    sign_in_age: timedelta = timedelta(hours=12)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +58,7 @@ class Expected:
         tenant_attribute: Attribute that holds the tenant. With several tenants it chooses among them, with one it must
             agree.
         now: The time.
+        limits: Of times.
     """
 
     issuer: str
@@ -54,6 +70,7 @@ class Expected:
     tenants: Mapping[str, TenantId]
     tenant_attribute: str | None
     now: datetime
+    limits: Limits = Limits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +85,8 @@ class SignedIn:
         name_id: For the logout: the NameID's text.
         name_id_format: Its format; None when the provider gave none.
         session_index: The provider's session, for the logout; None when it gave none.
-        ends_at: When the provider wants the session to end; None when it does not say.
+        ends_at: When the provider wants the session to end, by a clock that may be behind ours; None when it does not
+            say.
     """
 
     assertion_id: str
@@ -102,6 +120,7 @@ def check_assertion(assertion: Element, expected: Expected) -> SignedIn:
         expected: What it must say.
 
     Raises:
+        TooOldError: Nothing is wrong but the age of the sign-in.
         ApiError: The first rule that is broken.
     """
     _first_broken(_ASSERTION, assertion, expected)
@@ -122,17 +141,37 @@ def check_assertion(assertion: Element, expected: Expected) -> SignedIn:
         name_id=name_id,
         name_id_format=name_format,
         session_index=None if session_index is None else sane(session_index, errors.SAML_AUTHN),
-        ends_at=None if ends_at is None else instant(statement, "SessionNotOnOrAfter", errors.SAML_AUTHN),
+        ends_at=None if ends_at is None else instant(statement, "SessionNotOnOrAfter", errors.SAML_AUTHN) + SKEW,
     )
 
 
-Rule = Callable[[Element, Expected], bool]
+def moment(assertion: Element, now: datetime) -> datetime:
+    """When an accepted assertion holds by its own times: now, or as little off as the clocks are."""
+    ends = [instant(limit, "NotOnOrAfter", errors.SAML_EXPIRED) for limit in _limits(assertion)]
+    statement = one(assertion, "AuthnStatement", errors.SAML_AUTHN)
+    if statement.get("SessionNotOnOrAfter") is not None:
+        ends.append(instant(statement, "SessionNotOnOrAfter", errors.SAML_AUTHN))
+    begins = [limit for limit in _limits(assertion) if limit.get("NotBefore") is not None]
+    last = min(now, min(ends) - timedelta(seconds=1))
+    return max([last, *(instant(limit, "NotBefore", errors.SAML_EARLY) for limit in begins)])
+
+
+Rule = Callable[[Element, Expected], bool | str]  # True: it holds; a text: it is broken, and these are both sides
 
 
 def _first_broken(rules: Sequence[tuple[core_errors.Error, Rule]], element: Element, expected: Expected) -> None:
-    for row, holds in rules:
-        if not holds(element, expected):
-            raise ApiError(row, holds.__name__.strip("_"))
+    for row, rule in rules:
+        if (held := rule(element, expected)) is not True:
+            name = rule.__name__.strip("_")
+            raise ApiError(row, f"{name}: {held}" if held else name)
+
+
+def _seconds(span: timedelta) -> str:
+    return f"{span.total_seconds():.0f} s"
+
+
+def _with_skew(limit: timedelta) -> str:
+    return f"at most {_seconds(limit)} and {_seconds(SKEW)} for clocks"
 
 
 def _succeeded(response: Element, _: Expected) -> bool:
@@ -159,8 +198,12 @@ def _issued_by_issuer(assertion: Element, expected: Expected) -> bool:
 
 
 def _destination(response: Element, expected: Expected) -> bool:
+    """A signed response must have one (SAML bindings 3.5.5.2); an unsigned one proves nothing by it.
+
+    What counts then is the ``Recipient`` in the signed assertion. One that is there must be right all the same.
+    """
     destination: str | None = response.get("Destination")
-    return destination == expected.acs
+    return destination == expected.acs if destination is not None else not _signed(response, expected)
 
 
 def _answers(element: Element, expected: Expected) -> bool:
@@ -171,16 +214,24 @@ def _answers(element: Element, expected: Expected) -> bool:
     return answered == expected.request_id
 
 
+def _response_answers(response: Element, expected: Expected) -> bool:
+    """As ``_destination``: where the response is not signed, the signed subject confirmation says it, or nothing."""
+    unsaid = response.get("InResponseTo") is None and not _signed(response, expected)
+    return _answers(response, expected) or (unsaid and expected.request_id is not None)
+
+
 def _confirmation_answers(assertion: Element, expected: Expected) -> bool:
     return _answers(confirmation(assertion), expected)
 
 
-def _fresh(element: Element, expected: Expected) -> bool:
-    return expected.now - instant(element, "IssueInstant", errors.SAML_LIFETIME) <= MAX_AGE + SKEW
+def _fresh(element: Element, expected: Expected) -> bool | str:
+    age = expected.now - instant(element, "IssueInstant", errors.SAML_LIFETIME)
+    return age <= MAX_AGE + SKEW or f"IssueInstant is {_seconds(age)} ago, {_with_skew(MAX_AGE)}"
 
 
-def _not_early(element: Element, expected: Expected) -> bool:
-    return instant(element, "IssueInstant", errors.SAML_LIFETIME) <= expected.now + SKEW
+def _not_early(element: Element, expected: Expected) -> bool | str:
+    ahead = instant(element, "IssueInstant", errors.SAML_LIFETIME) - expected.now
+    return ahead <= SKEW or f"IssueInstant is {_seconds(ahead)} ahead of our clock, at most {_seconds(SKEW)}"
 
 
 def _signed(element: Element, _: Expected) -> bool:
@@ -211,42 +262,54 @@ def _limits(assertion: Element) -> tuple[Element, Element]:
     return confirmation(assertion), one(assertion, "Conditions", errors.SAML_EXPIRED)
 
 
-def _not_ended(assertion: Element, expected: Expected) -> bool:
-    return all(
-        expected.now < instant(limit, "NotOnOrAfter", errors.SAML_EXPIRED) + SKEW for limit in _limits(assertion)
+def _not_ended(assertion: Element, expected: Expected) -> bool | str:
+    ended = expected.now - min(instant(limit, "NotOnOrAfter", errors.SAML_EXPIRED) for limit in _limits(assertion))
+    return ended < SKEW or f"NotOnOrAfter was {_seconds(ended)} ago, less than {_seconds(SKEW)} are for clocks"
+
+
+def _begun(assertion: Element, expected: Expected) -> bool | str:
+    given = [limit for limit in _limits(assertion) if limit.get("NotBefore") is not None]
+    ahead = max((instant(limit, "NotBefore", errors.SAML_EARLY) - expected.now for limit in given), default=SKEW)
+    return ahead <= SKEW or f"NotBefore is {_seconds(ahead)} ahead of our clock, at most {_seconds(SKEW)}"
+
+
+def _lifetime(assertion: Element, expected: Expected) -> bool | str:
+    left = max(instant(limit, "NotOnOrAfter", errors.SAML_EXPIRED) for limit in _limits(assertion)) - expected.now
+    return left <= expected.limits.lifetime + SKEW or (
+        f"NotOnOrAfter is {_seconds(left)} away, {_with_skew(expected.limits.lifetime)} (ASSERTION_MINUTES)"
     )
 
 
-def _begun(assertion: Element, expected: Expected) -> bool:
-    return all(
-        instant(limit, "NotBefore", errors.SAML_EARLY) <= expected.now + SKEW
-        for limit in _limits(assertion)
-        if limit.get("NotBefore") is not None
-    )
+def _sign_in_not_early(assertion: Element, expected: Expected) -> bool | str:
+    ahead = _signed_in_at(assertion) - expected.now
+    return ahead <= SKEW or f"AuthnInstant is {_seconds(ahead)} ahead of our clock, at most {_seconds(SKEW)}"
 
 
-def _lifetime(assertion: Element, expected: Expected) -> bool:
-    latest = expected.now + MAX_LIFETIME + SKEW
-    return all(instant(limit, "NotOnOrAfter", errors.SAML_EXPIRED) <= latest for limit in _limits(assertion))
-
-
-def _signed_in_recently(assertion: Element, expected: Expected) -> bool:
-    at = instant(one(assertion, "AuthnStatement", errors.SAML_AUTHN), "AuthnInstant", errors.SAML_AUTHN)
-    return expected.now - MAX_SIGN_IN_AGE <= at <= expected.now + SKEW
-
-
-def _session_lasts(assertion: Element, expected: Expected) -> bool:
+def _session_lasts(assertion: Element, expected: Expected) -> bool | str:
     statement = one(assertion, "AuthnStatement", errors.SAML_AUTHN)
     if statement.get("SessionNotOnOrAfter") is None:
         return True
-    return expected.now < instant(statement, "SessionNotOnOrAfter", errors.SAML_AUTHN)
+    ended = expected.now - instant(statement, "SessionNotOnOrAfter", errors.SAML_AUTHN)
+    return ended < SKEW or f"SessionNotOnOrAfter was {_seconds(ended)} ago, less than {_seconds(SKEW)} are for clocks"
+
+
+def _signed_in_at(assertion: Element) -> datetime:
+    return instant(one(assertion, "AuthnStatement", errors.SAML_AUTHN), "AuthnInstant", errors.SAML_AUTHN)
+
+
+def _signed_in_recently(assertion: Element, expected: Expected) -> bool:
+    age, limit = expected.now - _signed_in_at(assertion), expected.limits.sign_in_age
+    if age > limit + SKEW:
+        both = f"AuthnInstant was {_seconds(age)} ago, {_with_skew(limit)} (SIGN_IN_MINUTES)"
+        raise TooOldError(errors.SAML_AUTHN, f"signed_in_recently: {both}")
+    return True
 
 
 _ENVELOPE: Sequence[tuple[core_errors.Error, Rule]] = (
     (errors.SAML_UNVERIFIED, _version),
     (errors.SAML_ISSUER, _sent_by_issuer),
     (errors.SAML_DESTINATION, _destination),
-    (errors.SAML_UNSOLICITED, _answers),
+    (errors.SAML_UNSOLICITED, _response_answers),
     (errors.SAML_STATUS, _succeeded),
     (errors.SAML_ASSERTIONS, _one_assertion),
     (errors.SAML_UNSIGNED, _assertion_signed),
@@ -265,8 +328,9 @@ _ASSERTION: Sequence[tuple[core_errors.Error, Rule]] = (
     (errors.SAML_EARLY, _not_early),
     (errors.SAML_LIFETIME, _fresh),
     (errors.SAML_LIFETIME, _lifetime),
-    (errors.SAML_AUTHN, _signed_in_recently),
+    (errors.SAML_AUTHN, _sign_in_not_early),
     (errors.SAML_EXPIRED, _session_lasts),
+    (errors.SAML_AUTHN, _signed_in_recently),  # the last: all else is right when it alone is broken
 )
 
 
@@ -278,7 +342,7 @@ def _name_id(assertion: Element) -> tuple[str, str | None]:
 def _subject(assertion: Element, expected: Expected) -> str:
     """A transient NameID is another one at the next sign-in, and an e-mail address may be given to another person."""
     if expected.subject_attribute is not None:
-        return attribute(assertion, expected.subject_attribute, errors.SAML_SUBJECT, errors.SAML_SUBJECT)
+        return attribute(assertion, expected.subject_attribute, errors.SAML_SUBJECT)
     name_id, name_format = _name_id(assertion)
     if name_format != PERSISTENT:
         raise ApiError(errors.SAML_SUBJECT, "format")
@@ -290,7 +354,11 @@ def _tenant(assertion: Element, expected: Expected) -> TenantId:
         if len(expected.tenants) != 1:  # the settings refuse this
             raise ApiError(errors.TENANT_MISSING, "binding")
         return next(iter(expected.tenants.values()))
-    named = attribute(assertion, expected.tenant_attribute, errors.TENANT_MISSING, errors.TENANT_AMBIGUOUS)
-    if named not in expected.tenants:
-        raise ApiError(errors.TENANT_FORBIDDEN)
-    return expected.tenants[named]
+    # A person may belong to more than this provider speaks for here; what counts is that just one of it is bound.
+    named = values(assertion, expected.tenant_attribute)
+    if not named:
+        raise ApiError(errors.TENANT_MISSING, "attribute")
+    bound = {expected.tenants[name] for name in named if name in expected.tenants}
+    if len(bound) != 1:
+        raise ApiError(errors.TENANT_AMBIGUOUS if bound else errors.TENANT_FORBIDDEN, f"{len(bound)} of {len(named)}")
+    return bound.pop()

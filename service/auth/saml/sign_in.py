@@ -10,6 +10,7 @@ import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 import orjson
 
@@ -22,20 +23,20 @@ from service.auth.errors import (
 )
 from service.auth.issued.ended import EndedSessions
 from service.auth.issued.tokens import OwnIssuer, Session
-from service.auth.login.onetime import OneTime
+from service.auth.login.onetime import OneTime, Use
 from service.auth.login.sealing import SealBroken, Sealer
-from service.auth.login.sign_in import Grant, Transaction
+from service.auth.login.sign_in import AskAnewError, Grant, Transaction
 from service.auth.saml import messages
 from service.auth.saml.grammar import RESPONSE
 from service.auth.saml.library import accept
 from service.auth.saml.metadata import MetadataError, sp_key, write_sp
 from service.auth.saml.party import Party, SpKey
-from service.auth.saml.rules import Expected, SignedIn
+from service.auth.saml.rules import Expected, Limits, SignedIn, TooOldError
 from service.auth.saml.source import EXPIRES_SOON, MetadataSource, warn_of_expiry
 from service.auth.saml.workers import Workers
 from service.auth.tokens.judge import MAX_LIFETIME
 from service.aws.secrets import Secrets
-from service.errors import SECRETS_DOWN, ApiError
+from service.errors import SECRETS_DOWN, ApiError, Error
 from service.log import get_logger
 from service.principal import Principal
 from service.settings import Secret
@@ -45,6 +46,7 @@ from service.tenancy import TenantId
 _MAX_FIELD = RESPONSE.max_bytes * 4 // 3 + 8  # base64
 _MAX_SP_KEYS = 2  # python3-saml publishes no third
 
+T = TypeVar("T")
 log = get_logger(__name__)
 
 
@@ -60,6 +62,8 @@ class Binding:
         tenant_attribute: That attribute; None where the binding alone decides.
         subject_attribute: Attribute that names the user; None means the persistent NameID.
         unsolicited: Whether a response without a request is accepted.
+        landing: Where a browser goes that brought one.
+        limits: Of times.
     """
 
     name: str
@@ -69,6 +73,8 @@ class Binding:
     tenant_attribute: str | None
     subject_attribute: str | None
     unsolicited: bool
+    landing: str | None
+    limits: Limits
 
 
 class SamlSignIn:
@@ -91,6 +97,7 @@ class SamlSignIn:
     kind = "saml"
     state_field = "RelayState"
     cross_site_post = True
+    answer_lasts = True
 
     def __init__(
         self,
@@ -108,7 +115,7 @@ class SamlSignIn:
         now: Callable[[], datetime] = messages.utc_now,
     ) -> None:
         self.name = binding.name
-        self.unsolicited = binding.unsolicited
+        self.unsolicited, self.landing = binding.unsolicited, binding.landing
         self.source = source
         self._binding = binding
         self._issuer, self._admit = issuer, admit
@@ -127,31 +134,38 @@ class SamlSignIn:
 
     async def start(self, transaction: Transaction) -> tuple[str, Transaction]:
         """See ``sign_in.SignIn.start``."""
-        party = await self._party()
-        url, request_id = await self._workers.run(messages.sign_in_url, party, transaction.id)
+        party, anew = await self._party(), transaction.private.get("anew") is not None
+        url, request_id = await self._workers.run(messages.sign_in_url, party, transaction.id, anew)
         return url, transaction.with_private(request_id=request_id)
 
     async def finish(self, transaction: Transaction, answer: Mapping[str, str]) -> Grant:
         """See ``sign_in.SignIn.finish``.
 
-        The token is signed before the assertion is used up: while KMS is away, no user loses a sign-in to it.
+        Nothing is used up here: while KMS or the database is away, the browser can post the same response again.
         """
         raw = _decoded(answer.get("SAMLResponse", ""))
-        party = await self._party()
-        expected = self._expected(transaction.private.get("request_id"), party)
+        request_id = transaction.private.get("request_id")
         try:
-            signed_in = await self._workers.run(accept, raw, expected, party)
-        except ApiError as failure:
-            if failure.error is not SAML_UNVERIFIED or not await self.source.changed(party.idp):
+            signed_in = await self._with_current(
+                lambda party: self._workers.run(accept, raw, self._expected(request_id, party), party), SAML_UNVERIFIED
+            )
+        except TooOldError as failure:
+            if "anew" in transaction.private:  # it was asked to, and did not
                 raise
-            party = await self._party()  # the provider signs with a certificate that was new to us
-            signed_in = await self._workers.run(accept, raw, expected, party)
+            log.info("saml_sign_in_too_old", provider=self.name, reason=failure.reason)
+            raise AskAnewError({"anew": "yes"}) from None
         session = self._session(signed_in.name_id, signed_in.session_index)
         ends_at = None if signed_in.ends_at is None else signed_in.ends_at.timestamp()
         token, expires_at = await self._issuer.issue(signed_in.subject, signed_in.tenant, session, ends_at)
-        await self._use_up(signed_in)
         await self._admit(token)
-        return Grant(token, expires_at, await self._hint(signed_in))
+        left: timedelta = signed_in.remember_until - self._now()
+        once = Use(
+            kind="saml-assertion",
+            value=f"{self.name}\n{signed_in.assertion_id}",
+            seconds=math.ceil(left.total_seconds()) + 1,
+            again=SAML_REPLAYED,
+        )
+        return Grant(token, expires_at, await self._hint(signed_in), (once,))
 
     async def sign_out(self, transaction: Transaction, hint: str | None) -> tuple[str | None, Transaction]:
         """See ``sign_in.SignIn.sign_out``. Our own session ends first, whether or not the provider's can be."""
@@ -172,8 +186,7 @@ class SamlSignIn:
 
     async def signed_out(self, transaction: Transaction, answer: Mapping[str, str], query: str) -> None:
         """See ``sign_in.SignIn.signed_out``."""
-        party = await self._party()
-        message = await self._workers.run(messages.read_logout, party, query, self._now())
+        message = await self._read_logout(query)
         if not isinstance(message, messages.LogoutResponse):
             raise ApiError(SAML_LOGOUT, "kind")
         if message.in_response_to != transaction.private.get("request_id"):
@@ -185,8 +198,7 @@ class SamlSignIn:
         """See ``sign_in.SignIn.asked_to_sign_out``."""
         if "SAMLRequest=" not in query:
             return None
-        party = await self._party()
-        request = await self._workers.run(messages.read_logout, party, query, self._now())
+        request = await self._read_logout(query)
         if not isinstance(request, messages.LogoutRequest):
             raise ApiError(SAML_LOGOUT, "kind")
         if not await self._once.first_use("saml-logout", f"{self.name}\n{request.message_id}", 3600):
@@ -194,7 +206,7 @@ class SamlSignIn:
         ended = [self._session(request.name_id, index).sid for index in request.sessions]
         await self._ended.end(*(ended or [self._session(request.name_id, None).user]), seconds=MAX_LIFETIME)
         log.info("saml_sessions_ended", provider=self.name, sessions=len(ended) or "all")
-        return await self._workers.run(messages.answer_url, party, request)
+        return await self._workers.run(messages.answer_url, await self._party(), request)
 
     async def describe(self) -> bytes:
         """Our metadata, for the provider.
@@ -207,6 +219,22 @@ class SamlSignIn:
     @property
     def _purpose(self) -> bytes:
         return f"saml-session:{self.name}".encode()
+
+    async def _read_logout(self, query: str) -> messages.LogoutRequest | messages.LogoutResponse:
+        return await self._with_current(
+            lambda party: self._workers.run(messages.read_logout, party, query, self._now()), SAML_LOGOUT
+        )
+
+    async def _with_current(self, judge: Callable[[Party], Awaitable[T]], unverified: Error) -> T:
+        """Judge a message by what is known of the provider; once more when its certificates have just changed."""
+        party = await self._party()
+        try:
+            return await judge(party)
+        except ApiError as failure:
+            signature = failure.error is unverified and failure.reason == "signature"
+            if not signature or not await self.source.changed(party.idp):
+                raise
+        return await judge(await self._party())  # the provider signs with a certificate that was new to us
 
     async def _party(self) -> Party:
         return Party(
@@ -244,13 +272,8 @@ class SamlSignIn:
             tenants=self._binding.tenants,
             tenant_attribute=self._binding.tenant_attribute,
             now=self._now(),
+            limits=self._binding.limits,
         )
-
-    async def _use_up(self, signed_in: SignedIn) -> None:
-        left: timedelta = signed_in.remember_until - self._now()
-        seconds = math.ceil(left.total_seconds()) + 1
-        if not await self._once.first_use("saml-assertion", f"{self.name}\n{signed_in.assertion_id}", seconds):
-            raise ApiError(SAML_REPLAYED)
 
     async def _hint(self, signed_in: SignedIn) -> str:
         named = [signed_in.name_id, signed_in.name_id_format, signed_in.session_index]

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import httpx
 
-from service.auth.errors import KEYS_DOWN
+from service.auth.errors import KEYS_DOWN, KEYS_UNUSABLE
 from service.auth.providers.fetch import FetchError, exchange_bytes
 from service.auth.saml.grammar import METADATA
 from service.auth.saml.messages import utc_now
 from service.auth.saml.metadata import MetadataError, read_idp
 from service.auth.saml.party import Idp
+from service.auth.saml.rules import SKEW
 from service.auth.saml.workers import Workers
 from service.errors import ApiError
 from service.fresh import Fresh
@@ -26,7 +28,8 @@ from service.log import get_logger
 
 SOFT_AGE = 600.0  # seconds; a certificate that was taken out dies after this while the provider answers
 HARD_AGE = 3 * 86_400.0  # seconds; and after this when it does not: a weekend
-COOLDOWN = 30.0  # seconds between fetches that unknown signatures cause
+COOLDOWN = 30.0  # seconds between fetches that unknown signatures cause, on the average
+_BURST = 4  # of these at once: a certificate may change twice in a minute, and anyone can send an unknown signature
 EXPIRES_SOON = timedelta(days=30)
 _FETCH_TIMEOUT = 5.0  # seconds for a whole fetch, connection included
 _HEADERS = {"Accept": "application/samlmetadata+xml, application/xml"}
@@ -63,8 +66,9 @@ class MetadataSource:
         self._provider, self._entity_id, self._origin, self._signer = provider, entity_id, origin, signer
         self._client, self._workers = client, workers
         self._clock, self._now = clock, now
-        self._asked_at = float("-inf")
+        self._asked: deque[float] = deque(maxlen=_BURST)
         self.remedy = ""
+        self._unanswered = True
         self._fresh = Fresh(self._fetch, self._told, hard_age=HARD_AGE, pause=COOLDOWN, clock=clock)
 
     @property
@@ -90,18 +94,23 @@ class MetadataSource:
         """What the metadata says.
 
         Raises:
-            ApiError: SYS_003 while there is none to rely on.
+            ApiError: SYS_003 while none can be had; SYS_013 while what is had cannot be relied on.
         """
         if not self.ready and self._fresh.may_ask:
             await self.refresh()
         if (idp := self._usable()) is None:
-            raise ApiError(KEYS_DOWN, self.failure)
+            raise ApiError(KEYS_DOWN if self._unanswered else KEYS_UNUSABLE, self.failure)
         return idp
 
     async def changed(self, known: Idp) -> bool:
         """Whether there are other certificates by now; asked when a signature fits none of the known ones."""
-        if self._clock() - self._asked_at >= COOLDOWN:
-            self._asked_at = self._clock()
+        latest = self._fresh.value
+        if latest is not None and latest.certificates != known.certificates:
+            return True
+        if self._fresh.under_way:
+            await self.refresh()
+        elif len(self._asked) < _BURST or self._clock() - self._asked[0] >= _BURST * COOLDOWN:
+            self._asked.append(self._clock())
             await self.refresh()
         latest = self._fresh.value
         return latest is not None and latest.certificates != known.certificates
@@ -116,10 +125,11 @@ class MetadataSource:
 
     def _usable(self) -> Idp | None:
         idp = self._fresh.value
-        return idp if idp is not None and (idp.valid_until is None or idp.valid_until > self._now()) else None
+        return idp if idp is not None and (idp.valid_until is None or idp.valid_until + SKEW > self._now()) else None
 
     def _told(self, failure: Exception) -> str:
         self.remedy = failure.told if isinstance(failure, MetadataError) else ""
+        self._unanswered = not isinstance(failure, MetadataError)
         reason = str(failure) if isinstance(failure, MetadataError | FetchError) else type(failure).__name__
         log.warning("saml_metadata_unusable", provider=self._provider, reason=reason)
         return reason
@@ -140,7 +150,7 @@ class MetadataSource:
             self._client, "GET", self._origin, headers=_HEADERS, max_bytes=METADATA.max_bytes
         )
         if status != 200:
-            raise MetadataError(f"status_{status}")
+            raise FetchError(f"status_{status}")
         return content
 
 

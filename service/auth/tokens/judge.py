@@ -120,7 +120,7 @@ class ExternalIssuers:
         reached("kind")
         check_accepted(token, provider)
         reached("subject")
-        subject = check_subject(claims, preset.subject_claim)
+        subject = check_subject(claims, preset.subject_claim, preset.longest_subject)
         reached("audience")
         check_audience(claims, provider)
         reached("times")

@@ -25,7 +25,7 @@ from tests.support.cloud.emulator import Emulator
 from tests.support.database.databases import Databases
 from tests.support.saml import bombs
 from tests.support.saml.logout import message, query, sent
-from tests.support.saml.mint import ISSUER, expected
+from tests.support.saml.mint import ACS, AUDIENCE, ISSUER, REQUEST, at, expected, response
 from tests.support.saml.provider import Posted, SamlIdp, User, key_pair
 from tests.support.saml.variants import wrapped
 from tests.support.saml.work import document
@@ -89,7 +89,8 @@ def environment(port: int, hospital: SamlIdp, clinic: SamlIdp, aws: Emulator, da
             f"IDP__{name}__SP_SECRET_ID": "saml-sp",
             f"IDP__{name}__TENANTS": tenant,
         }
-    return found | {"IDP__CLINIC__UNSOLICITED": "true"}
+    landing = {"IDP__CLINIC__UNSOLICITED": "true", "IDP__CLINIC__UNSOLICITED_RETURN_TO": f"{FRONT_END}/welcome"}
+    return found | landing
 
 
 @pytest.fixture(scope="module")
@@ -201,16 +202,36 @@ def test_an_assertion_signs_in_once(server: Server, browser: httpx.Client, hospi
 def test_a_response_without_a_request_is_refused_where_it_is_not_allowed(
     server: Server, browser: httpx.Client, hospital: SamlIdp, clinic: SamlIdp
 ) -> None:
-    def post(idp: SamlIdp, provider: str, raw: bytes) -> httpx.Response:
-        fields = {"SAMLResponse": base64.b64encode(raw).decode()}
-        return browser.post(f"{server.url}/api/v1/auth/{provider}/callback", data=fields)
-
-    assert code_of(post(hospital, "hospital", hospital.portal("alice"))) == "AUTH_040"
+    fields = {"SAMLResponse": base64.b64encode(hospital.portal("alice")).decode()}
+    refused = browser.post(f"{server.url}/api/v1/auth/hospital/callback", data=fields)
+    assert code_of(refused) == "AUTH_040"
     raw = clinic.portal("alice")
-    allowed = post(clinic, "clinic", raw)
-    assert allowed.status_code == 200, allowed.text
-    assert server.get("/api/v1/auth/validate", allowed.json()["access_token"]).json()["tenant"] == "globex"
-    assert code_of(post(clinic, "clinic", raw)) == "AUTH_088"  # and once only, without any transaction to hold it
+    with httpx.Client() as portal:
+        token = landed(server, portal, unasked(server, raw, portal))
+    assert server.get("/api/v1/auth/validate", token).json()["tenant"] == "globex"
+    assert code_of(unasked(server, raw)) == "AUTH_088"  # and once only, without any transaction to hold it
+
+
+@pytest.mark.parametrize(
+    ("state", "page"),
+    [
+        (None, f"{FRONT_END}/welcome"),
+        ("", f"{FRONT_END}/welcome"),
+        ("https://evil.example/", f"{FRONT_END}/welcome"),
+        (f"{FRONT_END}.evil.example/", f"{FRONT_END}/welcome"),
+        ("javascript:alert(1)", f"{FRONT_END}/welcome"),
+        (f"{FRONT_END}/patients?open=7", f"{FRONT_END}/patients?open=7"),
+    ],
+)
+def test_people_whom_a_portal_sends_land_on_a_page_and_never_see_a_token(
+    server: Server, browser: httpx.Client, clinic: SamlIdp, state: str | None, page: str
+) -> None:
+    answer = unasked(server, clinic.portal("alice"), browser, state)
+    assert answer.status_code == 303
+    assert answer.headers["Location"].startswith(f"{page}{'&' if '?' in page else '?'}login_code=")
+    assert "access_token" not in answer.text
+    token = landed(server, browser, answer)
+    assert server.get("/api/v1/auth/validate", token).json()["subject"] == "al-1"
 
 
 def test_an_answer_to_another_browser_is_not_this_ones(
@@ -230,6 +251,24 @@ def test_a_certificate_changes_without_a_restart(server: Server, browser: httpx.
     assert signed_in(server, browser, hospital, "hospital")["access_token"]
     hospital.set(key="idp")
     assert signed_in(server, browser, hospital, "hospital")["access_token"]
+
+
+def test_a_logout_message_of_a_new_certificate_is_understood(
+    server: Server, browser: httpx.Client, hospital: SamlIdp
+) -> None:
+    got = signed_in(server, browser, hospital, "hospital", "bob")
+    hospital.set(published=["next"], key="next")
+    asked = browser.get(f"{hospital.url}/slo")
+    answer = browser.get(asked.headers["Location"])
+    assert answer.status_code == 303, answer.text
+    assert code_of(server.get("/api/v1/auth/validate", got["access_token"])) == "AUTH_091"
+    # And back again within the cooldown: the answer to a sign-out that began here.
+    with httpx.Client(timeout=20) as other:
+        got = signed_in(server, other, hospital, "hospital", "bob")
+        hospital.set(published=["idp"], key="idp")
+        out = other.post(f"{server.url}/api/v1/auth/hospital/logout", json={"id_token_hint": got["id_token"]})
+        there = other.get(out.json()["logout_url"])
+        assert other.get(there.headers["Location"]).status_code == 200
 
 
 def test_neither_tenants_provider_can_speak_for_the_other(
@@ -309,10 +348,22 @@ def test_a_sign_out_there_ends_the_token_here(server: Server, browser: httpx.Cli
     assert code_of(browser.get(unsigned)) == "AUTH_089"
 
 
-def unasked(server: Server, raw: bytes) -> httpx.Response:
+def unasked(
+    server: Server, raw: bytes, browser: httpx.Client | None = None, state: str | None = None
+) -> httpx.Response:
     """To the provider that may send what nobody asked for."""
-    fields = {"SAMLResponse": base64.b64encode(raw).decode()}
-    return httpx.post(f"{server.url}/api/v1/auth/clinic/callback", data=fields, timeout=20)
+    fields = {"SAMLResponse": base64.b64encode(raw).decode()} | ({} if state is None else {"RelayState": state})
+    with httpx.Client(timeout=20) as nobodys:
+        return (browser or nobodys).post(f"{server.url}/api/v1/auth/clinic/callback", data=fields)
+
+
+def landed(server: Server, browser: httpx.Client, answer: httpx.Response) -> str:
+    """The token that the page gets for the code in its address."""
+    assert answer.status_code == 303, answer.text
+    (code,) = parse_qs(urlsplit(answer.headers["Location"]).query)["login_code"]
+    found = browser.post(f"{server.url}/api/v1/auth/token", json={"login_code": code})
+    assert found.status_code == 200, found.text
+    return str(found.json()["access_token"])
 
 
 def test_an_assertion_counts_once_on_all_replicas_however_many_ask_at_once(
@@ -324,8 +375,10 @@ def test_an_assertion_counts_once_on_all_replicas_however_many_ask_at_once(
             raw = clinic.portal("bob")
             with ThreadPoolExecutor(8) as pool:
                 answers = list(pool.map(lambda n: unasked((server, second)[n % 2], raw), range(16)))  # noqa: B023
-            assert sorted(code_of(answer) for answer in answers) == ["AUTH_088"] * 15 + ["none"]
-        token = next(answer for answer in answers if answer.status_code == 200).json()["access_token"]
+            codes = [code_of(answer) for answer in answers if answer.status_code != 303]
+            assert codes == ["AUTH_088"] * 15
+        with httpx.Client() as browser:
+            token = landed(server, browser, unasked(server, clinic.portal("bob"), browser))
         assert second.get("/api/v1/auth/validate", token).status_code == 200  # whoever has issued it
 
 
@@ -343,23 +396,70 @@ def test_a_logout_reaches_every_replica(
             time.sleep(0.1)
 
 
-def test_while_kms_hangs_a_sign_in_is_503_and_costs_nobody_the_assertion(
-    server: Server, aws: Emulator, clinic: SamlIdp
+def test_while_kms_hangs_a_sign_in_is_503_and_the_browser_can_post_it_again(
+    server: Server, aws: Emulator, browser: httpx.Client, hospital: SamlIdp, clinic: SamlIdp
 ) -> None:
-    before = unasked(server, clinic.portal("alice")).json()["access_token"]
+    with httpx.Client(timeout=20) as portal:
+        before = landed(server, portal, unasked(server, clinic.portal("alice"), portal))
+    form = answer_of(hospital, browser, begin(server, browser, "hospital"))
     raw = clinic.portal("alice")
     aws.process.send_signal(signal.SIGSTOP)
     try:
         started = time.monotonic()
-        answer = unasked(server, raw)
-        assert (answer.status_code, code_of(answer)) == (503, "SYS_009")
-        assert answer.headers["Retry-After"].isdigit()
-        assert time.monotonic() - started < 6
+        for answer in (arrive(browser, form), unasked(server, raw)):
+            assert (answer.status_code, code_of(answer)) == (503, "SYS_009")
+            assert answer.headers["Retry-After"].isdigit()
+        assert time.monotonic() - started < 12
         assert server.get("/api/v1/auth/validate", before).status_code == 200
     finally:
         aws.process.send_signal(signal.SIGCONT)
-    assert unasked(server, raw).status_code == 200
+    assert arrive(browser, form).status_code == 200  # as "reload" does
+    assert code_of(arrive(browser, form)) == "AUTH_040"
+    assert unasked(server, raw).status_code == 303
+    assert code_of(unasked(server, raw)) == "AUTH_088"
     server.lines.clear()  # the outage is in there as an error, and rightly so
+
+
+def minted(server: Server, hospital: SamlIdp, address: str, change: Callable[[Any], None]) -> dict[str, str]:
+    """The form of a good response to a request of this browser, of the hospital's key, after a change."""
+    request, fields = sent(address, "SAMLRequest")
+    base = f"{server.url}/api/v1/auth/hospital"
+    replaced = {ISSUER: HOSPITAL, AUDIENCE: f"{base}/metadata", ACS: f"{base}/callback", REQUEST: request.get("ID")}
+
+    def adapt(root: Any) -> None:
+        for element in root.iter():
+            for name, value in element.attrib.items():
+                element.set(name, replaced.get(value, value))
+            element.text = replaced.get(element.text, element.text)
+        change(root)
+
+    raw = response(adapt, key=hospital.keys["idp"])
+    return {"SAMLResponse": base64.b64encode(raw).decode(), "RelayState": fields["RelayState"][0]}
+
+
+def test_who_signed_in_too_long_ago_is_asked_anew_and_comes_where_they_wanted(
+    server: Server, browser: httpx.Client, hospital: SamlIdp
+) -> None:
+    def yesterday(root: Any) -> None:
+        (statement,) = root.iter("{urn:oasis:names:tc:SAML:2.0:assertion}AuthnStatement")
+        statement.set("AuthnInstant", at(hours=-13))
+
+    callback = f"{server.url}/api/v1/auth/hospital/callback"
+    first = begin(server, browser, "hospital", f"{FRONT_END}/welcome")
+    assert sent(first, "SAMLRequest")[0].get("ForceAuthn") is None
+    answer = browser.post(callback, data=minted(server, hospital, first, yesterday))
+    assert answer.status_code == 303, answer.text
+    second = answer.headers["Location"]
+    assert second.startswith(f"{hospital.url}/sso?")
+    assert sent(second, "SAMLRequest")[0].get("ForceAuthn") == "true"
+    # A provider that does not ask them after all is refused, not asked for ever.
+    refused = browser.post(callback, data=minted(server, hospital, second, yesterday))
+    assert (refused.status_code, code_of(refused)) == (401, "AUTH_087")
+    third = browser.post(
+        callback, data=minted(server, hospital, begin(server, browser, "hospital", f"{FRONT_END}/welcome"), yesterday)
+    ).headers["Location"]
+    back = browser.post(callback, data=minted(server, hospital, third, lambda _: None))
+    assert back.headers["Location"].startswith(f"{FRONT_END}/welcome?login_code=")
 
 
 def test_the_cookie_of_a_sign_in_comes_along_when_the_provider_posts_from_its_own_site(
@@ -428,7 +528,7 @@ def test_bombs_are_refused_with_little_work_while_liveness_answers(
 def test_a_flood_at_one_provider_touches_no_other(server: Server, browser: httpx.Client, hospital: SamlIdp) -> None:
     """Eight of the dearest documents that are admitted are always in flight at the clinic, which needs no request."""
     rules = expected(acs=f"{server.url}/api/v1/auth/clinic/callback", issuer=CLINIC, request_id="_none")
-    raw = document(elements=900, namespaces=60, prefixes=16, rules=rules)
+    raw = document(elements=340, namespaces=60, prefixes=16, rules=rules)  # all the work that is admitted
     body = urlencode({"SAMLResponse": base64.b64encode(raw).decode(), "RelayState": "x"})
     stop, answers = threading.Event(), Counter[str]()
 

@@ -20,7 +20,7 @@ from service.auth.saml.source import COOLDOWN, HARD_AGE, MetadataSource
 from service.auth.saml.workers import Workers
 from service.errors import ApiError
 from tests.support.saml.metadata import MD, MetadataHost, document, key_descriptor
-from tests.support.saml.mint import ISSUER, party, signed, utc_now
+from tests.support.saml.mint import ISSUER, at, party, signed, utc_now
 from tests.support.saml.provider import KeyPair, key_pair
 
 pytestmark = pytest.mark.anyio
@@ -94,6 +94,11 @@ def test_where_a_certificate_is_configured_the_document_must_be_signed_with_it()
     inner = signed(document(entity_id="urn:other"), signer)
     wrapped = b'<EntitiesDescriptor ID="_all" xmlns="%s">%s%s</EntitiesDescriptor>' % (MD.encode(), inner, evil)
     assert reason(wrapped, signer) == "signature"
+
+
+def test_its_end_is_read_with_the_difference_that_clocks_may_have() -> None:
+    assert read(document(more=f'validUntil="{at(seconds=-50)}"'))
+    assert reason(document(more=f'validUntil="{at(seconds=-70)}"')) == "valid_until"
 
 
 @pytest.mark.parametrize(
@@ -180,8 +185,15 @@ async def test_the_last_good_one_serves_while_the_provider_is_down_but_not_for_e
     clock.time += HARD_AGE
     with pytest.raises(ApiError) as refused:
         await source.current()
-    assert (refused.value.error, source.state) == (errors.KEYS_DOWN, "unavailable")
-    host.body = document()
+    # What answered last was metadata, of another entity.
+    assert (refused.value.error, refused.value.reason) == (errors.KEYS_UNUSABLE, "entity_id")
+    assert source.state == "unavailable"
+    host.status = 500
+    clock.time += COOLDOWN
+    with pytest.raises(ApiError) as refused:
+        await source.current()
+    assert (refused.value.error, refused.value.reason) == (errors.KEYS_DOWN, "status_500")
+    host.status, host.body = 200, document()
     clock.time += COOLDOWN
     assert (await source.current()).certificates == first.certificates
 
@@ -196,19 +208,31 @@ async def test_a_compressed_document_is_refused_before_it_grows(host: MetadataHo
     assert source.failure == "compressed"
 
 
-async def test_unknown_signatures_cause_one_fetch_in_a_while(host: MetadataHost, client: httpx.AsyncClient) -> None:
+async def test_a_certificate_may_change_twice_within_the_cooldown(
+    host: MetadataHost, client: httpx.AsyncClient
+) -> None:
+    source = source_of(host.metadata_url, client, Clock())
+    for name in ("idp-next", "idp-third"):
+        known = await source.current()
+        host.body = document(key_pair(name))
+        # All that come meanwhile wait for the one fetch, and learn what it learned.
+        assert await asyncio.gather(*[source.changed(known) for _ in range(20)]) == [True] * 20
+    assert host.fetches == 3
+
+
+async def test_unknown_signatures_cause_few_fetches_at_once_and_one_in_a_while(
+    host: MetadataHost, client: httpx.AsyncClient
+) -> None:
     clock = Clock()
     source = source_of(host.metadata_url, client, clock)
     known = await source.current()
-    host.body = document(key_pair("idp-next"))
-    assert await source.changed(known)
-    fetches = host.fetches
-    latest = await source.current()
-    assert not any(await asyncio.gather(*[source.changed(latest) for _ in range(20)]))
-    assert host.fetches == fetches
-    clock.time += COOLDOWN
-    assert not await source.changed(await source.current())
-    assert host.fetches == fetches + 1
+    for _ in range(50):
+        assert not await source.changed(known)
+    assert host.fetches == 1 + 4
+    for _ in range(120):
+        clock.time += COOLDOWN / 4
+        assert not await source.changed(known)
+    assert host.fetches <= 1 + 4 + 30  # one in each cooldown
 
 
 async def test_a_file_is_read_again_too(tmp_path: Path, client: httpx.AsyncClient) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -12,6 +13,7 @@ from lxml import etree
 
 from service.auth import errors
 from service.auth.saml.library import accept
+from service.auth.saml.rules import Limits, TooOldError
 from service.errors import ApiError, Error
 from service.tenancy import TenantId
 from tests.support.saml.mint import ACS, NS, REQUEST, Change, Element, at, expected, good, party, response
@@ -116,12 +118,13 @@ BROKEN: list[tuple[str, Change, Error]] = [
     ("no_statement", drop(STATEMENT), errors.SAML_AUTHN),
     ("signed_in_yesterday", put(STATEMENT, "AuthnInstant", lambda: at(hours=-13)), errors.SAML_AUTHN),
     ("no_instant", put(STATEMENT, "AuthnInstant", None), errors.SAML_AUTHN),
-    ("session_over", put(STATEMENT, "SessionNotOnOrAfter", lambda: at(seconds=-1)), errors.SAML_EXPIRED),
+    ("session_over", put(STATEMENT, "SessionNotOnOrAfter", lambda: at(seconds=-70)), errors.SAML_EXPIRED),
     ("no_name", drop("//saml:NameID"), errors.SAML_SUBJECT),
     ("empty_name", write("//saml:NameID", ""), errors.SAML_SUBJECT),
+    ("blank_name", write("//saml:NameID", "\u3164"), errors.SAML_SUBJECT),
     ("padded_name", write("//saml:NameID", " al-1"), errors.SAML_SUBJECT),
     ("control_in_name", write("//saml:NameID", "al\t1"), errors.SAML_SUBJECT),
-    ("long_name", write("//saml:NameID", "x" * 201), errors.SAML_SUBJECT),
+    ("long_name", write("//saml:NameID", "x" * 257), errors.SAML_SUBJECT),
     ("nested_name", add("//saml:NameID", "<saml:y>root</saml:y>"), errors.SAML_SUBJECT),
     (
         "transient_name",
@@ -240,6 +243,17 @@ def test_an_attribute_never_widens_what_the_binding_lists() -> None:
     assert refused(response(drop("//saml:Attribute[@Name='tenant']")), **two) is errors.TENANT_MISSING
     several = add("//saml:Attribute[@Name='tenant']", "<saml:AttributeValue>globex</saml:AttributeValue>")
     assert refused(response(several), **two) is errors.TENANT_AMBIGUOUS
+    # Of several values the one that is bound counts, wherever it stands; two that are, are a choice.
+    assert accept(response(several), expected(**one), party()).tenant == "acme"
+    assert accept(response(several), expected(**mapped | {"tenants": {"globex": GLOBEX}}), party()).tenant == "globex"
+    assert refused(response(several), **mapped) is errors.TENANT_FORBIDDEN
+    apart = add(
+        "//saml:AttributeStatement",
+        '<saml:Attribute Name="tenant"><saml:AttributeValue>initech</saml:AttributeValue></saml:Attribute>',
+    )
+    assert accept(response(apart), expected(**two), party()).tenant == "acme"
+    same = {"tenant_attribute": "tenant", "tenants": {"acme": ACME, "globex": ACME}}
+    assert accept(response(several), expected(**same), party()).tenant == "acme"
     assert refused(response(), tenants={"acme": ACME, "globex": GLOBEX}) is errors.TENANT_MISSING
 
 
@@ -248,3 +262,110 @@ def test_an_assertion_is_remembered_for_as_long_as_it_could_be_used() -> None:
     assert signed_in.assertion_id == "_assertion"
     assert signed_in.remember_until >= expected().now + timedelta(minutes=30)
     assert etree.tostring(good())
+
+
+@pytest.mark.parametrize("name", ["x" * 256, "a b", "\u00e9" * 256])
+def test_a_name_may_have_the_256_characters_of_saml(name: str) -> None:
+    assert accept(response(write("//saml:NameID", name)), expected(), party()).subject == name
+
+
+def without(*names: str) -> Change:
+    def change(root: Element) -> None:
+        for name in names:
+            put(".", name, None)(root)
+
+    return change
+
+
+@pytest.mark.parametrize("names", [["Destination"], ["InResponseTo"], ["Destination", "InResponseTo"]])
+def test_what_an_unsigned_response_leaves_out_is_what_the_signed_assertion_says(names: list[str]) -> None:
+    """And where it leaves nothing out, it must not contradict; a signed response must say it itself."""
+    assert accept(response(without(*names)), expected(), party()).subject == "al-1"
+    for name in names:
+        row = errors.SAML_DESTINATION if name == "Destination" else errors.SAML_UNSOLICITED
+        for wrong in ("", "https://evil.example/"):
+            assert refused(response(put(".", name, wrong))) is row
+        assert refused(response(without(name), sign_response=True)) is row
+
+    def elsewhere(root: Element) -> None:
+        without(*names)(root)
+        put(CONFIRMATION, "Recipient", "https://evil.example/")(root)
+
+    def another(root: Element) -> None:
+        without(*names)(root)
+        put(CONFIRMATION, "InResponseTo", "_other")(root)
+
+    assert refused(response(elsewhere)) is errors.SAML_RECIPIENT
+    assert refused(response(another)) is errors.SAML_UNSOLICITED
+    # Without a request of this browser, nothing may name one.
+    assert refused(response(without(*names)), request_id=None, unsolicited=True) is errors.SAML_UNSOLICITED
+
+
+TIMES: list[tuple[str, str, timedelta, Error]] = [
+    (".", "IssueInstant", timedelta(), errors.SAML_EARLY),
+    (".", "IssueInstant", timedelta(minutes=-5), errors.SAML_LIFETIME),
+    ("//saml:Assertion", "IssueInstant", timedelta(), errors.SAML_EARLY),
+    ("//saml:Assertion", "IssueInstant", timedelta(minutes=-5), errors.SAML_LIFETIME),
+    ("//saml:Conditions", "NotBefore", timedelta(), errors.SAML_EARLY),
+    (CONFIRMATION, "NotBefore", timedelta(), errors.SAML_EARLY),
+    ("//saml:Conditions", "NotOnOrAfter", timedelta(), errors.SAML_EXPIRED),
+    (CONFIRMATION, "NotOnOrAfter", timedelta(), errors.SAML_EXPIRED),
+    ("//saml:Conditions", "NotOnOrAfter", timedelta(minutes=80), errors.SAML_LIFETIME),
+    (CONFIRMATION, "NotOnOrAfter", timedelta(minutes=80), errors.SAML_LIFETIME),
+    (STATEMENT, "AuthnInstant", timedelta(), errors.SAML_AUTHN),
+    (STATEMENT, "AuthnInstant", timedelta(hours=-12), errors.SAML_AUTHN),
+    (STATEMENT, "SessionNotOnOrAfter", timedelta(), errors.SAML_EXPIRED),
+]
+LATEST = {("NotOnOrAfter", 0.0), ("SessionNotOnOrAfter", 0.0)}  # what must not lie in the past
+
+
+@pytest.mark.parametrize(("path", "name", "limit", "row"), TIMES, ids=[f"{p} {n} {d}" for p, n, d, _ in TIMES])
+def test_every_time_is_read_with_the_difference_that_clocks_may_have(
+    path: str, name: str, limit: timedelta, row: Error
+) -> None:
+    ends = (name, limit.total_seconds()) in LATEST or limit < timedelta()
+    sign = -1 if ends else 1
+    within, beyond = (limit + sign * timedelta(seconds=seconds) for seconds in (50, 70))
+    accept(response(put(path, name, at(seconds=within.total_seconds()))), expected(), party())
+    with pytest.raises(ApiError) as refusal:
+        accept(response(put(path, name, at(seconds=beyond.total_seconds()))), expected(), party())
+    assert refusal.value.error is row
+    # Both sides: how far it is, and what is allowed.
+    assert name in str(refusal.value.reason)
+    assert "60 s" in str(refusal.value.reason)
+    assert re.search(rf"\b{abs(beyond.total_seconds()):.0f} s|\b{abs(beyond.total_seconds()) - 1:.0f} s"
+                     rf"|\b{abs(beyond.total_seconds()) + 1:.0f} s", str(refusal.value.reason))  # fmt: skip
+
+
+def test_a_session_that_ends_by_a_clock_behind_ours_still_makes_a_token_that_lives() -> None:
+    signed_in = accept(response(put(STATEMENT, "SessionNotOnOrAfter", at(seconds=-30))), expected(), party())
+    assert signed_in.ends_at is not None
+    assert signed_in.ends_at > expected().now
+
+
+def test_limits_are_settings_and_the_refusal_names_them() -> None:
+    day = response(put("//saml:Conditions", "NotOnOrAfter", at(hours=20)))
+    with pytest.raises(ApiError, match="AUTH_084") as refusal:
+        accept(day, expected(), party())
+    assert re.search(r"72000 s|71999 s", str(refusal.value.reason))
+    assert "at most 4800 s" in str(refusal.value.reason)
+    assert "ASSERTION_MINUTES" in str(refusal.value.reason)
+    assert accept(day, expected(limits=Limits(lifetime=timedelta(minutes=1200))), party()).subject == "al-1"
+    old = response(put(STATEMENT, "AuthnInstant", at(hours=-13)))
+    with pytest.raises(TooOldError) as too_old:
+        accept(old, expected(), party())
+    assert "at most 43200 s" in str(too_old.value.reason)
+    assert "SIGN_IN_MINUTES" in str(too_old.value.reason)
+    assert accept(old, expected(limits=Limits(sign_in_age=timedelta(hours=14))), party()).subject == "al-1"
+
+
+def test_a_sign_in_is_only_called_too_old_when_nothing_else_is_wrong() -> None:
+    for path, name, value in (("//saml:Conditions", "NotOnOrAfter", at(hours=20)), (CONFIRMATION, "Recipient", "x")):
+
+        def change(root: Element, path: str = path, name: str = name, value: str = value) -> None:
+            put(STATEMENT, "AuthnInstant", at(hours=-13))(root)
+            put(path, name, value)(root)
+
+        with pytest.raises(ApiError) as refusal:
+            accept(response(change), expected(), party())
+        assert not isinstance(refusal.value, TooOldError)

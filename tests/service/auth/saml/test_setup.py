@@ -43,6 +43,16 @@ def test_a_saml_provider_needs_no_more_than_this_also_in_production() -> None:
         ({"IDP__CLINIC__SP_SECRET_ID": ""}, "IDP__CLINIC__SP_SECRET_ID is required for saml"),
         ({"IDP__CLINIC__SP_SECRET_ID": "", "IDP__CLINIC__SP_SECRET": "[]"}, "IDP__CLINIC__SP_SECRET must not hold"),
         ({"TOKEN_SIGNING_KEY_ID": ""}, "TOKEN_SIGNING_KEY_ID is required with a saml provider"),
+        ({"IDP__CLINIC__ASSERTION_MINUTES": "1441"}, "IDP__CLINIC__ASSERTION_MINUTES"),
+        ({"IDP__CLINIC__SIGN_IN_MINUTES": "4"}, "IDP__CLINIC__SIGN_IN_MINUTES"),
+        (
+            {"IDP__CLINIC__UNSOLICITED_RETURN_TO": "https://app.example.com.evil.example/"},
+            "IDP__CLINIC__UNSOLICITED_RETURN_TO must be below one of ALLOWED_ORIGINS",
+        ),
+        (
+            {"IDP__CLINIC__UNSOLICITED": "true", "ALLOWED_ORIGINS": "", "ENVIRONMENT": "staging"},
+            "ALLOWED_ORIGINS is required with IDP__CLINIC__UNSOLICITED",
+        ),
         ({"IDP__CLINIC__ISSUER": "with blanks"}, "IDP__CLINIC__ISSUER must be the provider's entity id"),
         ({"IDP__CLINIC__KIND": "oidc"}, "IDP__CLINIC__ISSUER must be an https address"),
     ],
