@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -38,7 +39,9 @@ def main(features: Sequence[Feature] = FEATURES) -> int:
     try:
         listener = _listen(settings)
     except OSError as failure:
-        reason = f"Cannot listen on {settings.host} port {settings.port}: {failure.strerror}. Set PORT to a free one."
+        taken = failure.errno in (errno.EADDRINUSE, errno.EACCES)
+        remedy = "Set PORT to a free one" if taken else "Set HOST to an address of this machine"
+        reason = f"Cannot listen on {settings.host} port {settings.port}: {failure.strerror}. {remedy}."
         print(reason, file=sys.stderr)  # noqa: T201
         return 1
     if not _schema_is_fit(settings, features):
@@ -47,7 +50,9 @@ def main(features: Sequence[Feature] = FEATURES) -> int:
 
 
 def _listen(settings: Settings) -> socket.socket:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    if settings.host == "::":  # every address, also those of IPv4: what is left to the kernel's default, some leave out
+        return socket.create_server(("::", settings.port), family=socket.AF_INET6, backlog=2048, dualstack_ipv6=True)
+    (family, *_), *_ = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)
     return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
 
 

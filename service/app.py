@@ -102,6 +102,7 @@ def create_app(settings: Settings, features: Sequence[Feature], *, names: Names,
     app.add_middleware(
         RequestMiddleware,
         allowed_origins=settings.allowed_origins,
+        allowed_headers=(*settings.allowed_headers, *(s.header for f in features for s in f.schemes)),
         local_origins=settings.development,
         max_body_bytes=settings.max_body_bytes,
     )

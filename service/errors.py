@@ -85,6 +85,20 @@ TOO_LARGE = Error("REQ_004", 413, "Content too large", "The request body is over
 BAD_REQUEST = Error("REQ_005", 400, "Bad request", "The request could not be read", "Check its syntax.")
 UNSUPPORTED_MEDIA = Error("REQ_006", 415, "Unsupported media type", "Content-Type is not accepted", "See the schema.")
 ORIGIN_REFUSED = Error("REQ_007", 400, "Origin refused", "This origin may not call the API", "See ALLOWED_ORIGINS.")
+CORS_HEADER_REFUSED = Error(
+    "REQ_014",
+    400,
+    "Preflight refused",
+    "A page may not send one of these header fields",
+    "See Access-Control-Allow-Headers of the answer, and ALLOWED_HEADERS.",
+)
+CORS_METHOD_REFUSED = Error(
+    "REQ_015",
+    400,
+    "Preflight refused",
+    "A page may not use this method",
+    "See Access-Control-Allow-Methods of the answer.",
+)
 CONFLICT = Error("REQ_008", 409, "Conflict", "The change collides with what is stored", "Read again, then retry.")
 HEADERS_TOO_LARGE = Error("REQ_009", 431, "Header fields too large", "The headers are over the limit", "Send less.")
 TIMED_OUT = Error("REQ_013", 408, "Request timeout", "The request did not arrive in time", "Send it without a pause.")

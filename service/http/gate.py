@@ -63,16 +63,20 @@ def allowed_methods(app: FastAPI, scope: Scope) -> str:
     for context in iter_route_contexts(app.routes):
         if context.matches(scope)[0] is not Match.NONE:
             found |= context.methods or set()
+    if "GET" in found:  # see service.http.request
+        found.add("HEAD")
     return ", ".join(sorted(found))
 
 
 def refuse_ungated(app: FastAPI) -> None:
-    """Check that every route is a ``ProtectedRoute`` or a ``PublicRoute``.
+    """Check that every route is a ``ProtectedRoute`` or a ``PublicRoute``, and none for HEAD, which no request finds.
 
     Raises:
         RuntimeError: One is not; the text names its path.
     """
     for context in iter_route_contexts(app.routes):
+        if "HEAD" in (context.methods or ()):
+            raise RuntimeError(f"Route {context.path} takes HEAD, which the GET of a path answers: take it out")
         if not isinstance(context.original_route, ProtectedRoute | PublicRoute):
             raise RuntimeError(
                 f"Route {context.path} was not made by service.http.gate.Router, so nothing guards it. "

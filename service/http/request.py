@@ -6,7 +6,7 @@ import asyncio
 import re
 import secrets
 import time
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from typing import Any, Final
 
 from starlette.datastructures import Headers
@@ -24,10 +24,35 @@ log = get_logger(__name__)
 # Hexadecimal with dashes: every usual generator fits, and a name or a number of a patient does not.
 _REQUEST_ID = re.compile(r"[0-9A-Fa-f-]{16,64}\Z")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}\Z")  # W3C Trace Context, 3.2
+# What Railway's edge makes: 16 bytes in base64url. Anything else is the text of a caller.
+_RAILWAY_ID = re.compile(rb"[A-Za-z0-9_-]{21}[AQgw]\Z")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 MAX_HEAD_BYTES: Final = 32_768  # target and header fields, as at Railway's edge
 # In a scope: the row that the server's protocol has refused the request with.
 REFUSED: Final = "refused"
+# What front ends send beside their credentials: ids of this and of the usual tracers, and how often a change is meant.
+_USUAL_HEADERS = (
+    "Authorization",
+    "Content-Type",
+    "Idempotency-Key",
+    "X-Request-ID",
+    *(
+        "traceparent",
+        "tracestate",
+        "baggage",
+        "sentry-trace",
+        "b3",
+        "uber-trace-id",
+        "newrelic",
+        "elastic-apm-traceparent",
+    ),
+    *("X-B3-TraceId", "X-B3-SpanId", "X-B3-ParentSpanId", "X-B3-Sampled", "X-B3-Flags"),
+    *("X-Amzn-Trace-Id", "X-Cloud-Trace-Context", "Request-Id", "Request-Context"),
+    *("X-Datadog-Trace-Id", "X-Datadog-Parent-Id", "X-Datadog-Origin", "X-Datadog-Sampling-Priority", "X-Datadog-Tags"),
+)
+_CORS_ANSWER = frozenset(
+    {"vary", "access-control-allow-origin", "access-control-allow-methods", "access-control-allow-headers"}
+)
 LOCAL_ORIGIN = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?"
 
 # OWASP REST Security Cheat Sheet, "Security Headers": for an API that answers data, never pages.
@@ -42,11 +67,22 @@ _SECURITY_HEADERS: Sequence[tuple[bytes, bytes]] = (
 
 
 class _Cors(CORSMiddleware):
-    """Starlette's CORS, refusing a preflight in our own error shape."""
+    """Starlette's CORS, refusing a preflight in our own error shape, for the cause that applies."""
 
     def preflight_response(self, request_headers: Headers) -> Response:
         answer = super().preflight_response(request_headers)
-        return answer if answer.status_code < 400 else errors.response(errors.ORIGIN_REFUSED, {"Vary": "Origin"})
+        asked = request_headers.get("access-control-request-headers", "").lower().split(",")
+        if not self.is_allowed_origin(request_headers["origin"]):
+            return errors.response(errors.ORIGIN_REFUSED, {"Vary": "Origin"})
+        if request_headers["access-control-request-method"] not in self.allow_methods:
+            row = errors.CORS_METHOD_REFUSED
+        elif any(name.strip() not in self.allow_headers for name in asked if name.strip()):
+            row = errors.CORS_HEADER_REFUSED
+        else:
+            # What else Starlette may have refused is the browser's to judge by the headers of the answer.
+            answer.status_code = 200
+            return answer
+        return errors.response(row, {name: answer.headers[name] for name in answer.headers if name in _CORS_ANSWER})
 
 
 class RequestMiddleware:
@@ -55,12 +91,19 @@ class RequestMiddleware:
     Args:
         app: What it wraps.
         allowed_origins: Exact origins that may call with credentials.
+        allowed_headers: Header fields that they may send besides the usual ones.
         local_origins: Whether pages served from this machine may too, on any port (development).
         max_body_bytes: Largest request body, declared or counted.
     """
 
     def __init__(
-        self, app: ASGIApp, *, allowed_origins: Sequence[str], local_origins: bool, max_body_bytes: int
+        self,
+        app: ASGIApp,
+        *,
+        allowed_origins: Sequence[str],
+        allowed_headers: Iterable[str],
+        local_origins: bool,
+        max_body_bytes: int,
     ) -> None:
         self.app = app
         self._max_body_bytes = max_body_bytes
@@ -69,8 +112,8 @@ class RequestMiddleware:
             allow_origins=allowed_origins,
             allow_origin_regex=LOCAL_ORIGIN if local_origins else None,
             allow_credentials=True,
-            allow_methods=("GET", "POST", "PUT", "PATCH", "DELETE"),
-            allow_headers=("Authorization", "Content-Type", "X-Request-ID", "traceparent", "tracestate"),
+            allow_methods=("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"),
+            allow_headers=(*_USUAL_HEADERS, *allowed_headers),
             expose_headers=("X-Request-ID", "Retry-After", "WWW-Authenticate"),
             max_age=600,
         )
@@ -85,11 +128,17 @@ class RequestMiddleware:
         started = time.perf_counter()
         context = _context(scope)
         token = log_context.set(context)
+        method = scope["method"]
+        if (
+            method == "HEAD"
+        ):  # a GET whose body is left out (RFC 9110, section 9.3.2): by the server, which is told below
+            scope["method"] = "GET"
         # The gate adds tenant and user to the context of the request; the access line reads them from there.
         final: dict[str, Any] = {"status": 500, "context": context}
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
+                scope["method"] = method
                 final["status"] = message["status"]
                 final["context"] = log_context.get()
                 own = message.get("headers", ())
@@ -104,7 +153,7 @@ class RequestMiddleware:
             log_context.set(final["context"])
             log.info(
                 "request",
-                method=scope["method"] if scope["method"] in _METHODS else "OTHER",
+                method=method if method in _METHODS else "OTHER",
                 route=getattr(scope.get("route"), "path_format", None),  # the template: a path may name a patient
                 status=final["status"],
                 duration_ms=round((time.perf_counter() - started) * 1000, 2),
@@ -178,7 +227,7 @@ def _context(scope: MutableMapping[str, Any]) -> Mapping[str, str]:
             found["request_id"] = text
         elif name == b"traceparent" and (match := _TRACEPARENT.match(value.decode("latin-1"))):
             found["trace_id"] = match[1]
-        elif name == b"x-railway-request-id" and len(value) <= 64 and value.isalnum():
+        elif name == b"x-railway-request-id" and _RAILWAY_ID.match(value):
             found["railway_request_id"] = value.decode("latin-1")
     found.setdefault("request_id", scope.get("request_id") or secrets.token_hex(16))
     scope["request_id"] = found["request_id"]  # one that is cut is answered by another run of this, under the same id

@@ -19,6 +19,8 @@ from service.settings.formats import (
     ClaimPath,
     DatabaseUrl,
     EntityId,
+    HeaderName,
+    Host,
     Listed,
     LongEnough,
     Origin,
@@ -191,7 +193,11 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     environment: Environment = Field(description="How strict to be.", examples=["production"])
-    host: str = Field(default="0.0.0.0", description="Address to listen on.", examples=["127.0.0.1"])  # noqa: S104
+    host: Host = Field(
+        default="0.0.0.0",  # noqa: S104
+        description="Address to listen on; :: is every one, of IPv6 and IPv4.",
+        examples=["127.0.0.1"],
+    )
     port: int = Field(default=8000, ge=1, le=65535, description="Port to listen on.", examples=["8000"])
     public_url: Origin = Field(
         description="Origin under which clients reach the API.", examples=["https://api.example.com"]
@@ -203,6 +209,11 @@ class Settings(BaseModel):
         default=(),
         description="Front-end origins allowed to call with credentials, separated by commas.",
         examples=["https://app.example.com"],
+    )
+    allowed_headers: Annotated[tuple[HeaderName, ...], Listed] = Field(
+        default=(),
+        description="Header fields that those front ends may send besides the usual ones, separated by commas.",
+        examples=["X-Client-Version"],
     )
     max_body_bytes: int = Field(
         default=1_048_576,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, SecretStr
 
@@ -13,24 +15,79 @@ from service.settings.secret import Secret
 from service.strict import LOOPBACK
 from service.tenancy import TenantId
 
+_LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
+_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_DATABASE = re.compile(r"/[^/:?#@]+")
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")  # RFC 9110, section 5.6.2
+_USUAL_PORT = {"https": 443, "http": 80}
+_SHAPE = "must be an address: scheme://host[:port]..., with one host and a port from 1 to 65535"
+_DATABASE_SHAPE = (
+    "must be postgresql://user:password@host:port/database?sslmode=..., with one host; in user, password and database "
+    "/ is written %2F, @ is %40, : is %3A, ? is %3F, # is %23, [ is %5B and % is %25"
+)
+
 
 class FormatError(ValueError):
     """What is wrong with a value, in words that never repeat it: the one kind of error whose text is told on."""
 
 
+def _plain(value: str) -> str:
+    """Nothing that one parser drops or escapes and another takes literally."""
+    if not value.isascii() or not value.isprintable() or " " in value or "\\" in value or _BAD_ESCAPE.search(value):
+        raise FormatError(
+            "must be ASCII without blanks: an international name is written xn--..., all else percent-encoded"
+        )
+    return value
+
+
+def _host(text: str | None) -> bool:
+    """Whether a resolver takes it: a name, or an address written in the one usual way."""
+    if not text:
+        return False
+    if ":" in text or text.rpartition(".")[2].isdigit():
+        try:
+            return str(ip_address(text)) == text
+        except ValueError:
+            return False
+    return len(text) <= 253 and all(map(_LABEL.fullmatch, text.removesuffix(".").split(".")))
+
+
+def _split_url(value: str) -> SplitResult:
+    """Taken apart as those do who connect to it.
+
+    Raises:
+        FormatError: It cannot be.
+    """
+    try:
+        parts = urlsplit(_plain(value))
+        port = parts.port  # of what is no number up to 65535, this alone takes notice
+    except FormatError:
+        raise
+    except ValueError:  # whose text quotes the value
+        raise FormatError(_SHAPE) from None
+    host = parts.netloc.rpartition("@")[2]
+    if not _host(parts.hostname) or port == 0 or host.endswith(":"):
+        raise FormatError(_SHAPE)
+    return parts
+
+
 def _url(value: str) -> str:
-    parts = urlsplit(value)
+    parts = _split_url(value)
     local = parts.scheme == "http" and (parts.hostname or "") in LOOPBACK
-    _ = parts.port  # of what is no number, this alone takes notice
-    if not parts.hostname or "@" in parts.netloc or parts.fragment or not (parts.scheme == "https" or local):
+    if "@" in parts.netloc or parts.fragment or not (parts.scheme == "https" or local):
         raise FormatError("must be an https address (http only on this machine), without credentials or fragment")
     return value
 
 
 def _origin(value: str) -> str:
+    """As a browser sends it: what differs by a letter would never match (RFC 6454, section 6.2)."""
     parts = urlsplit(_url(value))
-    if value != f"{parts.scheme}://{parts.netloc}" or value != value.lower() or "*" in value:
+    if value != f"{parts.scheme}://{parts.netloc}" or value != value.lower():
         raise FormatError("must be an exact origin: scheme://host[:port] in lower case, no path, no wildcard")
+    if parts.port is not None and (
+        parts.port == _USUAL_PORT[parts.scheme] or not parts.netloc.endswith(f":{parts.port}")
+    ):
+        raise FormatError("must be an origin as browsers send it: without the port that its scheme implies")
     return value
 
 
@@ -39,14 +96,31 @@ def _split(value: object) -> object:
 
 
 def _database_url(value: SecretStr) -> SecretStr:
-    parts = urlsplit(value.get_secret_value())
-    options = parse_qs(parts.query)
-    _ = parts.port
-    if parts.scheme not in ("postgresql", "postgres") or not parts.hostname or len(parts.path) < 2:
-        raise FormatError("must be postgresql://user@host:port/database?sslmode=...")
-    if options.get("sslmode", [""])[-1] not in ("verify-full", "disable") or set(options) - {"sslmode"}:
-        raise FormatError("takes one option, sslmode=verify-full (or disable, in development)")
+    try:
+        parts = _split_url(value.get_secret_value())
+    except FormatError:
+        raise FormatError(_DATABASE_SHAPE) from None
+    texts = (parts.username or "", parts.password or "", parts.path[1:])
+    if (
+        parts.scheme not in ("postgresql", "postgres")
+        or "@" in "".join(texts)
+        or not _DATABASE.fullmatch(parts.path)
+        or parts.fragment
+        or not all(map(_decodes, texts))
+    ):
+        raise FormatError(_DATABASE_SHAPE)
+    options = parse_qs(parts.query, keep_blank_values=True)
+    if set(options) != {"sslmode"} or options["sslmode"] not in (["verify-full"], ["disable"]):
+        raise FormatError("takes one option, once: sslmode=verify-full (or disable, in development)")
     return value
+
+
+def _decodes(text: str) -> bool:
+    """Whether what stands percent-encoded is a text that PostgreSQL takes."""
+    try:
+        return unquote(text, errors="strict").isprintable()
+    except UnicodeDecodeError:
+        return False
 
 
 def _tenants(value: tuple[str, ...]) -> tuple[str, ...]:
@@ -84,9 +158,21 @@ def _entity_id(value: str) -> str:
 
 
 def _proxy(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme != "socks5" or not parts.hostname or not parts.port or parts.path or parts.query or "@" in value:
+    parts = _split_url(value)
+    if parts.scheme != "socks5" or not parts.port or parts.path or parts.query or parts.fragment or "@" in value:
         raise FormatError("must be socks5://host:port")
+    return value
+
+
+def _listen(value: str) -> str:
+    if not _host(value):
+        raise FormatError("must be an address of this machine or a name for one, without brackets or port")
+    return value
+
+
+def _header(value: str) -> str:
+    if not _TOKEN.fullmatch(value):
+        raise FormatError("must be names of header fields, separated by commas")
     return value
 
 
@@ -115,6 +201,8 @@ def LongEnough(characters: int) -> AfterValidator:  # noqa: N802  used as a type
 
 Url = Annotated[str, AfterValidator(_url)]
 Origin = Annotated[str, AfterValidator(_origin)]
+Host = Annotated[str, AfterValidator(_listen)]
+HeaderName = Annotated[str, AfterValidator(_header)]
 Listed = BeforeValidator(_split)
 Pem = Annotated[SecretStr, AfterValidator(_pem)]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]

@@ -108,18 +108,22 @@ def test_nothing_of_what_a_caller_sent_reaches_the_log(server: Server, module_is
 def test_one_request_id_joins_the_answer_and_every_line(server: Server, module_issuer: Issuer) -> None:
     sent = "0b1e2d3c4f5a6b7c8d9e0f1a2b3c4d5e"
     trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    railway = "inbYlqIDTKG06JubpHNmDw"
     answer = server.post(
         "/api/v1/notes/then-fail",
         module_issuer.token(),
         json={"body": "x"},
-        headers={"X-Request-ID": sent, "traceparent": trace, "X-Railway-Request-Id": "abc123"},
+        headers={"X-Request-ID": sent, "traceparent": trace, "X-Railway-Request-Id": railway},
     )
     assert answer.headers["X-Request-ID"] == sent
+    for anybodys in ("abc123", "JohnDoe19700101", "x" * 64, railway + "A", railway[:-1] + "x"):
+        server.get("/api/v1/health/live", headers={"X-Railway-Request-Id": anybodys})
     server.stop()
+    assert {event["railway_request_id"] for event in server.events() if "railway_request_id" in event} == {railway}
     lines = [event for event in server.events() if event.get("request_id") == sent]
     assert {"unhandled_exception", "request"} <= {event["message"] for event in lines}
     assert all(event["trace_id"] == trace.split("-")[1] for event in lines)
-    assert all(event["railway_request_id"] == "abc123" for event in lines)
+    assert all(event["railway_request_id"] == railway for event in lines)
 
 
 SPEAK = """

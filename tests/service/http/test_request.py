@@ -10,9 +10,9 @@ import httpx
 import pytest
 from fastapi import APIRouter, FastAPI
 
-from service.feature import all_errors
+from service.feature import all_errors, settings_of
 from service.http.gate import Router, refuse_ungated
-from service.product import FEATURES
+from service.product import FEATURES, NAME, TITLE
 from service.settings import load
 from tests.support.api.environments import GOOD, NO_DATABASE
 from tests.support.api.server import Server
@@ -25,6 +25,7 @@ def server(module_issuer: Issuer) -> Iterator[Server]:
         **module_issuer.environment(),
         "DATABASE_URL": NO_DATABASE,
         "ALLOWED_ORIGINS": "https://app.example.com",
+        "ALLOWED_HEADERS": "X-Client-Version",
         "MAX_BODY_BYTES": "2048",
     }
     with Server(environment, "tests.support.api.serve") as running:
@@ -110,9 +111,9 @@ def test_every_answer_has_one_shape_and_the_security_headers(server: Server, mod
             row = all_errors(FEATURES)[error["code"]]
             assert error == {"code": row.code, "message": row.message, "detail": row.detail}
             assert row.status == answer.status_code
-    assert answers[5].headers["Allow"] == "GET"
+    assert answers[5].headers["Allow"] == "GET, HEAD"
     assert (
-        server.request("DELETE", "/api/v1/notes", token).headers["Allow"] == "GET, POST"
+        server.request("DELETE", "/api/v1/notes", token).headers["Allow"] == "GET, HEAD, POST"
     ), "of every route that has this path"
 
 
@@ -171,6 +172,72 @@ def test_outside_development_no_local_page_is_allowed(module_issuer: Issuer) -> 
     assert granted.headers["Access-Control-Allow-Origin"] == "https://app.example.com"
 
 
+def test_every_get_route_answers_head_with_its_headers_and_no_body(server: Server, module_issuer: Issuer) -> None:
+    token = module_issuer.token()
+    for path, status in (
+        ("/api/v1/health/live", 200),
+        ("/api/v1/health/ready", 503),
+        ("/api/v1/auth/validate", 200),
+        ("/openapi.json", 200),
+        ("/docs", 200),
+        ("/nowhere", 404),
+    ):
+        got, head = server.get(path, token), server.request("HEAD", path, token)
+        assert (head.status_code, head.content) == (got.status_code, b"") == (status, b"")
+        assert head.headers["Content-Length"] == got.headers["Content-Length"]
+        assert head.headers["Content-Type"] == got.headers["Content-Type"]
+    assert server.request("HEAD", "/api/v1/auth/validate").status_code == 401
+    refused = server.request("HEAD", "/api/v1/auth/token")
+    assert (refused.status_code, refused.headers["Allow"]) == (405, "POST")
+    assert server.get("/api/v1/health/live").json() == {"status": "ok"}, "on the same connection"
+    assert not any("head" in methods for methods in server.get("/openapi.json").json()["paths"].values())
+
+
+def preflight(
+    server: Server, headers: str, *, origin: str = "https://app.example.com", method: str = "GET"
+) -> httpx.Response:
+    asked = {"Origin": origin, "Access-Control-Request-Method": method, "Access-Control-Request-Headers": headers}
+    return server.request("OPTIONS", "/api/v1/notes", headers=asked)
+
+
+def test_a_preflight_is_refused_for_the_cause_that_applies(server: Server) -> None:
+    for usual in ("authorization,baggage,sentry-trace", "traceparent, tracestate", "idempotency-key,,x-request-id"):
+        assert preflight(server, usual).status_code == 200, usual
+    for own in ("X-Client-Version", "x-client-version"):
+        assert preflight(server, own).status_code == 200, own
+    assert preflight(server, "authorization", method="HEAD").status_code == 200
+    for answer, code in (
+        (preflight(server, "authorization", origin="https://evil.example"), "REQ_007"),
+        (preflight(server, "x-evil", origin="https://evil.example", method="TRACE"), "REQ_007"),
+        (preflight(server, "authorization,x-evil"), "REQ_014"),
+        (preflight(server, "authorization", method="TRACE"), "REQ_015"),
+    ):
+        assert (answer.status_code, answer.json()["error"]["code"]) == (400, code)
+        assert ("Access-Control-Allow-Origin" in answer.headers) is (code != "REQ_007")
+        assert "Access-Control-Allow-Credentials" not in answer.headers
+    assert "baggage" in preflight(server, "x-evil").headers["Access-Control-Allow-Headers"]
+
+
+def test_a_page_may_send_the_header_of_every_scheme() -> None:
+    from examples.files.feature import FILES
+    from service.app import create_app
+    from service.naming import Names
+
+    async def ask() -> httpx.Response:
+        environment = {**GOOD, "FILES__KEY_SECRET_ID": "signalbox/production/files-key", "S3_BUCKET_NAME": "files"}
+        features = (*FEATURES, FILES)
+        app = create_app(load(environment, settings_of(features)), features, names=Names(NAME), title=TITLE)
+        asked = {
+            "Origin": "https://app.example.com",
+            "Access-Control-Request-Method": "GET",
+            "Access-Control-Request-Headers": "x-api-key",
+        }
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="https://api.example.com") as client:
+            return await client.options("/api/v1/files", headers=asked)
+
+    assert anyio.run(ask).status_code == 200
+
+
 def test_request_ids(server: Server) -> None:
     good = "0b1e2d3c-4f5a-6b7c-8d9e-0f1a2b3c4d5e"
     assert server.get("/api/v1/health/live", headers={"X-Request-ID": good}).headers["X-Request-ID"] == good
@@ -221,6 +288,29 @@ def test_a_route_that_no_gate_guards_keeps_the_application_from_starting() -> No
     app.include_router(forgotten)
     with pytest.raises(RuntimeError, match="/patients"):
         refuse_ungated(app)
+
+
+def test_a_route_for_head_alone_keeps_the_application_from_starting() -> None:
+    app, router = FastAPI(routes=[], docs_url=None, redoc_url=None, openapi_url=None), Router(prefix="/x")
+    router.add_api_route("/y", lambda: None, methods=["HEAD"])
+    app.include_router(router)
+    with pytest.raises(RuntimeError, match="HEAD"):
+        refuse_ungated(app)
+
+
+def test_every_address_is_of_both_families(module_issuer: Issuer) -> None:
+    environment = {**module_issuer.environment(), "DATABASE_URL": NO_DATABASE, "HOST": "::"}
+    with Server(environment) as server:
+        for host in ("127.0.0.1", "[::1]"):
+            assert httpx.get(f"http://{host}:{server.port}/api/v1/health/live").status_code == 200
+
+
+def test_an_address_of_another_machine_is_one_line_that_names_host(module_issuer: Issuer) -> None:
+    server = Server({**module_issuer.environment(), "DATABASE_URL": NO_DATABASE, "HOST": "192.0.2.1"})
+    with pytest.raises(RuntimeError) as failure, server:
+        pass
+    assert "Set HOST to an address of this machine" in str(failure.value)
+    assert "Traceback" not in str(failure.value)
 
 
 def test_a_taken_port_is_one_line(module_issuer: Issuer) -> None:

@@ -19,6 +19,7 @@ from service.settings import OpenIdSettings, SamlSettings, Secret, Settings, Set
 from service.settings.fields import variables_of
 from tests.support.api.environments import GOOD, LOCAL_DATABASE
 
+HERE = {**GOOD, "ENVIRONMENT": "development"}
 WITHOUT_TLS = "postgresql://a@db.example.com/d?sslmode=disable"
 
 
@@ -37,6 +38,36 @@ def test_a_good_production_environment_is_read() -> None:
     [
         ("ALLOWED_ORIGINS", "*"),
         ("ALLOWED_ORIGINS", "https://*.example.com"),
+        ("ALLOWED_ORIGINS", "https://app.example.com:443"),
+        ("ALLOWED_ORIGINS", "https://app.example.com:08443"),
+        ("ALLOWED_ORIGINS", "https://app.example.com:"),
+        ("ALLOWED_ORIGINS", "https://app.example.com:abc"),
+        ("ALLOWED_ORIGINS", "https://app.example.com:99999"),
+        ("ALLOWED_ORIGINS", "https://m\u00fcnchen.example"),
+        ("ALLOWED_ORIGINS", "https://app.example.com?"),
+        ("ALLOWED_ORIGINS", "https://app.example.com#"),
+        ("ALLOWED_ORIGINS", "https://app.example.com/path"),
+        ("ALLOWED_ORIGINS", "https://[0:0:0:0:0:0:0:2]"),
+        ("ALLOWED_ORIGINS", "https://10.1"),
+        ("ALLOWED_ORIGINS", "https://app .example.com"),
+        ("ALLOWED_ORIGINS", "null"),
+        ("PUBLIC_URL", "https://api.example.com:443"),
+        ("ALLOWED_HEADERS", "X Client"),
+        ("ALLOWED_HEADERS", "X-Client:"),
+        ("HOST", "[::]"),
+        ("HOST", "127.0.0.1:8000"),
+        ("HOST", "http://127.0.0.1"),
+        ("HOST", "a b"),
+        ("LAME_DUCK_SECONDS", "16"),
+        ("IDP__COGNITO__ISSUER", "https://idp.example.com:99999"),
+        ("IDP__COGNITO__ISSUER", "https://idp.example.com:0"),
+        ("IDP__COGNITO__ISSUER", "https://idp..example.com"),
+        ("IDP__COGNITO__ISSUER", "https://" + "x" * 64 + ".example.com"),
+        ("IDP__COGNITO__JWKS_URL", "https://idp.example.com/a b"),
+        ("IDP__COGNITO__JWKS_URL", "https://idp.example.com/\\a"),
+        ("IDP__COGNITO__JWKS_URL", "https://idp.example.com/%zz"),
+        ("DATABASE_PROXY", "socks5://proxy.example.com:99999"),
+        ("DATABASE_PROXY", "socks5://pro xy.example.com:1080"),
         ("ALLOWED_ORIGINS", "http://localhost:3000"),
         ("ALLOWED_ORIGINS", "https://localhost"),
         ("ALLOWED_ORIGINS", "https://app.example.com/"),
@@ -269,6 +300,54 @@ def test_a_group_that_cannot_be_told_apart_or_explained_does_not_start() -> None
     for groups in ({"idp": NotesSettings}, {"a__b": NotesSettings}, {"Notes": NotesSettings}, {"notes": Silent}):
         with pytest.raises(TypeError):
             load({**GOOD, **GOOD_NOTES}, groups)
+
+
+@pytest.mark.parametrize(
+    "secret_address",
+    [
+        "u:S3cr/et@db.example.com:5432/app",
+        "u:12/S3cr@db.example.com:5432/app",
+        "u:12?S3cr@db.example.com:5432/app",
+        "u:12#S3cr@db.example.com:5432/app",
+        "u:S3cr@et@db.example.com:5432/app",
+        "u:S3cr%zz@db.example.com:5432/app",
+        "u:S3cr%00@db.example.com:5432/app",
+        "u:S3cr%ff@db.example.com:5432/app",
+        "u:S3cr et@db.example.com:5432/app",
+        "u:S3cr\net@db.example.com:5432/app",
+        "u:S3cr[@db.example.com:5432/app",
+        "u:S3cr@db.example.com:${PGPORT}/app",
+        "u:S3cr@db.example.com:99999/app",
+        "u:S3cr@db.example.com:0/app",
+        "u:S3cr@db.example.com:/app",
+        "u:S3cr@h1:5432,h2:5432/app",
+        "u:S3cr@h1,h2/app",
+        "u:S3cr@/app",
+        "u:S3cr@db.example.com",
+        "u:S3cr@db.example.com/app/S3cr",
+        "u:S3cr@%2Fvar%2Frun/app",
+    ],
+)
+def test_an_address_that_its_user_would_read_otherwise_is_refused_with_how_to_write_it(secret_address: str) -> None:
+    environment = {**HERE, "DATABASE_URL": f"postgresql://{secret_address}?sslmode=disable"}
+    with pytest.raises(SettingsError) as failure:
+        load(environment)
+    (line,) = [line for line in str(failure.value).splitlines() if line.startswith("  ")]
+    assert line.startswith("  DATABASE_URL must ")
+    assert "S3cr" not in str(failure.value)
+
+
+@pytest.mark.parametrize(
+    "options", ["", "?sslmode=disable&sslmode=verify-full", "?sslmode=verify-full&x=", "?sslmode="]
+)
+def test_tls_is_never_off_by_how_an_address_is_read(options: str) -> None:
+    with pytest.raises(SettingsError, match="takes one option, once"):
+        load({**HERE, "DATABASE_URL": f"postgresql://u@db.example.com/app{options}"})
+
+
+def test_a_password_of_any_characters_can_be_written() -> None:
+    address = "postgresql://u%40x:a%2Fb%40c%3Ad%3F%23%25%5B!$&()*+,;=~@[::1]:5432/the-app?sslmode=disable"
+    assert load({**HERE, "DATABASE_URL": address})
 
 
 def test_the_process_reports_all_problems_in_one_message_without_traceback(tmp_path: Path) -> None:
