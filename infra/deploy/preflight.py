@@ -6,9 +6,10 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from infra.deploy import ownership, stacks
+from infra.deploy import obstacles, ownership, stacks
+from infra.deploy.account import Account
+from infra.deploy.finding import Finding as Finding
 from infra.railway import sources
 from infra.railway.api import Client
 from infra.railway.operations import Railway
@@ -19,23 +20,6 @@ from infra.shell.tools import installed_cdk
 from infra.stage.certificate import AUTHORITIES
 from infra.stage.record import Stage
 from infra.stage.variables import SEALED_PREFIX
-
-State = Literal["ok", "note", "missing"]
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What a check found.
-
-    Attributes:
-        state: ``missing`` stops a deployment.
-        name: What was checked.
-        text: What was found, or what to do.
-    """
-
-    state: State
-    name: str
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +151,8 @@ def _aws(stage: Stage) -> Iterator[Finding]:
         yield Finding("ok", "AWS identity", f"{who.arn} in {stage.region}")
         stacks.bootstrapped(stage, who.account)
         yield Finding("ok", "AWS bootstrap", f"account {who.account}, {stage.region}")
+        in_the_way = list(obstacles.obstacles(Account(stage.region), stage, who.account))
+        yield from in_the_way or [Finding("ok", "AWS account", "quotas, names and offers: nothing is in the way")]
     except Failure as failure:
         yield Finding("missing", "AWS", str(failure))
 
