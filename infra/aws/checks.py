@@ -19,8 +19,10 @@ from cdk_nag import AwsSolutionsChecks, HIPAASecurityChecks
 
 from infra.aws.gates import policies
 from infra.aws.gates.data import BACKUPS, BUCKETS, DATABASE, KEYS
-from infra.aws.gates.people import IDENTITY, NETWORK, USERS, WATCH
+from infra.aws.gates.network import NETWORK
 from infra.aws.gates.promises import Resource, broken
+from infra.aws.gates.users import IDENTITY, USERS
+from infra.aws.gates.watch import WATCH
 from infra.aws.gates.whole import missing
 from infra.aws.register import REGISTER
 from infra.stage.record import Stage

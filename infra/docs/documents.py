@@ -13,6 +13,7 @@ from typing import Final
 
 from infra.docs import tables
 from infra.docs.hipaa.page import page
+from infra.docs.supply import page as supply_page
 
 DOCUMENTS: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(
     {
@@ -24,6 +25,7 @@ DOCUMENTS: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(
         "docs/reference/outputs.md": tables.outputs,
         "docs/reference/presets.md": tables.presets,
         "docs/reference/stages.md": tables.stages,
+        "docs/reference/supply.md": supply_page,
         "docs/reference/variables.md": tables.variables,
     }
 )

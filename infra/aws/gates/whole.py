@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from infra.aws.alarms import LOG_ALARMS, METRIC_ALARMS
-from infra.aws.gates.people import plus
 from infra.aws.gates.policies import admits
 from infra.aws.gates.promises import Resource, When, always, dig
+from infra.aws.gates.users import plus
 from infra.stage.record import Stage
 
 

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+from infra.docs.hipaa.checklist import unanswered
 from infra.docs.hipaa.controls import CONTROLS
 from infra.docs.hipaa.evidence import ByTest, problems, uncited
 from infra.docs.hipaa.exports import Checked
@@ -30,13 +31,14 @@ def check(root: Path, *, junit: Path | None, status: Collection[str], citation: 
     """
     from infra.aws.app import build_app
 
-    name = next((stage.name for stage in STAGES.values() if stage.environment == "production"), None)
-    if name is None:
+    stage = next((stage for stage in STAGES.values() if stage.environment == "production"), None)
+    if stage is None:
         raise Failure("no stage of infra/product.py has environment production: there is nothing to claim it for")
     found: dict[str, list[str]] = {}
     with tempfile.TemporaryDirectory(prefix="signalbox-compliance-") as folder:
-        build_app(name, outdir=folder).synth()
-        for line in (*problems(CONTROLS, root=root, assembly=Path(folder)), *uncited(CONTROLS)):
+        build_app(stage.name, outdir=folder).synth()
+        judged = problems(CONTROLS, root=root, assembly=Path(folder), stage=stage)
+        for line in (*judged, *uncited(CONTROLS), *unanswered(CONTROLS)):
             found.setdefault(line.partition(":")[0], []).append(line)
     if junit is not None:
         _add_outcomes(found, _outcomes(junit))

@@ -3,34 +3,32 @@
 from __future__ import annotations
 
 import ast
+import copy
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import tarfile
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
+from infra.aws.gates.promises import dig, holds
 from infra.docs.hipaa.citations import PARAGRAPHS, SECURITY_RULE
+from infra.stage.record import Stage
 
 Kind = Literal["required", "addressable", "standard"]
 Status = Literal["implemented", "shared", "customer", "planned"]
 
-_OPERATORS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
-    "is": lambda found, wanted: str(found).lower() == str(wanted).lower(),  # CloudFormation takes true and "true"
-    "at least": lambda found, wanted: found is not None and float(found) >= wanted,
-    "at most": lambda found, wanted: found is not None and float(found) <= wanted,
-    "is set": lambda found, _: found is not None,
-}
-
 
 @dataclass(frozen=True, slots=True)
 class ByTemplate:
-    """Every resource of a type in the production templates, and at least one, has a property.
+    """Every resource of a type in the production templates, and at least one, has a property, and a gate watches it.
 
     Attributes:
         type: CloudFormation type.
         path: Property, with dots.
-        operator: One of ``is``, ``at least``, ``at most``, ``is set``.
+        operator: One of those of ``infra.aws.gates.promises``.
         value: What it is compared with.
     """
 
@@ -46,7 +44,7 @@ class ByTemplate:
 
 @dataclass(frozen=True, slots=True)
 class ByRule:
-    """A rule of a cdk-nag pack has no finding, not even one that the register acknowledges."""
+    """A rule of a cdk-nag pack that ran has no finding, not even one that the register acknowledges."""
 
     name: str
 
@@ -86,6 +84,7 @@ class Control:
         area: Heading of the page it stands under.
         name: Short name.
         citation: Section of 45 CFR 164.
+        title: Of that section, as the rule has it: said twice, so that a citation that slips is found.
         kind: ``required``, ``addressable`` (not optional: implement it, or write down why not and what is there
             instead), or ``standard`` for a standard without specifications of its own.
         status: Who sees to it. ``planned`` is a feature that is not built yet.
@@ -96,6 +95,7 @@ class Control:
     area: str
     name: str
     citation: str
+    title: str
     kind: Kind
     status: Status
     statement: str
@@ -117,19 +117,22 @@ def uncited(controls: Iterable[Control]) -> Iterator[str]:
         paragraph = PARAGRAPHS.get(control.citation)
         if paragraph is None:
             yield f"{control.name}: {control.citation} is no paragraph of infra/docs/hipaa/citations.py"
+        elif paragraph.title != control.title:
+            yield f"{control.name}: {control.citation} is {paragraph.title!r}, and the row says {control.title!r}"
         elif paragraph.kind != control.kind:
             yield f"{control.name}: {control.citation} ({paragraph.title}) is {paragraph.kind}, not {control.kind}"
     for citation in SECURITY_RULE.keys() - cited:
         yield f"no row cites {citation} ({SECURITY_RULE[citation].title})"
 
 
-def problems(controls: Iterable[Control], *, root: Path, assembly: Path) -> Iterator[str]:
+def problems(controls: Iterable[Control], *, root: Path, assembly: Path, stage: Stage) -> Iterator[str]:
     """Rows that claim more than can be shown.
 
     Args:
         controls: The table.
         root: The checkout.
-        assembly: Folder of the production stage's cloud assembly, with the report of the rule packs.
+        assembly: Folder of the stage's cloud assembly, with the report of the rule packs.
+        stage: A production stage.
 
     Yields:
         One line per problem.
@@ -137,45 +140,86 @@ def problems(controls: Iterable[Control], *, root: Path, assembly: Path) -> Iter
     resources = [
         resource
         for template in sorted(assembly.glob("*.template.json"))
-        for resource in json.loads(template.read_text(encoding="utf-8"))["Resources"].values()
+        for resource in json.loads(template.read_text(encoding="utf-8"))["Resources"].items()
     ]
-    report = json.loads((assembly / "validation-report.json").read_text(encoding="utf-8"))["pluginReports"]
+    file = assembly / "validation-report.json"
+    report = json.loads(file.read_text(encoding="utf-8"))["pluginReports"] if file.exists() else []
+    claimed: dict[frozenset[Evidence], str] = {}
     for control in controls:
-        if control.status == "implemented" and all(isinstance(e, ByPerson) for e in control.evidence):
-            yield f"{control.name}: implemented, but only on paper"
+        own = frozenset(item for item in control.evidence if not isinstance(item, ByPerson))
+        if control.status == "implemented":
+            if not own:
+                yield f"{control.name}: implemented, but only on paper"
+            elif (other := claimed.setdefault(own, control.name)) != control.name:
+                yield f"{control.name}: implemented, but by no evidence of its own: it has that of {other}"
         for evidence in control.evidence:
             if not _holds(evidence, root, resources, report):
                 yield f"{control.name}: {evidence} does not hold"
+            elif isinstance(evidence, ByTemplate) and not _watched(evidence, resources, stage):
+                yield f"{control.name}: {evidence} holds, but no gate of infra/aws/gates would object if it did not"
 
 
 def _holds(
     evidence: Evidence,
     root: Path,
-    resources: list[Mapping[str, Any]],
+    resources: list[tuple[str, Mapping[str, Any]]],
     report: list[Mapping[str, Any]],
 ) -> bool:
     if isinstance(evidence, ByTemplate):
-        found = [_dig(resource, evidence.path) for resource in resources if resource["Type"] == evidence.type]
-        return bool(found) and all(_OPERATORS[evidence.operator](value, evidence.value) for value in found)
+        of_type = [resource.get("Properties", {}) for _, resource in resources if resource["Type"] == evidence.type]
+        found = [value for properties in of_type for value in dig(properties, evidence.path)]
+        return holds(evidence.operator, found, evidence.value, None)
     if isinstance(evidence, ByRule):
-        return not any(
-            finding["ruleName"].split("[")[0] == evidence.name
-            for pack in report
-            for finding in (*pack.get("violations", []), *pack.get("suppressedViolations", []))
+        # A pack without any finding, acknowledged ones included, is not in the report, like one that never ran.
+        ran = any(evidence.name.startswith(f"{pack['pluginName']}-") for pack in report)
+        return (
+            ran
+            and evidence.name.partition("-")[2] in _rules_of_packs()
+            and not any(
+                finding["ruleName"].split("[")[0] == evidence.name
+                for pack in report
+                for finding in (*pack.get("violations", []), *pack.get("suppressedViolations", []))
+            )
         )
     if isinstance(evidence, ByTest):
-        path, _, name = evidence.node.partition("::")
-        file = root / path
-        return file.exists() and any(
-            isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name
-            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
-        )
+        return is_test(root, evidence.node)
     return bool(evidence.owner and evidence.task)
 
 
-def _dig(resource: Mapping[str, Any], path: str) -> Any:
-    value: Any = resource.get("Properties", {})
-    for key in re.split(r"(?<!\\)\.", path):  # a dot in a name has a backslash before it
-        key = key.replace("\\.", ".")
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value
+def is_test(root: Path, node: str) -> bool:
+    """Whether a test is there, by its node id."""
+    path, _, name = node.partition("::")
+    file = root / path
+    return file.exists() and any(
+        isinstance(found, ast.FunctionDef | ast.AsyncFunctionDef) and found.name == name
+        for found in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+    )
+
+
+def _watched(evidence: ByTemplate, resources: list[tuple[str, Mapping[str, Any]]], stage: Stage) -> bool:
+    """Whether the rules of the project object when the property is taken out of each resource that has it."""
+    from infra.aws.checks import problems as objections
+
+    steps = [step.replace("\\.", ".") for step in re.split(r"(?<!\\)\.", evidence.path.partition(".*")[0])]
+    for logical_id, resource in resources:
+        if resource["Type"] == evidence.type:
+            spoiled = copy.deepcopy(resource)
+            inner: Any = spoiled["Properties"]
+            for step in steps[:-1]:
+                inner = inner[step]
+            del inner[steps[-1]]
+            if not any(objections({"Resources": {logical_id: spoiled}}, stage)):
+                return False
+    return True
+
+
+@cache
+def _rules_of_packs() -> frozenset[str]:
+    """Names of the rules that cdk-nag has: a name that is misspelt has no finding, either."""
+    import cdk_nag
+
+    (archive,) = Path(cdk_nag.__file__).parent.glob("_jsii/*.tgz")
+    with tarfile.open(archive) as packed:
+        member = packed.extractfile("package/lib/packs/hipaa-security.js")
+        assert member is not None
+        return frozenset(re.findall(r"rule: [a-z0-9_]+\.([A-Za-z0-9]+),", member.read().decode()))

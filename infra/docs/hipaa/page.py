@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from infra.docs.hipaa.citations import PARAGRAPHS
+from infra.docs.hipaa.checklist import CHECKLIST
+from infra.docs.hipaa.citations import nist
 from infra.docs.hipaa.controls import CONTROLS
 from infra.docs.hipaa.evidence import Control
 
@@ -28,9 +29,10 @@ and kinds are checked against the list in `infra/docs/hipaa/citations.py`.
 *Addressable* is not optional: implement it, or write down why not and what is there instead. The amendment proposed
 on 6 January 2025 (90 FR 898, RIN 0945-AA22) was not final in June 2026; check before you rely on either text.
 
-Evidence is a property of every resource of that type in the production templates, a rule of the cdk-nag packs without
-any finding, acknowledged ones included, or a test that ran and passed. This page is generated from
-`infra/docs/hipaa/controls.py`: `uv run signalbox docs`.
+Evidence is a property of every resource of that type in the production templates that a gate watches (taken out, the
+gate objects), a rule of the cdk-nag packs that ran without any finding, acknowledged ones included, or a test that ran
+and passed. The ids of NIST are a reading aid; its own crosswalk is appendix D of SP 800-66 r2. This page is generated
+from `infra/docs/hipaa/controls.py`: `uv run signalbox docs`.
 """
 
 
@@ -40,13 +42,28 @@ def page() -> str:
     for area in dict.fromkeys(control.area for control in CONTROLS):
         parts.append(f"\n## {area}\n")
         parts += [_section(control) for control in CONTROLS if control.area == area]
+    parts.append(_checklist())
     return "".join(parts)
 
 
 def _section(control: Control) -> str:
     evidence = "".join(f"- {item}\n" for item in control.evidence)
+    section, controls = nist(control.citation)
+    beside = "".join(
+        (f" · NIST SP 800-66 r2 {section}" if section else "", f" · SP 800-53 r5 {', '.join(controls.split())}")
+    )
     return (
         f"\n### {control.name}\n\n"
-        f"**{control.status}** · 45 CFR {control.citation} ({PARAGRAPHS[control.citation].title}) · {control.kind}\n\n"
+        f"**{control.status}** · 45 CFR {control.citation} ({control.title}) · {control.kind}{beside}\n\n"
         f"{control.statement}\n\n{evidence}"
     )
+
+
+def _checklist() -> str:
+    lines = ["\n## The checklist, line by line\n\nEvery line that was asked for, and the rows above that answer it.\n"]
+    status = {control.name: control.status for control in CONTROLS}
+    for area, asked in CHECKLIST.items():
+        lines.append(f"\n**{area}**\n\n| asked | answered by |\n| --- | --- |\n")
+        for line, rows in asked.items():
+            lines.append(f"| {line} | {'; '.join(f'{row} ({status[row]})' for row in rows)} |\n")
+    return "".join(lines)

@@ -1,0 +1,1 @@
+"""What the documents promise of machines, supply chain and attackers."""

@@ -1,0 +1,100 @@
+"""What the service is made of: held against the lock file, the installed packages and the code."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import PackageNotFoundError, metadata
+
+import pytest
+from packaging.version import Version
+
+from infra.docs.hipaa.evidence import is_test
+from infra.docs.supply import CHECKED, FLOORS, LICENCES, SAID_OTHERWISE, WATCHED, Watched
+from tests.support.api.server import ROOT
+
+
+def locked() -> Iterator[tuple[str, Version]]:
+    for package in tomllib.loads((ROOT / "uv.lock").read_text())["package"]:
+        yield package["name"], Version(package.get("version", "0"))
+
+
+def in_the_image() -> list[str]:
+    command = (
+        "uv export --locked --offline --no-default-groups --group product --no-hashes --no-header --no-annotate -q"
+    )
+    done = subprocess.run(command.split(), cwd=ROOT, capture_output=True, text=True, check=True)
+    return re.findall(r"^([a-z0-9-]+)==", done.stdout, re.MULTILINE)
+
+
+def below(packages: Iterator[tuple[str, Version]]) -> list[str]:
+    return [
+        f"{name} {version} has {floor.advisory} ({floor.fault}): {floor.version} or newer"
+        for name, version in packages
+        for floor in FLOORS
+        if floor.package == name and version < Version(floor.version)
+    ]
+
+
+def test_no_locked_package_is_below_the_floor_of_an_advisory() -> None:
+    assert below(locked()) == []
+    names = {name for name, _ in locked()}
+    assert {floor.package for floor in FLOORS} <= names, "a floor is about nothing"
+    assert below(iter([("python-jose", Version("3.3.0"))]))
+
+
+def test_the_floors_were_held_against_the_advisories_within_ninety_days() -> None:
+    assert datetime.now(UTC).date() - CHECKED < timedelta(days=90), "run uv audit, add what it says, move the date"
+
+
+def licence_of(package: str) -> str:
+    said = metadata(package)
+    return SAID_OTHERWISE.get(package) or said.get("License-Expression") or said.get("License") or "nothing"
+
+
+def test_every_package_of_the_image_has_a_licence_of_the_list() -> None:
+    names = in_the_image()
+    assert len(names) > 40
+    for name in names:
+        try:
+            licence = licence_of(name)
+        except PackageNotFoundError:
+            continue  # of another platform
+        parts = re.split(r" (?:AND|OR) ", licence.replace("(", "").replace(")", ""))
+        assert {*parts} <= LICENCES, f"{name} is under {licence}"
+
+
+def imported(module: str) -> set[str]:
+    found = set()
+    for file in (ROOT / "service").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == module:
+                found |= {f"{node.module}.{name.name}" for name in node.names}
+            if isinstance(node, ast.Import):
+                found |= {name.name for name in node.names if name.name.split(".")[0] == module}
+    return found
+
+
+@pytest.mark.parametrize("library", WATCHED, ids=lambda library: library.package)
+def test_of_a_watched_library_the_service_uses_what_the_table_says(library: Watched) -> None:
+    assert imported(library.module) == library.used
+    pinned = (ROOT / "pyproject.toml").read_text()
+    assert re.search(rf'"{library.package}(\[[a-z]+\])?==', pinned), "a watched library is pinned exactly"
+
+
+@pytest.mark.parametrize("library", WATCHED, ids=lambda library: library.package)
+def test_every_hole_names_a_test_that_is_there(library: Watched) -> None:
+    assert [hole.test for hole in library.holes if not is_test(ROOT, hole.test)] == []
+
+
+def test_signatures_are_verified_by_cryptography_alone() -> None:
+    """python-jose falls back to ecdsa and rsa, written in Python, where cryptography is not there."""
+    from jose import backends
+
+    assert backends.ECKey is not None
+    for key in (backends.ECKey, backends.RSAKey):
+        assert key.__module__ == "jose.backends.cryptography_backend"
