@@ -52,8 +52,8 @@ def test_the_floors_were_held_against_the_advisories_within_ninety_days() -> Non
 
 
 def licence_of(package: str) -> str:
-    said = metadata(package)
-    return SAID_OTHERWISE.get(package) or said.get("License-Expression") or said.get("License") or "nothing"
+    said = metadata(package).json
+    return str(SAID_OTHERWISE.get(package) or said.get("license_expression") or said.get("license") or "nothing")
 
 
 def test_every_package_of_the_image_has_a_licence_of_the_list() -> None:
