@@ -16,7 +16,7 @@ from service.database.engine import Connector, create_engine
 from service.database.probe import DatabaseProbe
 from service.database.session import sessions
 from service.feature import Core, Feature, Started, all_errors, checked, together
-from service.http import answers, openapi, swagger
+from service.http import answers, openapi, settled, swagger
 from service.http.credentials import Strategies
 from service.http.gate import refuse_ungated
 from service.http.request import RequestMiddleware
@@ -107,6 +107,7 @@ def create_app(settings: Settings, features: Sequence[Feature], *, names: Names,
         max_body_bytes=settings.max_body_bytes,
     )
     answers.install(app)
+    settled.order(app)
     openapi.install(app, all_errors(features), [s for f in features for s in f.schemes], public=settings.docs_open)
     if settings.docs_open:
         swagger.install(app)

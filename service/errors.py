@@ -109,6 +109,27 @@ TOO_MANY_AT_ONCE = Error(
     "Too many requests on one connection wait for the one before them",
     "Wait for answers, or use more connections.",
 )
+KEY_MALFORMED = Error(
+    "REQ_010",
+    400,
+    "Bad request",
+    "The Idempotency-Key is missing where it is required, or it is no string of 1 to 255 printable characters",
+    'Send one header such as Idempotency-Key: "8e03978e-40d5-43e8-bc93-6894a57f9324", a new key for each request.',
+)
+KEY_OF_ANOTHER_REQUEST = Error(
+    "REQ_011",
+    422,
+    "Invalid request",
+    "The Idempotency-Key was used for another request: its method, address, query or body was not this one",
+    "Repeat a request letter for letter, or send a new key.",
+)
+KEY_UNDER_WAY = Error(
+    "REQ_012",
+    409,
+    "Conflict",
+    "The first request with this Idempotency-Key is still under way",
+    "Repeat it with the same key in a few seconds: it is then answered as the first was.",
+)
 
 INTERNAL = Error(
     "SYS_001", 500, "Internal error", "Something failed on our side", "Report the X-Request-ID of the answer."
@@ -119,7 +140,7 @@ OUTCOME_UNKNOWN = Error(
     503,
     "Outcome unknown",
     "The change may have been stored: the database did not answer its commit",
-    "Do not repeat it blindly: read what is stored first.",
+    "Do not repeat it blindly: read what is stored first. Sent with an Idempotency-Key, repeat it with the same key.",
     repeatable=False,
 )
 SECRETS_DOWN = outage("SYS_004", "The secrets store cannot be reached", "Retry after the given time.")

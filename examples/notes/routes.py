@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy import text
 
 from service import errors
+from service.database.idempotency import Idempotent
 from service.database.session import TenantSession
 from service.errors import ApiError, raises
 from service.http.gate import Router
@@ -36,7 +37,7 @@ async def list_notes(session: TenantSession) -> list[Note]:
     return [Note(id=row.id, body=row.body) for row in rows]
 
 
-@router.post("", status_code=201)
+@router.post("", status_code=201, dependencies=[Idempotent])
 @raises(errors.CONFLICT)
 async def add_note(note: NewNote, session: TenantSession) -> Note:
     """Keep a note; a slug is unique within the tenant."""

@@ -7,14 +7,18 @@ holding a route of any other making does not start (``refuse_ungated``): forgett
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
 from service.http.credentials import Strategies
+from service.http.settled import settled
 from service.log import bind
 from service.principal import current
 from service.tenancy import tenant_scope
@@ -34,6 +38,10 @@ class ProtectedRoute(APIRoute):
                 await super().handle(scope, receive, send)
         finally:
             current.reset(token)
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """What FastAPI calls, with what dependencies do about the answer (``service.http.settled``)."""
+        return settled(self.dependant, super().get_route_handler())
 
 
 class PublicRoute(APIRoute):

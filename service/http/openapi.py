@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -12,12 +12,27 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from service import errors
-from service.errors import Error, openapi_responses, raised_by
+from service.errors import Call, Error, openapi_responses, raised_by
 from service.http.credentials import GATE_ERRORS, Scheme
 from service.http.gate import ProtectedRoute, PublicRoute
 
 _ALWAYS = (errors.INTERNAL,)
+_PARAMETER = "openapi_parameter"
 _WITH_INPUT = (errors.BAD_REQUEST, errors.TOO_LARGE, errors.INVALID_REQUEST)
+
+
+def parameter(described: Mapping[str, Any]) -> Callable[[Call], Call]:
+    """Say which parameter a dependency reads by itself; every operation that uses it lists it.
+
+    Args:
+        described: A Parameter Object.
+    """
+
+    def mark(call: Call) -> Call:
+        call.__dict__[_PARAMETER] = dict(described)
+        return call
+
+    return mark
 
 
 def install(app: FastAPI, registry: Mapping[str, Error], schemes: Sequence[Scheme], *, public: bool) -> None:
@@ -48,7 +63,7 @@ def install(app: FastAPI, registry: Mapping[str, Error], schemes: Sequence[Schem
 
 def _corrected(
     schema: dict[str, Any],
-    operations: Mapping[tuple[str, str], tuple[bool, list[Error]]],
+    operations: Mapping[tuple[str, str], tuple[bool, list[Error], list[dict[str, Any]]]],
     schemes: Sequence[Scheme],
     order: Mapping[str, int],
 ) -> dict[str, Any]:
@@ -56,7 +71,9 @@ def _corrected(
     components["securitySchemes"] = {scheme.name: dict(scheme.openapi) for scheme in schemes}
     for path, methods in schema["paths"].items():
         for method, operation in methods.items():
-            protected, rows = operations[path, method]
+            protected, rows, parameters = operations[path, method]
+            if parameters:
+                operation["parameters"] = [*operation.get("parameters", ()), *parameters]
             answers = operation["responses"]
             takes_input = answers.pop("422", None) is not None
             if protected:
@@ -79,22 +96,31 @@ def _add(answers: dict[str, Any], rows: Iterable[Error], order: Mapping[str, int
         known["description"] = "; ".join(f"{code}: {row['summary']}" for code, row in examples.items())
 
 
-def _operations(app: FastAPI, schemes: Sequence[Scheme]) -> Iterator[tuple[tuple[str, str], tuple[bool, list[Error]]]]:
-    """For path and method of every operation: whether the gate guards it, and the rows its dependencies can raise."""
+def _operations(
+    app: FastAPI, schemes: Sequence[Scheme]
+) -> Iterator[tuple[tuple[str, str], tuple[bool, list[Error], list[dict[str, Any]]]]]:
+    """For path and method of every operation: whether the gate guards it, the rows that its dependencies can raise,
+    and the parameters that they read by themselves."""
     at_gate = [*GATE_ERRORS, *(row for scheme in schemes for row in scheme.errors)]
     for context in iter_route_contexts(app.routes):
         route = context.original_route
         if isinstance(route, APIRoute):
             protected = isinstance(route, ProtectedRoute)
-            rows = [*(at_gate if protected else ()), *raised_by(route.endpoint), *_raised_below(route.dependant)]
+            below = list(_below(context.dependant))
+            rows = [
+                *(at_gate if protected else ()),
+                *raised_by(route.endpoint),
+                *(r for c in below for r in raised_by(c)),
+            ]
+            parameters = [call.__dict__[_PARAMETER] for call in below if _PARAMETER in getattr(call, "__dict__", {})]
             for method in context.methods or ():
-                yield (str(context.path_format), method.lower()), (protected, rows)
+                yield (str(context.path_format), method.lower()), (protected, rows, parameters)
 
 
-def _raised_below(dependant: Dependant) -> Iterator[Error]:
+def _below(dependant: Dependant) -> Iterator[object]:
     for inner in dependant.dependencies:
-        yield from raised_by(inner.call)
-        yield from _raised_below(inner)
+        yield inner.call
+        yield from _below(inner)
 
 
 def _error_schemas() -> dict[str, Any]:

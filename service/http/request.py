@@ -114,7 +114,7 @@ class RequestMiddleware:
             allow_credentials=True,
             allow_methods=("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"),
             allow_headers=(*_USUAL_HEADERS, *allowed_headers),
-            expose_headers=("X-Request-ID", "Retry-After", "WWW-Authenticate"),
+            expose_headers=("X-Request-ID", "Retry-After", "WWW-Authenticate", "Idempotent-Replayed"),
             max_age=600,
         )
 

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Annotated
 
+from fastapi import Depends, Form
 from sqlalchemy import text
 from starlette.requests import Request
 
 from examples.notes.routes import NewNote, Note, add_note
+from service import errors
+from service.database.idempotency import IdempotencyRequired
 from service.database.session import TenantSession
+from service.errors import ApiError
 from service.feature import Feature
 from service.http.gate import Router
+
+
+async def not_locked(session: TenantSession) -> None:
+    """Callers may lose what they were allowed to do."""
+    if (await session.execute(text("select 1 from app.note where body = 'locked'"))).first():
+        raise ApiError(errors.PERMISSION_DENIED)
+
 
 router = Router(prefix="/api/v1/notes", tags=["faults"])
 
@@ -53,6 +65,23 @@ async def sleep_in_a_thread(seconds: float) -> None:
 @router.post("/read")
 async def read(request: Request) -> int:
     return len(await request.body())
+
+
+@router.post("/once", status_code=201, dependencies=[IdempotencyRequired])
+async def write_slowly(note: NewNote, session: TenantSession, seconds: float = 0.0, size: int = 0) -> dict[str, str]:
+    await add_note(note, session)
+    await session.execute(text("select pg_sleep(:seconds)"), {"seconds": seconds})
+    return {"padding": "x" * size}
+
+
+@router.post("/once/form", dependencies=[IdempotencyRequired])
+async def write_form(body: Annotated[str, Form()], session: TenantSession) -> Note:
+    return await add_note(NewNote(body=body), session)
+
+
+@router.post("/once/allowed", dependencies=[IdempotencyRequired])
+async def write_as_allowed(note: NewNote, session: TenantSession, _: Annotated[None, Depends(not_locked)]) -> Note:
+    return await add_note(note, session)
 
 
 FAULTS = Feature(name="faults", routers=(router,))
