@@ -126,7 +126,8 @@ class SamlSettings(_Provider):
     issuer: Annotated[EntityId, _ISSUER]
     metadata_url: Url | None = Field(
         default=None,
-        description="SAML: where its metadata is.",
+        description="SAML: where its metadata is; at a metadata query service with {entity_id} or {sha1} in it, which "
+        "stand for ISSUER.",
         examples=["https://idp.example.com/metadata"],
     )
     metadata_file: Path | None = Field(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -133,7 +135,7 @@ def source(name: str, group: SamlSettings, client: httpx.AsyncClient, workers: W
     Raises:
         SettingsError: The certificate of the metadata is none.
     """
-    origin = group.metadata_url or group.metadata_file
+    origin = (group.metadata_url and entity_address(group.metadata_url, group.issuer)) or group.metadata_file
     assert origin is not None
     signer = None
     if group.metadata_certificate is not None:
@@ -143,6 +145,17 @@ def source(name: str, group: SamlSettings, client: httpx.AsyncClient, workers: W
             variable = f"IDP__{name}__METADATA_CERTIFICATE".upper()
             raise SettingsError(f"{variable} is no certificate: PEM, or the base64 in it on one line") from None
     return MetadataSource(name, group.issuer, origin, signer, client=client, workers=workers)
+
+
+def entity_address(template: str, entity_id: str) -> str:
+    """An address of a metadata query service (draft-young-md-query-saml), of which one entity is asked.
+
+    Args:
+        template: With ``{entity_id}``, or with ``{sha1}`` where the service wants the digest; any other is as it is.
+        entity_id: Of the provider.
+    """
+    digest = hashlib.sha1(entity_id.encode(), usedforsecurity=False).hexdigest()  # a name, which proves nothing
+    return template.replace("{entity_id}", quote(entity_id, safe="")).replace("{sha1}", f"%7Bsha1%7D{digest}")
 
 
 def tenants(group: SamlSettings) -> Mapping[str, TenantId]:

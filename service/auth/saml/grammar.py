@@ -7,7 +7,8 @@ receiver work for a sender.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 DS = "http://www.w3.org/2000/09/xmldsig#"
 XENC = "http://www.w3.org/2001/04/xmlenc#"
@@ -123,7 +124,8 @@ class Form:
         max_elements: Most elements in it.
         max_work: Most look-ups that canonicalizing it may take; see ``screen``. A message comes from a stranger,
             metadata from where the settings say.
-        several: Elements of which it may have several under one parent, that a message may have one of.
+        crypto: What the rules of cryptography hold for: all of it, the inside of its root's signature, or nothing,
+            because no library acts on it. What nobody needs must not cost a provider.
         remarks: Whether comments, processing instructions and CDATA may stand in it. In a message they are refused:
             canonical XML leaves comments out, so one can be put into a signed text without breaking the signature.
     """
@@ -133,7 +135,7 @@ class Form:
     max_bytes: int
     max_elements: int
     max_work: int
-    several: frozenset[str] = frozenset()
+    crypto: Literal["all", "signature", "nothing"] = "all"
     remarks: bool = False
 
 
@@ -170,21 +172,13 @@ LOGOUT = Form(
 METADATA = Form(
     roots=_names("md:EntityDescriptor md:EntitiesDescriptor"),
     places=_places(
-        # An EncryptionMethod of its own, which says what the provider could decrypt: our code never executes it.
-        ds_DigestMethod="ds:Reference xenc:EncryptionMethod md:EncryptionMethod",
-        xenc_KeySize="xenc:EncryptionMethod md:EncryptionMethod",
-        xenc_OAEPparams="xenc:EncryptionMethod md:EncryptionMethod",
-        xenc11_MGF="xenc:EncryptionMethod md:EncryptionMethod",
         md_EntityDescriptor="md:EntitiesDescriptor",
         md_EntitiesDescriptor="md:EntitiesDescriptor",
-        ds_Signature="md:EntityDescriptor md:EntitiesDescriptor",
-        saml_Assertion="",
-        saml_EncryptedAssertion="",
-        xenc_EncryptedData="",
     ),
     max_bytes=1_048_576,
     max_elements=20_000,
     max_work=20_000_000,
-    several=_names("ds:X509Certificate"),  # a chain
+    crypto="nothing",
     remarks=True,
 )
+SIGNED_METADATA = replace(METADATA, crypto="signature")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 from cryptography import x509
@@ -14,15 +13,14 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_pem_priv
 from lxml import etree
 from lxml.etree import _Element as Element
 
-from service.auth.errors import SAML_UNREADABLE
 from service.auth.providers.rsa import unfit
-from service.auth.saml.grammar import DS, MD, METADATA, SAMLP
-from service.auth.saml.library import is_signed_by, parse, settings
+from service.auth.saml.document import MetadataError as MetadataError
+from service.auth.saml.document import quoted, read_document
+from service.auth.saml.grammar import DS, MD, SAMLP
+from service.auth.saml.library import parse, settings
 from service.auth.saml.party import Idp, Party, SpKey
-from service.auth.saml.reading import instant, text
+from service.auth.saml.reading import text
 from service.auth.saml.rules import SKEW
-from service.auth.saml.screen import screen
-from service.errors import ApiError
 from service.log import get_logger
 from service.strict import LOOPBACK
 
@@ -33,40 +31,6 @@ _MAX_CERTIFICATES = (
 _REDIRECT = "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect"
 
 log = get_logger(__name__)
-
-
-# What a person who configures the provider is told beside the reason code.
-_REMEDIES: Mapping[str, str] = {
-    "xml": "it is no XML: the address may be a sign-in page or need a login; take the provider's metadata address",
-    "doctype": "it has a DOCTYPE, as web pages have: take the provider's metadata address, not a page about it",
-    "root": "its root is neither EntityDescriptor nor EntitiesDescriptor: take the provider's SAML 2.0 metadata",
-    "bytes": "it is larger than we read: take the metadata of this one provider, not of a whole federation",
-    "elements": "it has more elements than we read: take the metadata of this one provider",
-    "signature": "METADATA_CERTIFICATE did not sign it, or signed a part: compare it with the federation's certificate",
-    "role": "it has no SAML 2.0 role of an identity provider: take the metadata of the provider, not of a service",
-    "no_redirect_sign_in": "it has no SingleSignOnService for HTTP-Redirect: switch that binding on at the provider",
-    "no_usable_certificate": "no signing certificate of it is fit: RSA of 2048 to 8192 bits, made well, or EC of 256",
-}
-
-
-class MetadataError(Exception):
-    """Metadata cannot be used; the text is a reason code for the log.
-
-    Args:
-        reason: The code.
-        told: What is wrong with it and what to do, both sides shown, for the person who configures the provider; it
-            may quote the metadata and is never logged.
-    """
-
-    def __init__(self, reason: str, told: str | None = None) -> None:
-        super().__init__(reason)
-        self.told = told or _REMEDIES.get(reason, "see docs/AUTH_CONFIGURATION.md, section SAML")
-
-
-def _quoted(value: str | None) -> str:
-    """What a document says, fit to be shown on a terminal."""
-    shown = "".join(character if character.isprintable() else "?" for character in (value or "")[:200])
-    return f'"{shown}"' if shown else "nothing"
 
 
 def read_idp(raw: bytes, entity_id: str, signer: str | None, now: datetime) -> Idp:
@@ -81,27 +45,13 @@ def read_idp(raw: bytes, entity_id: str, signer: str | None, now: datetime) -> I
     Raises:
         MetadataError: It is not what it must be.
     """
-    try:
-        screen(raw, METADATA)
-        root = parse(raw)
-    except ApiError as failure:
-        raise MetadataError(failure.reason or "unreadable") from None
-    # Of the document as a whole, whose root holds all the rest: a signature further in would cover a part.
-    if signer is not None and not is_signed_by(root, [signer]):
-        raise MetadataError("signature")
+    root = read_document(raw, signer)
     entities = [entity for entity in root.iter(f"{{{MD}}}EntityDescriptor") if entity.get("entityID") == entity_id]
     if len(entities) != 1:
         held = [entity.get("entityID") for entity in root.iter(f"{{{MD}}}EntityDescriptor")]
-        some = ", ".join(map(_quoted, held[:3])) + (f" and {len(held) - 3} more" if len(held) > 3 else "")
+        some = ", ".join(map(quoted, held[:3])) + (f" and {len(held) - 3} more" if len(held) > 3 else "")
         said = f"it has {some}" if not entities else "it has that one more than once"
-        raise MetadataError("entity_id", f"ISSUER is {_quoted(entity_id)}, compared to the letter, and {said}")
-    valid_until = min(filter(None, (_valid_until(element) for element in (root, entities[0]))), default=None)
-    if valid_until is not None and valid_until + SKEW <= now:
-        raise MetadataError(
-            "valid_until",
-            f"its validUntil is {valid_until:%Y-%m-%dT%H:%M:%SZ}, and now is {now:%Y-%m-%dT%H:%M:%SZ}: fetch it anew "
-            "from the provider, or name its address with METADATA_URL so that it stays fresh",
-        )
+        raise MetadataError("entity_id", f"ISSUER is {quoted(entity_id)}, compared to the letter, and {said}")
     # A provider that also speaks SAML 1.1 has a role for it; nobody needs that one.
     roles = [
         role
@@ -110,6 +60,13 @@ def read_idp(raw: bytes, entity_id: str, signer: str | None, now: datetime) -> I
     ]
     if len(roles) != 1:
         raise MetadataError("role")
+    valid_until = min(filter(None, (_valid_until(element) for element in (root, entities[0], roles[0]))), default=None)
+    if valid_until is not None and valid_until + SKEW <= now:
+        raise MetadataError(
+            "valid_until",
+            f"its validUntil is {valid_until:%Y-%m-%dT%H:%M:%SZ}, and now is {now:%Y-%m-%dT%H:%M:%SZ}: fetch it anew "
+            "from the provider, or name its address with METADATA_URL so that it stays fresh",
+        )
     sso_url = _location(roles[0], "SingleSignOnService", "Location")
     if sso_url is None:
         raise MetadataError("no_redirect_sign_in")
@@ -218,30 +175,44 @@ def _unfit(key: object) -> str | None:
 
 
 def _valid_until(element: Element) -> datetime | None:
-    if element.get("validUntil") is None:
+    """xs:dateTime; SAML writes UTC, and a document that names no zone means it."""
+    if (value := element.get("validUntil")) is None:
         return None
     try:
-        return instant(element, "validUntil", SAML_UNREADABLE)
-    except ApiError:
-        raise MetadataError("valid_until") from None
+        read = datetime.fromisoformat(value.strip())
+    except ValueError:
+        raise MetadataError("valid_until", f"its validUntil is {quoted(value)}, which is no time") from None
+    return (read if read.tzinfo else read.replace(tzinfo=UTC)).astimezone(UTC)
 
 
 def _location(role: Element, service: str, attribute: str) -> str | None:
-    """Where browsers are sent with the HTTP-Redirect binding: https, or this machine."""
+    """Where browsers are sent with the HTTP-Redirect binding: the first address that is https, or this machine."""
+    unfit: str | None = None
     for entry in role.findall(f"{{{MD}}}{service}"):
         value: str | None = entry.get(attribute)
         if entry.get("Binding") != _REDIRECT or value is None:
             continue
-        parts = urlsplit(value)
-        local = parts.scheme == "http" and parts.hostname in LOOPBACK
-        if not parts.hostname or parts.username or not value.isprintable() or not (parts.scheme == "https" or local):
-            raise MetadataError(
-                "address",
-                f"the {attribute} of its {service} is {_quoted(value)}, and browsers are sent to https addresses only: "
-                "give the provider an https address, and fetch its metadata anew",
-            )
-        return value
-    return None
+        value = value.strip()
+        if _fit(value):
+            return value
+        unfit = unfit if unfit is not None else value
+    if unfit is None:
+        return None
+    raise MetadataError(
+        "address",
+        f"the {attribute} of its {service} is {quoted(unfit)}, and browsers are sent to https addresses only: "
+        "give the provider an https address, and fetch its metadata anew",
+    )
+
+
+def _fit(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+    except ValueError:  # brackets around what is no address
+        return False
+    local = parts.scheme == "http" and parts.hostname in LOOPBACK
+    plain = bool(parts.hostname) and not parts.username and address.isprintable() and " " not in address
+    return plain and (parts.scheme == "https" or local)
 
 
 def _optional(role: Element, service: str, attribute: str) -> str | None:

@@ -36,7 +36,9 @@ from service.auth.saml.grammar import (
     Form,
 )
 from service.errors import ApiError
+from service.log import get_logger
 
+log = get_logger(__name__)
 _NCNAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,255}\Z")
 _MAX_ATTRIBUTES = 32  # of one element
 _MAX_NAMESPACES = 4_000  # declarations in a document; some providers repeat two with every attribute value
@@ -47,11 +49,25 @@ _MAX_IN_SCOPE = 64  # declarations in scope at one element; genuine messages hav
 _ATTRIBUTE = 200
 _MAX_XML_DEPTH = 32  # the deepest genuine message has 10 levels
 _IDS = ("ID", "Id", "id", "AssertionID", "http://www.w3.org/XML/1998/namespace id")
+_SIGNATURE = f"{DS} Signature"
 _FOREIGN = (
     "http://www.w3.org/1999/XSL/Transform",
     "http://www.w3.org/2001/XInclude",
     "http://www.w3.org/2009/xmldsig11#",  # KeyInfoReference fetches like RetrievalMethod
 )
+
+
+class OverLimitError(ApiError):
+    """AUTH_071.
+
+    Args:
+        what: Which limit, as the reason.
+        both: The limit and what came.
+    """
+
+    def __init__(self, what: str, both: str) -> None:
+        super().__init__(SAML_OVERSIZED, what)
+        self.both = both
 
 
 def screen(raw: bytes, form: Form) -> None:
@@ -64,8 +80,16 @@ def screen(raw: bytes, form: Form) -> None:
     Raises:
         ApiError: AUTH_071 over a limit, AUTH_072 for what is never processed, AUTH_070 when it is no XML.
     """
+    try:
+        _screen(raw, form)
+    except OverLimitError as over:
+        log.warning("saml_over_a_limit", limit=over.reason, both=over.both)
+        raise
+
+
+def _screen(raw: bytes, form: Form) -> None:
     if len(raw) > form.max_bytes:
-        raise ApiError(SAML_OVERSIZED, "bytes")
+        raise _over("bytes", form.max_bytes, len(raw))
     # UTF-8 and nothing else: in another encoding, which a parser guesses from the first bytes whatever it is told, this
     # pass and the library's could read different texts.
     try:
@@ -113,7 +137,7 @@ class _Pass:
         self.namespaces += 1
         self.in_scope += 1
         if self.namespaces > _MAX_NAMESPACES or self.in_scope > _MAX_IN_SCOPE:
-            raise ApiError(SAML_OVERSIZED, "namespaces")
+            raise _over("namespaces", f"{_MAX_NAMESPACES}, {_MAX_IN_SCOPE} in scope")
 
     def forget(self, _: str | None) -> None:
         self.in_scope -= 1
@@ -121,22 +145,41 @@ class _Pass:
     def start(self, name: str, attributes: dict[str, str]) -> None:
         self.elements += 1
         if self.elements > self.form.max_elements:
-            raise ApiError(SAML_OVERSIZED, "elements")
+            raise _over("elements", self.form.max_elements)
         if len(self.stack) >= _MAX_XML_DEPTH:
-            raise ApiError(SAML_OVERSIZED, "depth")
+            raise _over("depth", _MAX_XML_DEPTH)
         if len(attributes) > _MAX_ATTRIBUTES:
-            raise ApiError(SAML_OVERSIZED, "attributes")
+            raise _over("attributes", f"{_MAX_ATTRIBUTES} of an element", len(attributes))
         self.looked_up += 1 + self.in_scope
         self.attributes += len(attributes)
-        if name == f"{EC} InclusiveNamespaces":
+        if name == f"{EC} InclusiveNamespaces" and self._inside():
             self._count_prefixes(attributes.get("PrefixList", ""))
         if self.looked_up * (1 + self.prefixes) + self.attributes * _ATTRIBUTE > self.form.max_work:
-            raise ApiError(SAML_OVERSIZED, "work")
+            raise _over("work", f"{self.form.max_work} look-ups of canonicalization")
         parent, siblings = self.stack[-1] if self.stack else ("", set())
         self._check_place(name, parent)
+        if self._judged(name):
+            self._check_crypto(name, parent, siblings, attributes)
+        siblings.add(name)
+        if self.form.crypto != "nothing":
+            for key in _IDS:
+                if key in attributes:
+                    self._check_id(attributes[key])
+        self.stack.append((name, set()))
+
+    def _judged(self, name: str) -> bool:
+        """The same, or that it begins here."""
+        return self._inside() or (self.form.crypto == "signature" and len(self.stack) == 1 and name == _SIGNATURE)
+
+    def _inside(self) -> bool:
+        """Whether what begins now is part of what a library acts on."""
+        within = len(self.stack) > 1 and self.stack[1][0] == _SIGNATURE
+        return self.form.crypto == "all" or (self.form.crypto == "signature" and within)
+
+    def _check_crypto(self, name: str, parent: str, siblings: set[str], attributes: dict[str, str]) -> None:
         if name.rpartition(" ")[0] in CLOSED and not CLOSED_ATTRIBUTES.issuperset(attributes):
             raise ApiError(SAML_CONSTRUCT, "attribute")
-        if name in SINGLE and name in siblings and name not in self.form.several:
+        if name in SINGLE and name in siblings:
             raise ApiError(SAML_CONSTRUCT, "duplicate")
         if (
             name == f"{DS} Transform"
@@ -145,17 +188,12 @@ class _Pass:
             if kind in siblings:
                 raise ApiError(SAML_CONSTRUCT, "transforms")
             siblings.add(kind)
-        siblings.add(name)
         self._check_algorithm(name, parent, attributes)
-        for key in _IDS:
-            if key in attributes:
-                self._check_id(attributes[key])
-        self.stack.append((name, set()))
 
     def _count_prefixes(self, listed: str) -> None:
         prefixes = listed.split()
         if len(prefixes) > MAX_PREFIXES or len(set(prefixes)) != len(prefixes):
-            raise ApiError(SAML_OVERSIZED, "prefixes")
+            raise _over("prefixes", f"{MAX_PREFIXES}, each once", len(prefixes))
         if not all(prefix == "#default" or _NCNAME.match(prefix) for prefix in prefixes):
             raise ApiError(SAML_CONSTRUCT, "prefixes")
         self.prefixes += len(prefixes)
@@ -168,10 +206,11 @@ class _Pass:
             if name not in self.form.roots:
                 raise ApiError(SAML_CONSTRUCT, "root")
             return
-        namespace = name.rpartition(" ")[0]
-        allowed = self.form.places.get(name, CRYPTO.get(name))
-        if (allowed is None and namespace in CLOSED) or namespace in _FOREIGN or name in REFUSED:
-            raise ApiError(SAML_CONSTRUCT, "element")
+        allowed = self.form.places.get(name)
+        if allowed is None and self._inside():
+            namespace, allowed = name.rpartition(" ")[0], CRYPTO.get(name)
+            if (allowed is None and namespace in CLOSED) or namespace in _FOREIGN or name in REFUSED:
+                raise ApiError(SAML_CONSTRUCT, "element")
         if allowed is not None and parent not in allowed:
             raise ApiError(SAML_CONSTRUCT, "place")
 
@@ -179,7 +218,8 @@ class _Pass:
         if parent.endswith(" EncryptionMethod") and name != f"{XENC11} MGF":  # a digest within OAEP, see above
             return
         allowed = ENCRYPTION.get(parent) if name == f"{XENC} EncryptionMethod" else ALGORITHMS.get(name)
-        if allowed is not None and attributes.get("Algorithm") not in allowed:
+        # Of metadata, ``metadata`` says which algorithm is not allowed, before anything executes it.
+        if self.form.crypto == "all" and allowed is not None and attributes.get("Algorithm") not in allowed:
             raise ApiError(SAML_CONSTRUCT, "algorithm")
         if name == f"{XENC} EncryptedData" and attributes.get("Type") != f"{XENC}Element":
             raise ApiError(SAML_CONSTRUCT, "type")
@@ -193,6 +233,10 @@ class _Pass:
         if not _NCNAME.match(value) or value in self.ids:
             raise ApiError(SAML_CONSTRUCT, "id")
         self.ids.add(value)
+
+
+def _over(what: str, limit: int | str, found: int | None = None) -> OverLimitError:
+    return OverLimitError(what, f"{what}: {'more' if found is None else found}, at most {limit}")
 
 
 def _declaration(version: str, encoding: str | None, standalone: int) -> None:
