@@ -52,13 +52,7 @@ def json_object(raw: bytes) -> dict[str, Any]:
     # Bounded before parsing: the parser recurses, and its limit is the interpreter's.
     if raw.count(b"[") + raw.count(b"{") > _MAX_DEPTH and _depth(raw) > _MAX_DEPTH:
         raise ValueError("nested too deeply")
-    value = json.loads(
-        raw.decode("utf-8"),
-        object_pairs_hook=_unique,
-        parse_constant=_no_constant,
-        parse_int=_int,
-        parse_float=_float,
-    )
+    value = _decoder.decode(raw.decode("utf-8"))
     if not isinstance(value, dict):
         raise ValueError("not an object")
     return value
@@ -99,3 +93,7 @@ def _float(text: str) -> float:
     if value in (float("inf"), float("-inf")):
         raise ValueError("number too large")
     return value
+
+
+# Made once: making one takes as long as reading a token's header with it.
+_decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant, parse_int=_int, parse_float=_float)

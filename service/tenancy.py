@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Self
 
@@ -58,15 +56,20 @@ def current_tenant() -> TenantId:
     return tenant
 
 
-@contextmanager
-def tenant_scope(tenant: TenantId) -> Iterator[None]:
+class tenant_scope:  # noqa: N801  a context manager, used like a function; each request enters it once
     """Run a block for one tenant: the gate does it, and so does work outside a request.
 
     Args:
         tenant: Whose data the block may see.
     """
-    token = _current.set(tenant)
-    try:
-        yield
-    finally:
-        _current.reset(token)
+
+    __slots__ = ("_tenant", "_token")
+
+    def __init__(self, tenant: TenantId) -> None:
+        self._tenant = tenant
+
+    def __enter__(self) -> None:
+        self._token = _current.set(self._tenant)
+
+    def __exit__(self, *_: object) -> None:
+        _current.reset(self._token)

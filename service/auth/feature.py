@@ -21,9 +21,9 @@ from service.auth.login.transaction import Logins
 from service.auth.oidc.sign_in import OidcSignIn
 from service.auth.providers import presets as providers
 from service.auth.providers.discovery import Discovery
+from service.auth.tokens.admission import Admission
 from service.auth.tokens.judge import Authenticator, ExternalIssuers, Strategy
 from service.auth.tokens.keys import IssuerKeys
-from service.auth.tokens.principal import principal_of
 from service.feature import Core, Feature, Started
 from service.http import swagger
 from service.http.credentials import Scheme
@@ -51,27 +51,19 @@ class BearerTokens:
     """The strategy for bearer tokens (RFC 6750, section 2.1); a token in a query or a form is not looked at.
 
     Args:
-        authenticator: Judges them.
+        admission: Judges them.
     """
 
     scheme = BEARER
 
-    def __init__(self, authenticator: Authenticator) -> None:
-        self._authenticator = authenticator
+    def __init__(self, admission: Admission) -> None:
+        self.admit = admission.admit
 
     async def authenticate(self, credential: str) -> Principal | None:
         """See ``http.credentials.Strategy``."""
         if credential[: len(_PREFIX)].lower() != _PREFIX:
             return None
         return await self.admit(credential[len(_PREFIX) :].strip(" "))
-
-    async def admit(self, token: str) -> Principal:
-        """From the text of a token to the principal.
-
-        Raises:
-            ApiError: 401, 403, or 503 while the issuer's keys cannot be had.
-        """
-        return principal_of(await self._authenticator.verify(token))
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +177,7 @@ def assemble(core: Core) -> Auth:
             settings, signer=signer, admit=admit, engine=engine, sealer=sealer, secrets=secrets, client=for_keys
         )
     strategies: list[Strategy] = [ExternalIssuers(keys), *([saml.strategy] if saml else [])]
-    tokens = BearerTokens(Authenticator(strategies))
+    tokens = BearerTokens(Admission(Authenticator(strategies), remembered=settings.tokens_remembered))
     sign_ins: dict[str, SignIn] = {}
     for entry in keys:
         if entry.provider.client_id is not None:

@@ -76,6 +76,7 @@ class Strategies:
         self._by_header: dict[bytes, list[Strategy]] = {}
         for strategy in strategies:
             self._by_header.setdefault(strategy.scheme.header.encode("ascii"), []).append(strategy)
+        self._headers = frozenset({b"authorization", *self._by_header})
 
     async def authenticate(self, headers: Sequence[tuple[bytes, bytes]]) -> Principal:
         """Who sent a request.
@@ -89,7 +90,7 @@ class Strategies:
         """
         found: tuple[bytes, bytes] | None = None
         for header in headers:
-            if header[0] in self._by_header or header[0] == b"authorization":
+            if header[0] in self._headers:
                 if found is not None:
                     raise ApiError(errors.CREDENTIALS_TWICE)
                 found = header

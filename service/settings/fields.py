@@ -223,6 +223,14 @@ class Settings(BaseModel):
         description="Largest request body, in bytes.",
         examples=["1048576"],
     )
+    tokens_remembered: int = Field(
+        default=20_000,
+        ge=0,
+        le=1_000_000,
+        description="How many callers' tokens are remembered, so that they are verified once and not at each request: "
+        "about 2 kB of memory each. 0 verifies every token at every request.",
+        examples=["20000"],
+    )
     lame_duck_seconds: int | None = Field(
         default=None,
         ge=0,

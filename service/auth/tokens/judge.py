@@ -2,14 +2,10 @@
 
 Structure first, signature second, claims last; one registry row per cause. ``VerifiedClaims`` can be made here only,
 so a function that takes it cannot be handed claims that no strategy has checked.
-
-A token that was found good is remembered by its digest until it ends or its key leaves the set: most requests come
-with a token that was just seen. The settings cannot change under it, because they are those of the process.
 """
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,14 +16,12 @@ from jose.backends.base import Key
 
 from service.auth import errors
 from service.auth.providers.presets import Provider
-from service.auth.tokens.claims import LEEWAY, audiences, check_subject, check_times, scopes_of
+from service.auth.tokens.claims import audiences, check_subject, check_times, scopes_of
 from service.auth.tokens.unverified import MAX_TOKEN_BYTES as MAX_TOKEN_BYTES
 from service.auth.tokens.unverified import UnverifiedToken as UnverifiedToken
 from service.errors import ApiError
 
 MAX_LIFETIME = 3600  # seconds between iat and exp
-_REMEMBERED = 4096  # tokens
-_MAX_REMEMBERED = 4096  # characters of one: parsed, a token takes several times its size
 _SEAL = object()
 
 
@@ -221,17 +215,10 @@ class Authenticator:
 
     Args:
         strategies: In the order in which they are asked.
-        remembered: How many good tokens are remembered; 0 judges every token anew.
-        now: Seconds since 1970.
     """
 
-    def __init__(
-        self, strategies: Sequence[Strategy], *, remembered: int = _REMEMBERED, now: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, strategies: Sequence[Strategy]) -> None:
         self._strategies = tuple(strategies)
-        self._remembered = remembered
-        self._now = now
-        self._good: dict[bytes, VerifiedClaims] = {}
 
     async def verify(self, text: str) -> VerifiedClaims:
         """Judge the text of a bearer token.
@@ -239,25 +226,9 @@ class Authenticator:
         Raises:
             ApiError: 401 with the cause, or 503 while the issuer's keys cannot be had.
         """
-        if len(text) > MAX_TOKEN_BYTES:
-            raise ApiError(errors.TOKEN_MALFORMED)
-        # Keyed by a digest: the table is no store of tokens, and comparing keys tells nothing about them.
-        digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
-        if found := self._good.get(digest):
-            if found.expires_at + LEEWAY > self._now() and found.holds():
-                return found
-            del self._good[digest]
         token = UnverifiedToken.parse(text)
         for strategy in self._strategies:
             claims = await strategy.verify(token)
             if claims is not None:
-                if len(text) <= _MAX_REMEMBERED:
-                    self._remember(digest, claims)
                 return claims
         raise ApiError(errors.TOKEN_ISSUER)
-
-    def _remember(self, digest: bytes, claims: VerifiedClaims) -> None:
-        if self._remembered:
-            while len(self._good) >= self._remembered:
-                del self._good[next(iter(self._good))]  # the oldest: dicts keep their order
-            self._good[digest] = claims

@@ -83,7 +83,7 @@ def test_an_outage_of_the_provider_under_load() -> None:
 async def test_ten_thousand_made_up_key_ids_cost_two_fetches_and_hold_nobody_up(issuer: Issuer) -> None:
     clock = Clock()
     async with httpx.AsyncClient() as client:
-        gate = Authenticator([ExternalIssuers([IssuerKeys(provider_of(issuer), client, clock)])], remembered=0)
+        gate = Authenticator([ExternalIssuers([IssuerKeys(provider_of(issuer), client, clock)])])
         good = issuer.token()
         _, payload, signature = good.split(".")
         await gate.verify(good)
