@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import re
-import secrets
 import time
-from collections.abc import Iterable, Mapping, MutableMapping, Sequence
-from typing import Any, Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
@@ -17,15 +15,11 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import errors
+from service.http.head import Head, read
 from service.log import get_logger, log_context
 
 log = get_logger(__name__)
 
-# Hexadecimal with dashes: every usual generator fits, and a name or a number of a patient does not.
-_REQUEST_ID = re.compile(r"[0-9A-Fa-f-]{16,64}\Z")
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}\Z")  # W3C Trace Context, 3.2
-# What Railway's edge makes: 16 bytes in base64url. Anything else is the text of a caller.
-_RAILWAY_ID = re.compile(rb"[A-Za-z0-9_-]{21}[AQgw]\Z")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 MAX_HEAD_BYTES: Final = 32_768  # target and header fields, as at Railway's edge
 # In a scope: the row that the server's protocol has refused the request with.
@@ -53,6 +47,7 @@ _USUAL_HEADERS = (
 _CORS_ANSWER = frozenset(
     {"vary", "access-control-allow-origin", "access-control-allow-methods", "access-control-allow-headers"}
 )
+_HEAD, _ANSWER = "signalbox.head", "signalbox.answer"  # in a scope: what was read of it, what goes out for it
 LOCAL_ORIGIN = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?"
 
 # OWASP REST Security Cheat Sheet, "Security Headers": for an API that answers data, never pages.
@@ -63,6 +58,10 @@ _SECURITY_HEADERS: Sequence[tuple[bytes, bytes]] = (
     (b"strict-transport-security", b"max-age=31536000; includeSubDomains"),
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
+)
+_SECURITY_NAMES = frozenset(name for name, _ in _SECURITY_HEADERS)
+_CORS_NAMES = frozenset(
+    {b"access-control-allow-credentials", b"access-control-allow-origin", b"access-control-expose-headers"}
 )
 
 
@@ -83,6 +82,39 @@ class _Cors(CORSMiddleware):
             answer.status_code = 200
             return answer
         return errors.response(row, {name: answer.headers[name] for name in answer.headers if name in _CORS_ANSWER})
+
+
+class _Answer:
+    """What goes out, and what the access line says of it: the one wrapper of ``send``.
+
+    Args:
+        scope: Of the request; its method is given back to it.
+        method: As it came.
+        send: Of the server.
+        added: Headers that every answer to this request has.
+    """
+
+    __slots__ = ("_added", "_method", "_scope", "_send", "begun", "context", "status")
+
+    def __init__(self, scope: Scope, method: str, send: Send, added: Sequence[tuple[bytes, bytes]]) -> None:
+        self._scope, self._method, self._send, self._added = scope, method, send, added
+        self.status, self.begun, self.context = 500, False, log_context.get()
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._scope["method"] = self._method
+            # The gate adds tenant and user to the context of the request; the access line reads them from here.
+            self.status, self.begun, self.context = message["status"], True, log_context.get()
+            own = message.get("headers", ())
+            named = {name for name, _ in own}
+            added = self._added
+            if not named.isdisjoint(_SECURITY_NAMES):  # what a handler says of its own answer stands
+                added = [header for header in added if header[0] not in named or header[0] not in _SECURITY_NAMES]
+            if not named.isdisjoint(_CORS_NAMES):  # but who may read it is not for a handler to say
+                ours = {name for name, _ in added}
+                own = [header for header in own if header[0] not in _CORS_NAMES or header[0] not in ours]
+            message["headers"] = [*own, *added]
+        await self._send(message)
 
 
 class RequestMiddleware:
@@ -107,6 +139,7 @@ class RequestMiddleware:
     ) -> None:
         self.app = app
         self._max_body_bytes = max_body_bytes
+        self._access = get_logger(__name__).bind()  # once: finding out what a logger does costs as much as a line
         self._cors = _Cors(
             self._guarded,
             allow_origins=allowed_origins,
@@ -117,6 +150,7 @@ class RequestMiddleware:
             expose_headers=("X-Request-ID", "Retry-After", "WWW-Authenticate", "Idempotent-Replayed"),
             max_age=600,
         )
+        self._added = _added(self._cors, allowed_origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -126,81 +160,70 @@ class RequestMiddleware:
             await send({"type": "websocket.close", "code": 1008})
             return
         started = time.perf_counter()
-        context = _context(scope)
+        head = scope[_HEAD] = read(scope)
+        context = head.context
         token = log_context.set(context)
         method = scope["method"]
         if (
             method == "HEAD"
         ):  # a GET whose body is left out (RFC 9110, section 9.3.2): by the server, which is told below
             scope["method"] = "GET"
-        # The gate adds tenant and user to the context of the request; the access line reads them from there.
-        final: dict[str, Any] = {"status": 500, "context": context}
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                scope["method"] = method
-                final["status"] = message["status"]
-                final["context"] = log_context.get()
-                own = message.get("headers", ())
-                named = {name for name, _ in own}
-                missing = [header for header in _SECURITY_HEADERS if header[0] not in named]
-                message["headers"] = [*own, *missing, (b"x-request-id", context["request_id"].encode())]
-            await send(message)
-
+        # Starlette decides of a preflight, and of an origin that is not in the list.
+        added = self._added.get(head.origin) if method != "OPTIONS" else None
+        every = [*(_SECURITY_HEADERS if added is None else added), (b"x-request-id", context["request_id"].encode())]
+        answer = scope[_ANSWER] = _Answer(scope, method, send, every)
         try:
-            await self._cors(scope, receive, send_with_headers)
+            await (self._cors if added is None else self._guarded)(scope, receive, answer.send)
         finally:
-            log_context.set(final["context"])
-            log.info(
+            log_context.set(answer.context)
+            self._access.info(
                 "request",
                 method=method if method in _METHODS else "OTHER",
                 route=getattr(scope.get("route"), "path_format", None),  # the template: a path may name a patient
-                status=final["status"],
+                status=answer.status,
                 duration_ms=round((time.perf_counter() - started) * 1000, 2),
             )
             log_context.reset(token)
 
     async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Whatever fails beneath, the client gets a row of the registry and the log gets the cause."""
-        begun = False
-
-        async def watch(message: Message) -> None:
-            nonlocal begun
-            begun = begun or message["type"] == "http.response.start"
-            await send(message)
-
+        head: Head = scope[_HEAD]
+        answer: _Answer = scope[_ANSWER]
         try:
             if (refused := scope.get(REFUSED)) is not None:
-                await errors.response(refused, {"Connection": "close"})(scope, receive, watch)
-            elif _head_length(scope) > MAX_HEAD_BYTES:
-                await errors.response(errors.HEADERS_TOO_LARGE, {"Connection": "close"})(scope, receive, watch)
-            elif _declared_length(scope) > self._max_body_bytes:
-                await errors.response(errors.TOO_LARGE, {"Connection": "close"})(scope, receive, watch)
+                await errors.response(refused, {"Connection": "close"})(scope, receive, send)
+            elif head.size > MAX_HEAD_BYTES:
+                await errors.response(errors.HEADERS_TOO_LARGE, {"Connection": "close"})(scope, receive, send)
+            elif head.length > self._max_body_bytes:
+                await errors.response(errors.TOO_LARGE, {"Connection": "close"})(scope, receive, send)
             else:
-                await self.app(scope, _bounded(scope, receive, self._max_body_bytes), watch)
+                await self.app(scope, _bounded(scope, receive, self._max_body_bytes), send)
         except ClientDisconnect:
             log.info("client_disconnected")
         except asyncio.CancelledError:  # the process stops, and has waited long enough
-            if begun:
+            if answer.begun:
                 raise
             log.warning("refused", code=errors.STOPPING.code)
-            await errors.response(errors.STOPPING, {"Connection": "close"})(scope, receive, watch)
+            await errors.response(errors.STOPPING, {"Connection": "close"})(scope, receive, send)
         except Exception as failure:
             log.error("unhandled_exception", exc_info=failure)
-            if not begun:
+            if not answer.begun:
                 await errors.response(errors.INTERNAL)(scope, receive, send)
             else:
                 raise  # half an answer is out: the server must cut the connection, or the client takes it for whole
 
 
-def _head_length(scope: Scope) -> int:
-    fields = sum(len(name) + len(value) for name, value in scope["headers"])
-    return fields + len(scope["raw_path"]) + len(scope["query_string"])
-
-
-def _declared_length(scope: Scope) -> int:
-    text = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
-    return int(text[:19]) if text.isdigit() else 0  # no body has more digits, and int() has a limit of its own
+def _added(
+    cors: CORSMiddleware, allowed_origins: Sequence[str]
+) -> Mapping[bytes | None, Sequence[tuple[bytes, bytes]]]:
+    """What answers get beside their own headers, by origin: what Starlette would find out for each request anew."""
+    vary = (b"vary", b"Origin")
+    simple = [(name.lower().encode(), value.encode()) for name, value in cors.simple_headers.items()]
+    found: dict[bytes | None, Sequence[tuple[bytes, bytes]]] = {None: [*_SECURITY_HEADERS, vary]}
+    for origin in allowed_origins:
+        allowed = (b"access-control-allow-origin", origin.encode())
+        found[origin.encode()] = [*_SECURITY_HEADERS, *simple, allowed, vary]
+    return found
 
 
 def _bounded(scope: Scope, receive: Receive, limit: int) -> Receive:
@@ -218,17 +241,3 @@ def _bounded(scope: Scope, receive: Receive, limit: int) -> Receive:
         return message
 
     return counted
-
-
-def _context(scope: MutableMapping[str, Any]) -> Mapping[str, str]:
-    found: dict[str, str] = {}
-    for name, value in scope["headers"]:
-        if name == b"x-request-id" and _REQUEST_ID.match(text := value.decode("latin-1")):
-            found["request_id"] = text
-        elif name == b"traceparent" and (match := _TRACEPARENT.match(value.decode("latin-1"))):
-            found["trace_id"] = match[1]
-        elif name == b"x-railway-request-id" and _RAILWAY_ID.match(value):
-            found["railway_request_id"] = value.decode("latin-1")
-    found.setdefault("request_id", scope.get("request_id") or secrets.token_hex(16))
-    scope["request_id"] = found["request_id"]  # one that is cut is answered by another run of this, under the same id
-    return found
