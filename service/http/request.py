@@ -48,6 +48,7 @@ _CORS_ANSWER = frozenset(
     {"vary", "access-control-allow-origin", "access-control-allow-methods", "access-control-allow-headers"}
 )
 _HEAD, _ANSWER = "signalbox.head", "signalbox.answer"  # in a scope: what was read of it, what goes out for it
+EXPOSED: Final = ("X-Request-ID", "Retry-After", "WWW-Authenticate", "Idempotent-Replayed")
 LOCAL_ORIGIN = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?"
 
 # OWASP REST Security Cheat Sheet, "Security Headers": for an API that answers data, never pages.
@@ -147,7 +148,7 @@ class RequestMiddleware:
             allow_credentials=True,
             allow_methods=("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"),
             allow_headers=(*_USUAL_HEADERS, *allowed_headers),
-            expose_headers=("X-Request-ID", "Retry-After", "WWW-Authenticate", "Idempotent-Replayed"),
+            expose_headers=EXPOSED,
             max_age=600,
         )
         self._added = _added(self._cors, allowed_origins)

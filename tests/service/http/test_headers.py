@@ -11,7 +11,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from service.http.request import RequestMiddleware
+from service.http.request import EXPOSED, RequestMiddleware
 
 pytestmark = pytest.mark.anyio
 
@@ -60,7 +60,7 @@ async def test_an_answer_says_of_origins_what_starlette_says(own: dict[str, str]
         handler,
         allow_origins=[LISTED],
         allow_credentials=True,
-        expose_headers=("X-Request-ID", "Retry-After", "WWW-Authenticate"),
+        expose_headers=EXPOSED,
     )
     found, expected = merged(await answer_of(ours, origin)), merged(await answer_of(starlettes, origin))
     for name in expected:
