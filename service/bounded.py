@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
@@ -26,22 +27,24 @@ class Bounded:
 
     def __init__(self, name: str, *, threads: int, waiting: int, full: Error, reason: str) -> None:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix=name)
-        self._free = waiting
+        self._free = threading.BoundedSemaphore(waiting)
         self._full, self._reason = full, reason
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run something in a thread.
+        """Run something in a thread. It keeps its place until it has ended, also when the caller has gone.
 
         Raises:
             ApiError: Too much waits already; and whatever ``work`` raises.
         """
-        if self._free <= 0:
+        if not self._free.acquire(blocking=False):
             raise ApiError(self._full, self._reason)
-        self._free -= 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: work(*args, **kwargs))
-        finally:
-            self._free += 1
+            future = self._threads.submit(work, *args, **kwargs)
+        except BaseException:
+            self._free.release()
+            raise
+        future.add_done_callback(lambda _: self._free.release())
+        return await asyncio.wrap_future(future)
 
     def close(self) -> None:
         """Take no more; what is under way ends by itself."""

@@ -30,12 +30,16 @@ class Flight:
         """Whether somebody has begun it and it has not ended."""
         return self._task is not None
 
-    async def join(self) -> None:
-        """Begin it, or wait for the one that is under way; a caller that is cancelled cancels it for nobody else."""
+    def begin(self) -> asyncio.Task[None]:
+        """Begin it, unless it is under way; it goes on behind the caller."""
         if self._task is None:
             self._task = asyncio.create_task(self._fetch())
             self._task.add_done_callback(self._landed)
-        await asyncio.shield(self._task)
+        return self._task
+
+    async def join(self) -> None:
+        """Begin it, or wait for the one that is under way; a caller that is cancelled cancels it for no other."""
+        await asyncio.shield(self.begin())
 
     async def repeat(self, seconds: float, failed: Callable[[], bool]) -> None:
         """Do it now and again; runs until cancelled.
@@ -71,6 +75,7 @@ class Fresh(Generic[T]):
         reason: What ``failure`` says of what was raised; raises it again where it is a mistake of ours.
         hard_age: Seconds until a value that could not be renewed is no longer relied on.
         pause: Seconds between fetches that callers cause.
+        eager: Whether they may cause one at once after one that went well.
         clock: Monotonic seconds.
     """
 
@@ -81,10 +86,11 @@ class Fresh(Generic[T]):
         *,
         hard_age: float,
         pause: float,
+        eager: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._fetch, self._reason, self._clock = fetch, reason, clock
-        self._hard_age, self._pause = hard_age, pause
+        self._hard_age, self._pause, self._eager = hard_age, pause, eager
         self._value: T | None = None
         self._fetched_at = self._tried_at = float("-inf")
         self._flight = Flight(self._renew)
@@ -103,7 +109,9 @@ class Fresh(Generic[T]):
     @property
     def may_ask(self) -> bool:
         """Whether a caller may cause a fetch, or join the one that is under way."""
-        return self._flight.under_way or self._clock() - self._tried_at >= self._pause
+        if self._flight.under_way or (self._eager and self.failure is None):
+            return True
+        return self._clock() - self._tried_at >= self._pause
 
     @property
     def under_way(self) -> bool:
@@ -114,6 +122,10 @@ class Fresh(Generic[T]):
     def state(self) -> str:
         """``ok``, ``stale`` (the last good value serves), ``unavailable``."""
         return "unavailable" if self.value is None else "ok" if self.failure is None else "stale"
+
+    def begin(self) -> None:
+        """Fetch behind the caller, unless a fetch is under way."""
+        self._flight.begin()
 
     async def refresh(self) -> None:
         """Fetch, or wait for the fetch that is under way; a failure is told by ``failure``."""

@@ -7,6 +7,7 @@ outage to be mended, not a reason to try whatever else lies around.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
@@ -54,8 +55,10 @@ class Aws:
 
                 if self._session is None:
                     self._session = self._open()
+                from service.aws.bounds import BoundedSession
+
                 connect, read, attempts = _IMPATIENT.get(service, (CONNECT_TIMEOUT, READ_TIMEOUT, _ATTEMPTS))
-                self._clients[service] = self._session.client(  # type: ignore[call-overload]
+                client = self._session.client(  # type: ignore[call-overload]
                     service,
                     region_name=self._settings.aws_region,
                     endpoint_url=self._settings.aws_endpoint_url,
@@ -65,6 +68,9 @@ class Aws:
                         retries={"total_max_attempts": attempts},
                     ),
                 )
+                sending = BoundedSession(client.meta.endpoint_url, connect, read, _authorities())
+                client.meta.events.register("before-send", sending.handle)
+                self._clients[service] = client
             return self._clients[service]
 
     def database_token(self, host: str, port: int, user: str) -> str:
@@ -89,8 +95,9 @@ class Aws:
             import boto3
 
             return boto3.Session(region_name=self._settings.aws_region)
-        from botocore.httpsession import URLLib3Session
         from iam_rolesanywhere_session import IAMRolesAnywhereSession
+
+        from service.aws.bounds import BoundedSession
 
         settings = self._settings
         certificates, key = settings.roles_anywhere_certificate_secret, settings.roles_anywhere_private_key_secret
@@ -106,8 +113,13 @@ class Aws:
             endpoint=self._endpoint,
             verify=self._verify,
         )
+        url = self._endpoint or f"https://rolesanywhere.{settings.aws_region}.amazonaws.com"
         # Its own would wait a minute for a server that hangs, while requests wait for it.
-        http: Any = URLLib3Session  # its annotations know neither a CA file nor two time-outs; botocore passes both
-        source._session = http(verify=self._verify, timeout=(CONNECT_TIMEOUT, READ_TIMEOUT))
+        source._session = BoundedSession(url, CONNECT_TIMEOUT, READ_TIMEOUT, self._verify)
         session: Session = source.get_session()
         return session
+
+
+def _authorities() -> str | bool:
+    """As botocore finds them: a file that the environment names, or those that it brings."""
+    return os.environ.get("AWS_CA_BUNDLE") or os.environ.get("REQUESTS_CA_BUNDLE") or True

@@ -18,12 +18,17 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from service.aws.secrets import Secrets
+from service.errors import SECRETS_DOWN, ApiError
+from service.log import get_logger
 from service.settings import Secret
 from service.strict import base64url, unbase64url
 
 _MARK = 4  # bytes that say which key: of its hash, so that they tell nothing about it
 _NONCE = 12
+_MIN_SECRET = 32  # characters; what the settings ask of one that is given by value
 REREAD_AFTER = 10.0  # seconds; a flood of forged cookies must not become a flood of reads
+
+log = get_logger(__name__)
 
 
 class SealBroken(Exception):  # noqa: N818  says what it is
@@ -62,7 +67,7 @@ class Sealer:
             purpose: Must be given again to open it: what was sealed as one thing never passes for another.
 
         Raises:
-            ApiError: SYS_004 while the secret cannot be read.
+            ApiError: SYS_004 while the secret cannot be read, or is shorter than 32 characters.
         """
         key = self._key(await self._secret())
         nonce = os.urandom(_NONCE)
@@ -73,7 +78,7 @@ class Sealer:
 
         Raises:
             SealBroken: It is not ours, or not for this purpose.
-            ApiError: SYS_004 while the secret cannot be read.
+            ApiError: SYS_004 while the secret cannot be read, or is shorter than 32 characters.
         """
         mark, nonce, rest = sealed[:_MARK], sealed[_MARK : _MARK + _NONCE], sealed[_MARK + _NONCE :]
         key = await self._find(mark)
@@ -97,7 +102,7 @@ class Sealer:
 
     async def _find(self, mark: bytes) -> _Key | None:
         async for secret in self._candidates():
-            if secret and (key := self._key(secret)).mark == mark:
+            if len(secret) >= _MIN_SECRET and (key := self._key(secret)).mark == mark:
                 return key
         return None
 
@@ -113,7 +118,13 @@ class Sealer:
                 yield await self._secrets.text(self._named, refresh=True, previous=previous)
 
     async def _secret(self) -> str:
-        return self._own if self._named is None else await self._secrets.text(self._named)
+        if self._named is None:
+            return self._own
+        secret = await self._secrets.text(self._named)
+        if len(secret) < _MIN_SECRET:  # it could be guessed from one cookie
+            log.error("session_key_too_short", reason=f"{len(secret)} characters, at least {_MIN_SECRET} are needed")
+            raise ApiError(SECRETS_DOWN, "session_key_too_short")
+        return secret
 
     def _key(self, secret: str) -> _Key:
         if secret not in self._keys:

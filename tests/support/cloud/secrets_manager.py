@@ -14,12 +14,16 @@ class SecretsManager(LocalHttp):
     def __init__(self) -> None:
         self.versions: dict[str, list[str]] = {}
         self.reads = 0
+        self.down = False
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 outer.reads += 1
                 asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                if outer.down:
+                    self.send_error(503)
+                    return
                 assert self.headers["X-Amz-Target"] == "secretsmanager.GetSecretValue"
                 held = outer.versions.get(asked["SecretId"], [])
                 index = 1 if asked.get("VersionStage") == "AWSPREVIOUS" else 0
