@@ -87,6 +87,7 @@ class Connector:
         self._confined = confined
         self._iam = iam
         self._refused: tuple[float, Exception] | None = None
+        self._turn = asyncio.Lock()
         self._loop: Callable[[], Any] = asyncio.get_running_loop
         if settings.database_proxy is not None:
             from service.database.proxy import ProxiedLoop  # 24 ms of imports that most processes never pay
@@ -128,13 +129,24 @@ class Connector:
         return connection
 
     async def _admitted(self, options: dict[str, Any]) -> asyncpg.Connection:
-        """Open a connection, but leave the server alone for a moment after it refused every login we know.
+        """Open a connection; once the database has refused every login we know, one of those who wait asks again, and
+        not before a pause.
 
         A password that is wrong for good would otherwise be tried several times for each request, and the server
         would be busy with refusing.
         """
-        if self._refused is not None and time.monotonic() - self._refused[0] < REFUSED_PAUSE:
-            raise type(self._refused[1])("the login was refused a moment ago")
+        if self._refused is None:
+            return await self._tried(options)
+        async with asyncio.timeout(CONNECT_TIMEOUT):
+            await self._turn.acquire()
+        try:
+            if self._refused is not None and time.monotonic() - self._refused[0] < REFUSED_PAUSE:
+                raise type(self._refused[1])("the login was refused a moment ago")
+            return await self._tried(options)
+        finally:
+            self._turn.release()
+
+    async def _tried(self, options: dict[str, Any]) -> asyncpg.Connection:
         try:
             connection = await self._open(options)
         except _WRONG_LOGIN as failure:
@@ -168,7 +180,7 @@ class Connector:
         before = await self._secrets.previous(secret)
         if before is not None:  # the secret is new already, and the database does not know it yet
             yield login(before)
-        yield login(current)  # it was told while we tried the one before
+            yield login(current)  # it was told while we tried the one before
 
     async def _dial(self, named: Mapping[str, str], options: dict[str, Any]) -> asyncpg.Connection:
         return await asyncpg.connect(**{**self._options, **named, **options, "loop": self._loop()})

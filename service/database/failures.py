@@ -88,10 +88,19 @@ def meaning(failure: Exception) -> Error:
     cause = getattr(failure.orig, "__cause__", None)
     if isinstance(cause, asyncpg.DataError):  # the driver could not even encode the value
         return errors.INVALID_REQUEST
-    if isinstance(cause, asyncpg.InvalidCachedStatementError):  # the schema changed under a plan; it is made anew
+    if outrun(failure):
         return errors.DATABASE_DOWN
     state = sqlstate(failure)
     return next((_MEANING[state[:end]] for end in (5, 2) if state[:end] in _MEANING), errors.DATABASE_DOWN)
+
+
+def outrun(failure: DBAPIError) -> bool:
+    """Whether the schema changed under a plan that the driver had kept; it makes another the next time.
+
+    Args:
+        failure: Of a statement.
+    """
+    return isinstance(getattr(failure.orig, "__cause__", None), asyncpg.InvalidCachedStatementError)
 
 
 def sqlstate(failure: BaseException | None) -> str:

@@ -1,8 +1,9 @@
 """One transaction per request: the tenant is set first, and the commit comes before the response.
 
-Nothing is retried once a statement has run: only opening the connection is (the pool tests a connection before it
-lends it out, and reads a rotated password again). A caller may repeat a whole request that was answered with SYS_002;
-one whose commit got no answer is answered with SYS_010, for it may have been applied.
+What is safe to do again is done again: to open a connection, to name the tenant on another one when the first is lost,
+and the first statement of a transaction when the schema has outrun its plan. Nothing is once a statement of the handler
+has run. A caller may repeat a whole request that was answered with SYS_002; one whose commit got no answer is answered
+with SYS_010, for it may have been applied.
 """
 
 from __future__ import annotations
@@ -14,16 +15,16 @@ from typing import Annotated, Any
 import asyncpg
 from fastapi import Depends
 from sqlalchemy import event, text
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, Result
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
-from sqlalchemy.orm import Session, SessionTransaction
+from sqlalchemy.orm import ORMExecuteState, Session
 from starlette.requests import Request
 
 from service import errors
 from service.database.engine import RoamingLoginError
-from service.database.failures import OutcomeUnknown, Unreachable, meaning, sqlstate
+from service.database.failures import OutcomeUnknown, Unreachable, meaning, outrun, sqlstate
 from service.errors import ApiError, raises
 from service.log import get_logger
 from service.tenancy import current_tenant
@@ -31,6 +32,7 @@ from service.tenancy import current_tenant
 log = get_logger(__name__)
 
 _SET_TENANT = text("select set_config('app.tenant_id', :tenant, true)")
+_STATEMENTS = "statements"  # how many have run since the tenant was named
 _READING = frozenset({"GET", "HEAD"})
 
 
@@ -38,10 +40,23 @@ class _TenantSession(Session):
     """A session in which every transaction begins by naming its tenant."""
 
 
-@event.listens_for(_TenantSession, "after_begin")
-def _name_tenant(session: Session, transaction: SessionTransaction, connection: Connection) -> None:
-    # true = for this transaction only: a pooled connection must not carry a tenant to its next user.
-    connection.execute(_SET_TENANT, {"tenant": current_tenant()})
+@event.listens_for(_TenantSession, "do_orm_execute")
+def _again(state: ORMExecuteState) -> Result[Any] | None:
+    """Do a statement again whose plan the schema has outrun: a migration under way costs no request.
+
+    The server ends the transaction at that. Where the statement was the first of it, nothing is lost with it.
+    """
+    try:
+        return state.invoke_statement()
+    except DBAPIError as failure:
+        if not outrun(failure) or not state.session.is_active:
+            raise
+        connection = state.session.connection()
+        if connection.info[_STATEMENTS] != 1:
+            raise
+        connection.connection.rollback()  # of the driver: the session's own transaction goes on
+        _name_tenant(connection)
+        return state.invoke_statement()
 
 
 def sessions(engine: AsyncEngine) -> async_sessionmaker[AsyncSession]:
@@ -50,7 +65,35 @@ def sessions(engine: AsyncEngine) -> async_sessionmaker[AsyncSession]:
     Args:
         engine: The shared pool.
     """
-    return async_sessionmaker(engine, sync_session_class=_TenantSession, expire_on_commit=False)
+    named = engine.execution_options()  # with the pool and the events of the shared one, and events of its own
+    event.listen(named.sync_engine, "engine_connect", _begin)
+    event.listen(named.sync_engine, "before_cursor_execute", _count)
+    return async_sessionmaker(named, sync_session_class=_TenantSession, expire_on_commit=False)
+
+
+def _begin(connection: Connection) -> None:
+    """Begin the transaction that the session takes over: by naming the tenant, before any statement of the handler."""
+    try:
+        try:
+            _name_tenant(connection)
+        except (DBAPIError, Unreachable) as failure:
+            if not connection.invalidated or isinstance(failure.__cause__, TimeoutError):
+                raise
+            connection.rollback()  # it was cut after the pool had tested it; the pool lends another
+            _name_tenant(connection)
+    except BaseException:
+        connection.close()  # its maker never gets to hold it
+        raise
+
+
+def _name_tenant(connection: Connection) -> None:
+    # true = for this transaction only: a pooled connection must not carry a tenant to its next user.
+    connection.execute(_SET_TENANT, {"tenant": current_tenant()})
+    connection.info[_STATEMENTS] = 0
+
+
+def _count(connection: Connection, *_: object) -> None:
+    connection.info[_STATEMENTS] = connection.info.get(_STATEMENTS, 0) + 1
 
 
 @raises(errors.DATABASE_DOWN, errors.OUTCOME_UNKNOWN, errors.SECRETS_DOWN)

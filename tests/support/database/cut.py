@@ -1,4 +1,4 @@
-"""A way to the database that loses the answer to a commit: the server has it, the client never learns."""
+"""Ways to the database that lose what the server answers, or end a connection while it is being opened."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ class LosesCommits:
 
     Args:
         port: Of the database on this machine.
+        word: What is lost instead of a COMMIT.
+        times: How often; then it is no longer armed.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, word: bytes = b"COMMIT", times: int = 1_000_000) -> None:
         self.armed = False
+        self._word, self._times = word, times
         self.lost = 0
         self._target = port
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -41,9 +44,10 @@ class LosesCommits:
     def _up(self, client: socket.socket, server: socket.socket, lost: threading.Event) -> None:
         with suppress(OSError):
             while data := client.recv(65_536):
-                if self.armed and b"COMMIT" in data:
+                if self.armed and self._word in data:
                     lost.set()
                     self.lost += 1
+                    self.armed = self.lost < self._times
                 server.sendall(data)
         _end(server)
 
@@ -52,6 +56,52 @@ class LosesCommits:
             while data := server.recv(65_536):
                 if lost.is_set():  # the server has answered: what was asked for is done
                     break
+                client.sendall(data)
+        _end(client)
+
+
+class CutsOpening:
+    """Ends connections while they are being opened, and counts those that are begun.
+
+    Args:
+        port: Of the database on this machine.
+        after: How many messages of the client it waits for: the first names the database, the next log in.
+        times: How many connections it ends; those after them it lets through.
+    """
+
+    def __init__(self, port: int, *, after: int = 0, times: int = 0) -> None:
+        self.begun = 0
+        self._target, self._after, self._times = port, after, times
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                self.begun += 1
+                threading.Thread(target=self._pass, args=(client, self.begun <= self._times), daemon=True).start()
+
+    def _pass(self, client: socket.socket, cut: bool) -> None:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", self._target)) as server:
+            down = threading.Thread(target=self._down, args=(server, client), daemon=True)
+            down.start()
+            messages = 0
+            while not (cut and messages >= self._after) and (data := client.recv(65_536)):
+                messages += 1
+                server.sendall(data)
+            _end(client)
+
+    def _down(self, server: socket.socket, client: socket.socket) -> None:
+        with suppress(OSError):
+            while data := server.recv(65_536):
                 client.sendall(data)
         _end(client)
 

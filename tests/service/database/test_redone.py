@@ -1,0 +1,179 @@
+"""What is safe to do again is done again, what is the caller's is told as the caller's, and all else is an outage."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+from structlog.testing import capture_logs
+
+from service import errors
+from service.aws.identity import Aws
+from service.aws.secrets import Secrets
+from service.database.engine import REFUSED_PAUSE, Connector, create_engine
+from service.database.session import database_errors, sessions
+from service.errors import ApiError, Error
+from service.naming import Names
+from service.settings import load
+from service.tenancy import TenantId, tenant_scope
+from tests.support.api.environments import DEVELOPMENT
+from tests.support.database.cut import CutsOpening, LosesCommits
+from tests.support.database.databases import APP_PASSWORD, Database, Databases
+
+Sessions = async_sessionmaker[AsyncSession]
+
+
+@pytest.fixture
+def database(module_database: Database) -> Database:
+    module_database.as_superuser("truncate app.note")
+    return module_database
+
+
+@asynccontextmanager
+async def pool(database: Database, port: int | None = None, password: str = APP_PASSWORD) -> AsyncIterator[Sessions]:
+    """As the service makes it."""
+    url = database.url(password=password).replace(f":{database.server.port}/", f":{port or database.server.port}/")
+    variables = {"DATABASE_URL": url, "DATABASE_SECRET_ID": "", "DATABASE_POOL_SIZE": "1", "DATABASE_MAX_OVERFLOW": "9"}
+    settings = load({name: value for name, value in {**DEVELOPMENT, **ISSUER, **variables}.items() if value})
+    engine = create_engine(settings, Connector(settings, Secrets(Aws(settings)), None), Names("signalbox"))
+    try:
+        with tenant_scope(TenantId.parse("acme")):
+            yield sessions(engine)
+    finally:
+        await engine.dispose()
+
+
+ISSUER = {"IDP__X__KIND": "cognito", "IDP__X__ISSUER": "https://idp.example.com", "IDP__X__CLIENT_ID": "x"}
+
+
+async def answer(made: Sessions, statement: str = "select app.current_tenant()", **values: Any) -> Any:
+    """What a request with one statement gets: the value, or the row of the registry."""
+    try:
+        with database_errors("POST"):
+            async with made.begin() as session:
+                return (await session.execute(text(statement), values)).scalar()
+    except ApiError as refused:
+        return refused.error
+
+
+def run(work: Callable[[Sessions], Awaitable[Any]], database: Database, **options: Any) -> Any:
+    async def inside() -> Any:
+        async with pool(database, **options) as made:
+            return await work(made)
+
+    with capture_logs():  # the outages of these tests are told to them alone
+        return asyncio.run(inside())
+
+
+@pytest.mark.parametrize(("times", "told"), [(1, "acme"), (2, errors.DATABASE_DOWN)])
+def test_a_connection_that_is_lost_before_the_tenant_is_named_is_replaced_once(
+    database: Database, times: int, told: object
+) -> None:
+    with LosesCommits(database.server.port, b"set_config", times) as way:
+        way.armed = True
+        assert run(answer, database, port=way.port) == told
+        assert way.lost == times
+
+
+@pytest.mark.parametrize("after", [0, 1, 2])
+@pytest.mark.parametrize(("times", "told"), [(1, "acme"), (99, errors.DATABASE_DOWN)])
+def test_a_connection_that_is_cut_while_it_is_opened(database: Database, after: int, times: int, told: object) -> None:
+    with CutsOpening(database.server.port, after=after, times=times) as way:
+        assert run(answer, database, port=way.port) == told
+
+
+def test_a_plan_that_the_schema_outran_is_made_again(database: Database) -> None:
+    async def work(made: Sessions) -> None:
+        await answer(made, "insert into app.note (body) values ('x') returning body")
+        assert await answer(made, "select body from app.note") == "x"
+        await asyncio.to_thread(database.as_superuser, "alter table app.note alter column body type varchar(1000)")
+        assert await answer(made, "select body from app.note") == "x"
+        assert await answer(made) == "acme", "what is done again is done for the same tenant"
+
+    try:
+        run(work, database)
+    finally:
+        database.as_superuser("alter table app.note alter column body type text")
+
+
+@pytest.mark.parametrize("by", ["session", "connection"])
+def test_a_statement_is_not_done_again_when_others_would_be_lost_with_it(database: Database, by: str) -> None:
+    insert, stale = text("insert into app.note (body) values ('mine')"), text("select slug from app.note")
+
+    async def both(made: Sessions) -> None:
+        with database_errors("POST"):
+            async with made.begin() as session:
+                await (session if by == "session" else await session.connection()).execute(insert)
+                await session.execute(stale)
+
+    async def work(made: Sessions) -> None:
+        async with made.begin() as session:
+            await session.execute(stale)
+        await asyncio.to_thread(database.as_superuser, "alter table app.note alter column slug type varchar(1000)")
+        with pytest.raises(ApiError, match=errors.DATABASE_DOWN.code):
+            await both(made)
+
+    try:
+        run(work, database)
+        assert database.as_superuser("select from app.note") == []
+    finally:
+        database.as_superuser("alter table app.note alter column slug type text")
+
+
+def test_an_unknown_database_is_an_outage(databases: Databases) -> None:
+    assert run(answer, Database(databases.server, "there_is_none")) == errors.DATABASE_DOWN
+
+
+@pytest.mark.parametrize(
+    ("statement", "value", "told"),
+    [
+        ("insert into app.note (body, slug) values ('x', :value)", secrets.token_hex(8000), errors.INVALID_REQUEST),
+        ("insert into app.note (body) values (:value)", "nul\0", errors.INVALID_REQUEST),
+        ("insert into app.note (id, body) values (:value, 'x')", "no uuid", errors.INVALID_REQUEST),
+        ("select :value, (select count(*) from app.no_such_table)", "x", errors.INTERNAL),
+    ],
+)  # fmt: skip
+def test_a_value_that_cannot_be_held_is_the_callers_and_a_statement_that_is_wrong_is_ours(
+    database: Database, statement: str, value: str, told: Error
+) -> None:
+    assert run(lambda made: answer(made, statement, value=value), database) == told
+
+
+def test_a_connection_to_a_server_that_takes_no_writes_leaves_the_pool(database: Database) -> None:
+    write = "insert into app.note (body) values ('x') returning pg_backend_pid()"
+
+    async def work(made: Sessions) -> None:
+        before = await answer(made, write)
+        async with made() as session:  # the one connection of the pool becomes as if its server had been demoted
+            await (await session.connection()).exec_driver_sql("set session characteristics as transaction read only")
+            await session.commit()
+        assert await answer(made, write) == errors.DATABASE_DOWN
+        assert await answer(made, write) not in (before, errors.DATABASE_DOWN)
+
+    run(work, database)
+
+
+def test_a_password_that_is_wrong_is_tried_by_one_at_a_time_and_after_a_pause(database: Database) -> None:
+    async def work(made: Sessions) -> list[int]:
+        begun = []
+        for pause in (0.0, 0.0, REFUSED_PAUSE):
+            await asyncio.sleep(pause)
+            before = way.begun
+            assert set(await asyncio.gather(*(answer(made) for _ in range(9)))) == {errors.DATABASE_DOWN}
+            begun.append(way.begun - before)
+        return begun
+
+    with CutsOpening(database.server.port) as way:
+        started = time.monotonic()
+        first, second, third = run(work, database, port=way.port, password="wrong")
+        pauses = (time.monotonic() - started) // REFUSED_PAUSE
+    assert 1 <= first <= 9, "nobody knew"
+    assert second <= pauses - 1, "in the pause the server is left alone"
+    assert 1 <= third <= pauses
