@@ -115,6 +115,7 @@ def local_project(root: Path, folder: Path) -> Project:
     return project(target, variables, root=root, repository="local/signalbox")
 
 
+_YES = click.option("--yes", is_flag=True, help="Do not ask.")
 _STAGE = click.argument("name", metavar="STAGE", type=_Stages(deployed=True))
 _WORKSPACE = click.option("--workspace", help="Railway workspace, id or name, where the token is for several.")
 
@@ -137,7 +138,7 @@ def _of_a_deployment(command: Callable[..., None]) -> Callable[..., None]:
 @_of_a_deployment
 @click.option("--plan", "only_plan", is_flag=True, help="Show what would be done; change nothing.")
 @click.option("--from", "first", type=click.Choice(_STEPS), default="doctor", show_default=True, help="Where to begin.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@_YES
 def deploy(only_plan: bool, first: str, yes: bool, **options: Any) -> None:
     """Bring STAGE from nothing, or from wherever it is, to a healthy, smoke-tested service."""
     from infra.deploy import costs, stacks
@@ -161,6 +162,7 @@ def deploy(only_plan: bool, first: str, yes: bool, **options: Any) -> None:
     if not yes:
         where = f"AWS {run.stage.region} and Railway project {target}"
         click.confirm(f"Deploy stage {run.stage.name} to {where}?", abort=True)
+    run.agree = _agree(yes)
     run.run(first)
     click.echo(run.summary())
 
@@ -174,19 +176,24 @@ def doctor(**options: Any) -> None:
     click.echo("Nothing is missing.")
 
 
-def _step(name: str, text: str) -> click.Command:
-    @click.command(name, help=text)
-    @_of_a_deployment
-    def command(**options: Any) -> None:
-        _deployment(**options).run(name, name)
+def _step(name: str, text: str, *, asks: bool = False) -> click.Command:
+    def command(yes: bool = True, **options: Any) -> None:
+        run = _deployment(**options)
+        run.agree = _agree(yes)
+        run.run(name, name)
 
-    return command
+    made = _of_a_deployment(command)
+    return click.command(name, help=text)(_YES(made) if asks else made)
+
+
+def _agree(yes: bool) -> Callable[[str], bool]:
+    return (lambda _: True) if yes else click.confirm
 
 
 STEP_COMMANDS = (
     _step("stacks", "Deploy the CDK stacks of STAGE."),
     _step("plan", "Show what is different on Railway, with secrets masked; change nothing."),
-    _step("apply", "Bring Railway to what STAGE should be; deploy nothing."),
+    _step("apply", "Bring Railway to what STAGE should be; deploy nothing.", asks=True),
     _step("release", "Deploy the services of STAGE where that is needed, and wait for readiness."),
     _step("smoke", "Try STAGE from outside; SIGNALBOX_SMOKE_TOKEN may hold an access token."),
 )

@@ -9,8 +9,8 @@ from infra.deploy import stacks
 from infra.railway import operations
 from infra.railway.api import Client
 from infra.railway.operations import Railway
-from infra.railway.plan import choose_workspace
 from infra.railway.project import project_name
+from infra.railway.state import choose_workspace
 from infra.shell.failure import Failure
 from infra.stage.record import Stage
 
@@ -64,7 +64,6 @@ def destroy(
 
     # Last: what the stacks told is in its variables, and who finds it gone takes the stage to be gone.
     _on_railway(stage, workspace, connect, delete)
-    (folder / stage.name / "sealed.json").unlink(missing_ok=True)
     (folder / stage.name / "cdk-outputs.json").unlink(missing_ok=True)
 
 

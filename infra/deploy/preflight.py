@@ -13,7 +13,7 @@ from infra.deploy.finding import Finding as Finding
 from infra.railway import sources
 from infra.railway.api import Client
 from infra.railway.operations import Railway
-from infra.railway.plan import choose_workspace
+from infra.railway.state import choose_workspace
 from infra.shell.failure import Failure
 from infra.shell.git import ask
 from infra.shell.tools import installed_cdk
@@ -47,6 +47,20 @@ def git(root: Path) -> Git:
     # Of origin alone: what the template's repository has is not in the one that Railway builds from.
     on_remote = ask(root, "for-each-ref", "--contains", "HEAD", "refs/remotes/origin") if commit else None
     return Git(commit, ask(root, "status", "--porcelain", "--untracked-files=no") == "", bool(on_remote))
+
+
+def stale(root: Path, runs: str | None) -> str | None:
+    """Whether what runs is not from this checkout's past: then another person has deployed something newer.
+
+    Args:
+        root: The checkout.
+        runs: The commit that was deployed last.
+    """
+    if runs is None or ask(root, "merge-base", "--is-ancestor", runs, "HEAD") is not None:
+        return None
+    if ask(root, "cat-file", "-e", f"{runs}^{{commit}}") is None:
+        return f"what runs was built from {runs[:12]}, which this checkout does not have: git fetch, and look"
+    return f"this checkout does not have {runs[:12]}, which runs, in its history: git pull, or you take it back"
 
 
 def repository(root: Path, given: str | None) -> Finding:

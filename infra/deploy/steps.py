@@ -15,12 +15,12 @@ from pydantic import SecretStr
 from infra.deploy import costs, preflight, stacks
 from infra.railway import renderings, sources
 from infra.railway.api import Client
-from infra.railway.apply import apply
-from infra.railway.ledger import Ledger
+from infra.railway.apply import apply, refuse_without_agreement
 from infra.railway.operations import Railway
-from infra.railway.plan import Place, Plan, locate, plan
+from infra.railway.plan import Plan, plan
 from infra.railway.project import Project
-from infra.railway.release import Clock, ensure_domain, release, smoke
+from infra.railway.release import Clock, release, runs, smoke
+from infra.railway.state import observe, waiting
 from infra.shell.failure import Failure
 from infra.shell.progress import Steps
 from infra.stage.record import Stage
@@ -57,6 +57,8 @@ class Deployment:
         clock: Time.
         echo: Takes lines for the person.
         environ: Where sealed values and the smoke token come from.
+        agree: Asks a person, who has seen the plan, whether it is to be applied.
+        planned: The plan that was shown last, until something of it is applied.
     """
 
     root: Path
@@ -71,6 +73,8 @@ class Deployment:
     clock: Clock = field(default_factory=Clock)
     echo: Callable[[str], None] = click.echo
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
+    agree: Callable[[str], bool] = lambda _: True
+    planned: Plan | None = field(default=None, init=False)
 
     def run(self, first: str = "doctor", last: str = "smoke") -> None:
         """Run steps in their order; each may be run again.
@@ -85,6 +89,8 @@ class Deployment:
         names = list(TITLES)
         with Steps() as steps:
             for name in names[names.index(first) : names.index(last) + 1]:
+                if name == "apply":
+                    self._ask(steps)
                 with _told(name, self.stage.name, steps):
                     getattr(self, name)()
 
@@ -120,32 +126,28 @@ class Deployment:
         """Show the difference; change nothing."""
         project = self._project(sealed=True)
         with self.connect() as client:
-            railway = Railway(client)
-            place = self._locate(railway, client, project)
-            found = plan(railway, project, place, self._ledger)
+            found = plan(project, observe(Railway(client), project, self.workspace))
         for line in str(found).splitlines():
             self._line(line.strip())
+        if stale := preflight.stale(self.root, runs(found.state, project.services[0].name)):
+            self._line(f"note: {stale}")
+        self.planned = found
         return found
 
     def apply(self) -> None:
         """Bring Railway to what it should be, with the domain of the API."""
-        project = self._project(sealed=True)
-        with self.connect() as client:
-            railway = Railway(client)
-            token_of_project = client.credential.project
-            place = apply(
-                railway,
-                project,
-                self._ledger,
-                project_token=token_of_project,
-                workspace=self.workspace,
-                told=self._line,
-            )
-            domain = ensure_domain(railway, place, project.services[0].name, self.stage.public_url)
-        if domain is not None and not domain.verified:
-            self._line(f"{domain.name} waits for these DNS records:")
-            for kind, name, value in domain.records:
-                self._line(f"  {kind:<6} {name}  {value}")
+        shown = self.planned or self.plan()
+        if not shown.changes:
+            self._line("nothing to apply")
+        else:
+            self.planned = None
+            with self.connect() as client:
+                project = self._project(sealed=True)
+                apply(Railway(client), project, workspace=self.workspace, shown=shown, told=self._line)
+            self._line(f"to undo: git checkout the revision before, then signalbox apply {self.stage.name}")
+        for domain in waiting(shown.state, self._project(sealed=False)):
+            for line in domain.instructions:
+                self._line(line)
 
     def release(self) -> None:
         """Have every service run what is configured: what the API needs first."""
@@ -153,12 +155,11 @@ class Deployment:
         commit = preflight.git(self.root).commit
         with self.connect() as client:
             railway = Railway(client)
-            place = self._locate(railway, client, project)
-            if missing := [s.name for s in project.services if s.name not in place.services]:
-                raise Failure(f"{missing[0]} is not on Railway yet: run signalbox apply {self.stage.name}")
+            state = self.planned.state if self.planned else observe(railway, project, self.workspace)
+            refuse_without_agreement(railway, project, state.place.workspace)
             for service in reversed(project.services):
                 built = commit if "repo" in service.source else None
-                release(railway, place, service.name, built, clock=self.clock, told=self._line)
+                release(railway, state, service.name, built, clock=self.clock, told=self._line)
 
     def smoke(self) -> None:
         """Look at it from outside, and sum up."""
@@ -183,13 +184,21 @@ class Deployment:
             f"{costs.summary(self.stage)}"
         )
 
+    def _ask(self, steps: Steps) -> None:
+        """Plan, question, then apply."""
+        if self.planned is None:
+            with _told("plan", self.stage.name, steps):
+                self.plan()
+        assert self.planned is not None
+        if self.planned.changes:
+            with steps.paused():
+                agreed = self.agree(f"Apply this to Railway, stage {self.stage.name}?")
+            if not agreed:
+                raise DeployError("Nothing was applied to Railway")
+
     @property
     def _outputs(self) -> Path:
         return sources.outputs_file(self.folder, self.stage.name)
-
-    @property
-    def _ledger(self) -> Ledger:
-        return Ledger.load(self.folder / self.stage.name / "sealed.json")
 
     def _project(self, *, sealed: bool) -> Project:
         """The project; without sealed values it can be printed."""
@@ -200,9 +209,6 @@ class Deployment:
 
     def _sealed(self) -> dict[str, str]:
         return sources.sealed_values(self.environ, self.folder / "certs" / self.stage.name)
-
-    def _locate(self, railway: Railway, client: Client, project: Project) -> Place:
-        return locate(railway, project, project_token=client.credential.project, workspace=self.workspace)
 
     def _line(self, text: str) -> None:
         self.echo(f"    {text}")

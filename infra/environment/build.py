@@ -7,7 +7,7 @@ settings before anyone sees it: an environment that the service would refuse is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -73,11 +73,33 @@ def build(inputs: Inputs, groups: settings.Groups | None = None) -> Environment:
     found = (*made, *said)
     # What stage local says stays on this machine, where a secret has nobody to be hidden from.
     refuse_printed_secrets(found if inputs.local is None else made, EnvironmentRefused)
-    try:
-        settings.load({v.name: _text(v, groups) for v in found}, groups)
-    except settings.SettingsError as failure:
-        raise EnvironmentRefused(f"Stage {inputs.stage.name}: {failure}") from None
+    judge(inputs.stage.name, found, groups=groups)
     return found
+
+
+def judge(
+    stage: str,
+    environment: Environment,
+    beside: Mapping[str, str] = {},
+    *,
+    groups: settings.Groups | None = None,
+) -> None:
+    """Have the service's own settings judge an environment.
+
+    Args:
+        stage: Name of the stage.
+        environment: What is rendered; examples stand for sealed values that Railway keeps.
+        beside: What else the service would see.
+        groups: Settings of features; None takes those of the product.
+
+    Raises:
+        EnvironmentRefused: The service would not start from it.
+    """
+    groups = features() if groups is None else groups
+    try:
+        settings.load({**beside, **{v.name: _text(v, groups) for v in environment}}, groups)
+    except settings.SettingsError as failure:
+        raise EnvironmentRefused(f"Stage {stage}: {failure}") from None
 
 
 def build_trial(stage: Stage, groups: settings.Groups | None = None) -> Environment:

@@ -32,6 +32,10 @@ class RailwayError(Failure):
     """Railway refused, or could not be reached; the text says what was asked and what to do."""
 
 
+class NotAllowedError(RailwayError):
+    """The token is not valid for it."""
+
+
 class OutcomeUnknownError(RailwayError):
     """The answer to a change was lost: it may have happened. Whoever tries again has to look first."""
 
@@ -215,9 +219,13 @@ def _data(operation: Operation, status: int, text: bytes, sent: Mapping[str, Any
     except (ValueError, RecursionError):
         answer = None
     if isinstance(answer, dict) and (errors := answer.get("errors")):
-        raise RailwayError(f"Railway refused to {operation.does}: {_told(errors, sent)}")
+        said = _told(errors, sent)
+        if "uthor" in said:
+            hint = "is the token allowed to? RAILWAY_API_TOKEN has to be one of the workspace"
+            raise NotAllowedError(f"Railway refused to {operation.does}: {said} ({hint})")
+        raise RailwayError(f"Railway refused to {operation.does}: {said}")
     if status in (401, 403):
-        raise RailwayError(f"Railway refused to {operation.does}: the token is not valid for it (HTTP {status})")
+        raise NotAllowedError(f"Railway refused to {operation.does}: the token is not valid for it (HTTP {status})")
     if status != 200 or not isinstance(answer, dict) or not isinstance(answer.get("data"), dict):
         if not operation.repeatable:
             raise OutcomeUnknownError(_unknown(operation))
@@ -232,8 +240,7 @@ def _told(errors: Any, sent: Mapping[str, Any]) -> str:
     for text in sorted(set(_texts(sent)), key=len, reverse=True):
         if len(text) >= _SHORTEST:
             said = said.replace(text, "***").replace(json.dumps(text)[1:-1], "***")
-    hint = " (is the token allowed to? RAILWAY_API_TOKEN has to be one of the workspace)" if "uthor" in said else ""
-    return "".join(c for c in said if c.isprintable())[:300] + hint
+    return "".join(c for c in said if c.isprintable())[:300]
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -1,149 +1,197 @@
-"""Make Railway have what the project says. Looks before each step, so that it can be run again after any failure.
+"""Make Railway have what the project says. Looks before it acts, so that it can be run again after any failure.
 
-Nothing is deleted, and nothing that the project does not name is touched. Services are created without a source: one
-that has a source and no variables would be deployed, and fail.
+What the tool owns and the project no longer wants is removed; what it does not own is not touched. Services are created
+without a source: one that has a source and no variables would be deployed, and fail. Everything that a patch can hold
+is one patch: all of it, or nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from infra.railway import operations
-from infra.railway.ledger import Ledger
+from infra.railway.api import NotAllowedError
 from infra.railway.operations import Railway
-from infra.railway.plan import Place, Plan, locate, plan, settings_patch
-from infra.railway.project import Project, Service
-from infra.railway.renderings import patch_variables
+from infra.railway.plan import RAILWAY_DOMAIN, Plan, PlanError, plan
+from infra.railway.project import Project
+from infra.railway.state import Place, State, custom_domain, observe
 from infra.shell.failure import Failure
 
-MESSAGE: Final = "signalbox:"  # begins the message of each patch, by which a later run knows its own
+MESSAGE: Final = "signalbox:"  # begins the message of each patch; the services whose settings it changes follow
+_LONGEST: Final = 500  # characters of a message
+
+
+class Changed(Failure):
+    """Railway was changed between the plan that was shown and its application."""
+
+
+def refuse_without_agreement(railway: Railway, project: Project, workspace: str | None) -> None:
+    """The gate of every way that changes or deploys something; ``doctor`` is advice.
+
+    Args:
+        railway: The API.
+        project: The project.
+        workspace: Id of its workspace; None with the token of one project.
+
+    Raises:
+        Failure: It may hold health data, and there is no business associate agreement, or none that could be seen.
+    """
+    if not project.needs_agreement:
+        return
+    if workspace is None:
+        raise Failure(
+            "This stage may hold health data, and the token of a project cannot see whether the workspace has a "
+            "business associate agreement with Railway: use RAILWAY_API_TOKEN, with a token of the workspace"
+        )
+    if not railway.has_baa(workspace):
+        raise Failure(
+            "The workspace has no business associate agreement with Railway, and this stage may hold health data: "
+            "see signalbox doctor"
+        )
 
 
 def apply(
     railway: Railway,
     project: Project,
-    ledger: Ledger,
     *,
-    project_token: bool = False,
     workspace: str | None = None,
+    shown: Plan | None = None,
     told: Callable[[str], None] = lambda _: None,
-) -> Place:
+) -> State:
     """Bring a project to what it should be.
 
     Args:
         railway: The API.
         project: As it should be.
-        ledger: Which sealed values were sent; written after each patch.
-        project_token: Whether the token is for one project.
         workspace: Id or name.
+        shown: The plan that a person has agreed to; None applies whatever there is to do.
         told: Told each thing that was done.
 
     Returns:
-        Where the project is now.
+        What Railway had when nothing was left to do but the patch.
 
     Raises:
+        Changed: There is something else to do now than the plan said.
         Failure: A step failed; run it again, what is done stays done.
     """
-    place = locate(railway, project, project_token=project_token, workspace=workspace)
-    # `doctor` is advice; this is the gate, for whoever applies. The token of one project cannot ask.
-    if project.needs_agreement and place.workspace is not None and not railway.has_baa(place.workspace):
-        raise Failure(
-            "the workspace has no business associate agreement with Railway, and this stage may hold health data: "
-            "see signalbox doctor"
-        )
-    plan(railway, project, place, ledger)  # refuses before anything is created
-    place = _create(railway, project, place, told)
-    assert place.project is not None
-    assert place.environment is not None
-    for service in project.services:
-        current = plan(railway, project, place, ledger)
-        _set_variables(railway, service, place, current, told)
-    current = plan(railway, project, place, ledger)
-    _commit_patch(railway, project, place, current, ledger, told)
-    return place
+    state = observe(railway, project, workspace)
+    refuse_without_agreement(railway, project, state.place.workspace)
+    current = plan(project, state)  # refuses before anything is created
+    if shown is not None and str(shown) != str(current):
+        raise Changed(f"Railway was changed since the plan was shown; now there is this to do:\n{current}")
+    if _create(railway, project, state.place, told):
+        state = observe(railway, project, workspace)
+        hidden = [service.name for service in project.services if service.name not in state.place.services]
+        if state.place.environment is None or hidden:
+            raise Failure(f"Railway does not show all of project {project.name} yet: run the same command again")
+        current = plan(project, state)
+    _domains(railway, project, current, told)
+    if current.patch:
+        _commit(railway, state.place, current, told)
+        _end_services(railway, project, current, workspace)
+    return state
 
 
-def _create(railway: Railway, project: Project, place: Place, told: Callable[[str], None]) -> Place:
-    if place.project is None:
+def _create(railway: Railway, project: Project, place: Place, told: Callable[[str], None]) -> bool:
+    """Create what is missing; whether anything was."""
+    project_id = place.project
+    if project_id is None:
+        if place.workspace is None:
+            raise PlanError("The token of a project creates none: use RAILWAY_API_TOKEN")
         given = {
             "name": project.name,
+            "description": project.mark,
             "workspaceId": place.workspace,
             "defaultEnvironmentName": project.environment,
             "prDeploys": False,  # a pull request's environment inherits every plain variable
             "isPublic": False,
         }
-        railway.call(operations.PROJECT_CREATE, input=given)
+        project_id = railway.call(operations.PROJECT_CREATE, input=given)["projectCreate"]["id"]
         told(f"created project {project.name}")
-        place = locate(railway, project, project_token=False, workspace=place.workspace)
-        if place.project is None:
-            raise Failure(f"Railway does not show project {project.name} yet: run the same command again")
-    if place.environment is None:
-        given = {"projectId": place.project, "name": project.environment, "skipInitialDeploys": True}
+    elif place.environment is None:
+        given = {"projectId": project_id, "name": project.environment, "skipInitialDeploys": True}
         railway.call(operations.ENVIRONMENT_CREATE, input=given)
         told(f"created environment {project.environment}")
-    for service in project.services:
-        if service.name not in place.services:
-            given = {"projectId": place.project, "name": service.name}
-            railway.call(operations.SERVICE_CREATE, input=given)
-            told(f"created service {service.name}")
-    environments, services = railway.contents(place.project)
-    hidden = [s.name for s in project.services if s.name not in services]
-    if project.environment not in environments or hidden:
-        raise Failure(f"Railway does not show all of project {project.name} yet: run the same command again")
-    return Place(place.workspace, place.project, environments[project.environment], services)
+    missing = [service.name for service in project.services if service.name not in place.services]
+    for name in missing:
+        railway.call(operations.SERVICE_CREATE, input={"projectId": project_id, "name": name})
+        told(f"created service {name}")
+    return bool(missing) or place.environment is None
 
 
-def _set_variables(
-    railway: Railway, service: Service, place: Place, current: Plan, told: Callable[[str], None]
-) -> None:
-    names = [c.name for c in current.changes if c.kind == "variable" and c.service == service.name]
-    if not names:
+def _domains(railway: Railway, project: Project, current: Plan, told: Callable[[str], None]) -> None:
+    place = current.state.place
+    service_id = place.services[project.services[0].name]
+    for change in current.changes:
+        if change.kind != "domain" or change.new is None:
+            continue
+        where = {"environmentId": place.environment, "serviceId": service_id}
+        if change.name.endswith(RAILWAY_DOMAIN):
+            made = railway.call(operations.SERVICE_DOMAIN, input=where)["serviceDomainCreate"]["domain"]
+            if made != change.name:
+                raise PlanError(
+                    f"Railway gave the service the domain {made}: set public_url of the stage to https://{made} "
+                    "in infra/product.py, then run this again"
+                )
+        else:
+            given = {**where, "projectId": place.project, "domain": change.name}
+            made = railway.call(operations.CUSTOM_DOMAIN, input=given)["customDomainCreate"]
+            for line in custom_domain(made).instructions:
+                told(line)
+        told(f"registered domain {change.name}")
+    for domain in current.left:
+        ending = operations.CUSTOM_DOMAIN_DELETE if domain.custom else operations.SERVICE_DOMAIN_DELETE
+        railway.call(ending, id=domain.id)
+        told(f"removed domain {domain.name}")
+
+
+def _commit(railway: Railway, place: Place, current: Plan, told: Callable[[str], None]) -> None:
+    names = {service_id: name for name, service_id in place.services.items()}
+    # A variable that is set says itself when it was; for settings, and for what was removed, the message does.
+    marked = sorted(names[one] for one, part in current.patch.items() if _only_message_tells(part))
+    done = [c for c in current.changes if c.kind in ("variable", "sealed", "setting") or c.new is None]
+    words = ", ".join(f"{'-' if c.new is None else ''}{c.service}.{c.name}" for c in done if c.kind != "domain")
+    message = f"{MESSAGE} {' '.join(marked)} | {words}"[:_LONGEST]
+    try:
+        railway.call(
+            operations.PATCH, environmentId=place.environment, patch={"services": current.patch}, message=message
+        )
+    except NotAllowedError:
+        if not railway.client.credential.project:
+            raise
+        _one_by_one(railway, place, current.patch)
+    told(f"committed {words}")
+
+
+def _only_message_tells(part: Mapping[str, Any]) -> bool:
+    return any(block != "variables" for block in part) or None in part.get("variables", {}).values()
+
+
+def _one_by_one(railway: Railway, place: Place, patch: Mapping[str, Any]) -> None:
+    """Plain variables, which the token of a project may set where it may not commit patches."""
+    for part in patch.values():
+        variables = part.get("variables", {})
+        if set(part) != {"variables"} or any(entry and entry.get("isSealed") for entry in variables.values()):
+            raise Failure(
+                "The token of a project may not change settings, services or sealed variables: use RAILWAY_API_TOKEN"
+            )
+    for service_id, part in patch.items():
+        where = {"projectId": place.project, "environmentId": place.environment, "serviceId": service_id}
+        values = {name: entry["value"] for name, entry in part["variables"].items() if entry}
+        if values:
+            # `replace` deletes every variable that is not in the list.
+            given = {**where, "variables": values, "replace": False, "skipDeploys": True}
+            railway.call(operations.UPSERT, input=given)
+        for name in (name for name, entry in part["variables"].items() if entry is None):
+            railway.call(operations.VARIABLE_DELETE, input={**where, "name": name})
+
+
+def _end_services(railway: Railway, project: Project, current: Plan, workspace: str | None) -> None:
+    """Whether a patch ends a service is not known for sure: where it has not, the operation made for it does."""
+    ended = {one for one, part in current.patch.items() if part.get("isDeleted")}
+    if not ended:
         return
-    values = {v.name: v.value for v in service.variables if v.name in names}
-    given = {
-        "projectId": place.project,
-        "environmentId": place.environment,
-        "serviceId": place.services[service.name],
-        "variables": values,
-        "replace": False,  # true deletes every variable that is not in the list
-        "skipDeploys": True,
-    }
-    railway.call(operations.UPSERT, input=given)
-    told(f"set {', '.join(names)} of {service.name}")
-
-
-def _commit_patch(
-    railway: Railway,
-    project: Project,
-    place: Place,
-    current: Plan,
-    ledger: Ledger,
-    told: Callable[[str], None],
-) -> None:
-    """Settings and sealed values of every service in one patch: both or neither."""
-    assert place.environment is not None
-    config, _ = railway.environment(place.environment)
-    services: dict[str, Any] = {}
-    sent: dict[str, dict[str, str]] = {}
-    words: list[str] = []
-    for service in project.services:
-        service_id = place.services[service.name]
-        stale = {c.name for c in current.changes if c.kind == "sealed" and c.service == service.name}
-        change = settings_patch(service, config.get(service_id) or {})
-        words += [f"{service.name} {block}" for block in change]
-        if stale:
-            change["variables"] = patch_variables(service.variables, only=lambda v, stale=stale: v.name in stale)  # type: ignore[misc]
-            sent[service_id] = {
-                v.name: v.secret.get_secret_value() for v in service.variables if v.name in stale and v.secret
-            }
-            words += [f"{service.name} seal {name}" for name in sorted(stale)]
-        if change:
-            services[service_id] = change
-    if not services:
-        return
-    message = f"{MESSAGE} {', '.join(words)}"[:200]
-    railway.call(operations.PATCH, environmentId=place.environment, patch={"services": services}, message=message)
-    for service_id, values in sent.items():
-        ledger.remember(service_id, values)
-    told(f"committed {', '.join(words)}")
+    place = observe(railway, project, workspace).place
+    for service_id in ended & set(place.services.values()):
+        railway.call(operations.SERVICE_DELETE, id=service_id, environmentId=place.environment)

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from infra.railway.api import Client, Operation
 
-_PAGE: Final = 100
+PAGE: Final = 100
 _PAGES: Final = 50  # that is enough for anybody, and an end where an answer has none
 
 TOKEN_WORKSPACES = Operation(
@@ -27,13 +27,18 @@ AGREEMENTS = Operation(
 PROJECTS = Operation(
     "query projects($workspaceId:String,$first:Int,$after:String){"
     "projects(workspaceId:$workspaceId,first:$first,after:$after){"
-    "edges{node{id name deletedAt}}pageInfo{hasNextPage endCursor}}}",
+    "edges{node{id name description deletedAt}}pageInfo{hasNextPage endCursor}}}",
     "list the projects",
 )
 PROJECT = Operation(
-    "query project($id:String!,$first:Int){project(id:$id){id name workspaceId "
-    "environments(first:$first){edges{node{id name deletedAt}}}"
-    "services(first:$first){edges{node{id name deletedAt}}}}}",
+    "query project($id:String!,$first:Int){project(id:$id){id name "
+    "services(first:$first){edges{node{id name deletedAt}}}"
+    "environments(first:$first){edges{node{id name deletedAt config(decryptVariables:false)"
+    "variables(first:$first){edges{node{name serviceId isSealed updatedAt}}pageInfo{hasNextPage endCursor}}"
+    "serviceInstances(first:$first){edges{node{serviceId deletedAt "
+    "latestDeployment{id status createdAt meta}"
+    "domains{customDomains{id domain status{verified verificationDnsHost verificationToken "
+    "dnsRecords{recordType fqdn requiredValue status}}}serviceDomains{id domain}}}}}}}}}}",
     "read the project",
 )
 PROJECT_CREATE = Operation(
@@ -51,16 +56,11 @@ ENVIRONMENT_CREATE = Operation(
     "create the environment",
     repeatable=False,
 )
-ENVIRONMENT = Operation(
-    "query environment($id:String!,$first:Int,$after:String){environment(id:$id){config(decryptVariables:false)"
+VARIABLES = Operation(
+    "query variables($id:String!,$first:Int,$after:String){environment(id:$id){"
     "variables(first:$first,after:$after){edges{node{name serviceId isSealed updatedAt}}"
     "pageInfo{hasNextPage endCursor}}}}",
-    "read the environment",
-)
-VALUES = Operation(
-    "query values($projectId:String!,$environmentId:String!,$serviceId:String){"
-    "variables(projectId:$projectId,environmentId:$environmentId,serviceId:$serviceId,unrendered:true)}",
-    "read the variables",
+    "list the variables",
 )
 SERVICE_CREATE = Operation(
     "mutation serviceCreate($input:ServiceCreateInput!){serviceCreate(input:$input){id}}",
@@ -70,6 +70,15 @@ SERVICE_CREATE = Operation(
 UPSERT = Operation(
     "mutation upsert($input:VariableCollectionUpsertInput!){variableCollectionUpsert(input:$input)}",
     "set the variables",
+)
+VARIABLE_DELETE = Operation(
+    "mutation variableDelete($input:VariableDeleteInput!){variableDelete(input:$input)}",
+    "remove the variable",
+)
+SERVICE_DELETE = Operation(
+    "mutation serviceDelete($id:String!,$environmentId:String){serviceDelete(id:$id,environmentId:$environmentId)}",
+    "remove the service",
+    repeatable=False,
 )
 PATCH = Operation(
     "mutation patch($environmentId:String!,$patch:EnvironmentConfig!,$message:String){"
@@ -82,14 +91,6 @@ PATCHES = Operation(
     "edges{node{appliedAt message}}pageInfo{hasNextPage endCursor}}}",
     "list the committed patches",
 )
-INSTANCE = Operation(
-    "query instance($environmentId:String!,$serviceId:String!){"
-    "serviceInstance(environmentId:$environmentId,serviceId:$serviceId){"
-    "latestDeployment{id status createdAt meta}"
-    "domains{customDomains{domain status{verified verificationDnsHost verificationToken "
-    "dnsRecords{recordType fqdn requiredValue status}}}serviceDomains{domain}}}}",
-    "read the service's state",
-)
 DEPLOY = Operation(
     "mutation deploy($serviceId:String!,$environmentId:String!,$commitSha:String){"
     "serviceInstanceDeployV2(serviceId:$serviceId,environmentId:$environmentId,commitSha:$commitSha)}",
@@ -100,8 +101,17 @@ DEPLOYMENT = Operation(
     "query deployment($id:String!){deployment(id:$id){id status createdAt meta}}", "read the deployment"
 )
 CUSTOM_DOMAIN = Operation(
-    "mutation customDomain($input:CustomDomainCreateInput!){customDomainCreate(input:$input){domain}}",
+    "mutation customDomain($input:CustomDomainCreateInput!){customDomainCreate(input:$input){id domain "
+    "status{verified verificationDnsHost verificationToken dnsRecords{recordType fqdn requiredValue status}}}}",
     "register the domain",
+    repeatable=False,
+)
+CUSTOM_DOMAIN_DELETE = Operation(
+    "mutation customDomainDelete($id:String!){customDomainDelete(id:$id)}", "remove the domain", repeatable=False
+)
+SERVICE_DOMAIN_DELETE = Operation(
+    "mutation serviceDomainDelete($id:String!){serviceDomainDelete(id:$id)}",
+    "remove the railway.app domain",
     repeatable=False,
 )
 SERVICE_DOMAIN = Operation(
@@ -111,19 +121,19 @@ SERVICE_DOMAIN = Operation(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
-    """A variable that Railway has.
+def values_of(services: int) -> Operation:
+    """Read the variables of several services, as ``v0``, ``v1``, ..., in one request.
 
-    Attributes:
-        value: Its text before references are filled in; None when it is sealed.
-        sealed: Whether it is.
-        updated_at: ISO 8601, UTC.
+    Args:
+        services: How many; their ids are ``s0``, ``s1``, ...
     """
-
-    value: str | None
-    sealed: bool
-    updated_at: str
+    given = "".join(f",$s{n}:String!" for n in range(services))
+    asked = "".join(
+        f"v{n}:variables(projectId:$projectId,environmentId:$environmentId,serviceId:$s{n},unrendered:true)"
+        for n in range(services)
+    )
+    text = f"query values($projectId:String!,$environmentId:String!{given}){{{asked}}}"
+    return Operation(text, "read the variables")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,20 +152,26 @@ class Deployment:
     created_at: str
     commit: str | None
 
+    @classmethod
+    def read(cls, found: Mapping[str, Any]) -> Self:
+        """As Railway answers."""
+        meta = found["meta"] if isinstance(found["meta"], Mapping) else {}
+        return cls(found["id"], found["status"], found["createdAt"], meta.get("commitHash"))
+
 
 @dataclass(frozen=True, slots=True)
-class Domain:
-    """A custom domain.
+class Listed:
+    """A project in a list.
 
     Attributes:
-        name: The host.
-        verified: Whether Railway has seen its records.
-        records: What the zone has to have: type, name, value.
+        id: Railway's id.
+        name: What it is called.
+        description: What is written below it.
     """
 
+    id: str
     name: str
-    verified: bool
-    records: tuple[tuple[str, str, str], ...]
+    description: str
 
 
 class Railway:
@@ -166,7 +182,7 @@ class Railway:
     """
 
     def __init__(self, client: Client) -> None:
-        self._client = client
+        self.client = client
         self.call = client.call
 
     def workspaces(self) -> dict[str, str]:
@@ -183,90 +199,50 @@ class Railway:
         """Whether the workspace has signed a business associate agreement."""
         return bool(self.call(AGREEMENTS, workspaceId=workspace_id)["complianceAgreements"]["hasBAA"])
 
+    def listed(self, workspace_id: str) -> list[Listed]:
+        """The projects of a workspace that are not deleted."""
+        pages = self.pages(PROJECTS, lambda data: data["projects"], workspaceId=workspace_id)
+        every = (node for page in pages for node in nodes(page))
+        return [Listed(n["id"], n["name"], n["description"] or "") for n in every if not n["deletedAt"]]
+
     def projects(self, workspace_id: str) -> list[tuple[str, str]]:
         """Name and id of each project of a workspace that is not deleted."""
-        pages = self._pages(PROJECTS, lambda data: data["projects"], workspaceId=workspace_id)
-        return [(node["name"], node["id"]) for page in pages for node in _nodes(page) if not node["deletedAt"]]
+        return [(found.name, found.id) for found in self.listed(workspace_id)]
 
-    def contents(self, project_id: str) -> tuple[dict[str, str], dict[str, str]]:
-        """Environments and services of a project, name -> id."""
-        found = self.call(PROJECT, id=project_id, first=_PAGE)["project"]
-        return _by_name(found["environments"]), _by_name(found["services"])
+    def project(self, project_id: str) -> Any:
+        """A project with its environments and all that is in them."""
+        return self.call(PROJECT, id=project_id, first=PAGE)["project"]
 
-    def environment(self, environment_id: str) -> tuple[Mapping[str, Any], dict[str, dict[str, tuple[bool, str]]]]:
-        """The configuration by service id, and for each service id its variables: sealed, and since when."""
-        rows: dict[str, dict[str, tuple[bool, str]]] = {}
-        config: Mapping[str, Any] = {}
-
-        def variables(data: Any) -> Any:
-            nonlocal config
-            config = (data["environment"]["config"] or {}).get("services") or {}
-            return data["environment"]["variables"]
-
-        for page in self._pages(ENVIRONMENT, variables, id=environment_id):
-            for node in _nodes(page):
-                if node["serviceId"]:
-                    rows.setdefault(node["serviceId"], {})[node["name"]] = (node["isSealed"], node["updatedAt"])
-        return config, rows
-
-    def values(self, project_id: str, environment_id: str, service_id: str) -> dict[str, str | None]:
-        """Variables of a service with their references as written; a sealed one is None."""
-        found = self.call(VALUES, projectId=project_id, environmentId=environment_id, serviceId=service_id)
-        return dict(found["variables"])
-
-    def patched_at(self, environment_id: str, prefix: str) -> str | None:
-        """When the newest patch whose message begins with a text was applied."""
-        pages = self._pages(PATCHES, lambda data: data["environmentPatches"], environmentId=environment_id)
-        nodes = (node for page in pages for node in _nodes(page))
-        ours = (n["appliedAt"] for n in nodes if n["appliedAt"] and (n["message"] or "").startswith(prefix))
-        return max(ours, default=None)
-
-    def latest(self, environment_id: str, service_id: str) -> Deployment | None:
-        """The newest deployment of a service."""
-        found = self._instance(environment_id, service_id)["latestDeployment"]
-        return _deployment(found) if found else None
+    def patches(self, environment_id: str) -> Iterator[tuple[str, str]]:
+        """When each committed patch was applied, and its message."""
+        pages = self.pages(PATCHES, lambda data: data["environmentPatches"], environmentId=environment_id)
+        for node in (node for page in pages for node in nodes(page)):
+            if node["appliedAt"]:
+                yield node["appliedAt"], node["message"] or ""
 
     def deployment(self, deployment_id: str) -> Deployment:
         """A deployment."""
-        return _deployment(self.call(DEPLOYMENT, id=deployment_id)["deployment"])
+        return Deployment.read(self.call(DEPLOYMENT, id=deployment_id)["deployment"])
 
-    def domains(self, environment_id: str, service_id: str) -> tuple[list[Domain], list[str]]:
-        """Custom domains, and railway.app domains, of a service."""
-        found = self._instance(environment_id, service_id)["domains"]
-        return [_domain(d) for d in found["customDomains"]], [d["domain"] for d in found["serviceDomains"]]
+    def pages(
+        self, operation: Operation, part: Callable[[Any], Any], after: str | None = None, **variables: str
+    ) -> Iterator[Any]:
+        """The pages of a connection.
 
-    def _pages(self, operation: Operation, part: Callable[[Any], Any], **variables: str) -> Iterator[Any]:
-        """The pages of a connection."""
-        after = None
+        Args:
+            operation: Which.
+            part: The connection in its answer.
+            after: Where to begin; None at the first.
+            variables: Its variables.
+        """
         for _ in range(_PAGES):
-            page = part(self.call(operation, **variables, first=_PAGE, after=after))
+            page = part(self.call(operation, **variables, first=PAGE, after=after))
             yield page
             if not page["pageInfo"]["hasNextPage"]:
                 break
             after = page["pageInfo"]["endCursor"]
 
-    def _instance(self, environment_id: str, service_id: str) -> Any:
-        return self.call(INSTANCE, environmentId=environment_id, serviceId=service_id)["serviceInstance"]
 
-
-def _nodes(connection: Mapping[str, Any]) -> list[Any]:
+def nodes(connection: Mapping[str, Any]) -> list[Any]:
+    """What a connection holds."""
     return [edge["node"] for edge in connection["edges"]]
-
-
-def _by_name(connection: Mapping[str, Any]) -> dict[str, str]:
-    return {node["name"]: node["id"] for node in _nodes(connection) if not node["deletedAt"]}
-
-
-def _deployment(found: Mapping[str, Any]) -> Deployment:
-    meta = found["meta"] if isinstance(found["meta"], Mapping) else {}
-    return Deployment(found["id"], found["status"], found["createdAt"], meta.get("commitHash"))
-
-
-def _domain(found: Mapping[str, Any]) -> Domain:
-    status = found["status"]
-    records = [
-        (r["recordType"].removeprefix("DNS_RECORD_TYPE_"), r["fqdn"], r["requiredValue"]) for r in status["dnsRecords"]
-    ]
-    if status["verificationToken"] and status["verificationDnsHost"]:
-        records.append(("TXT", status["verificationDnsHost"], status["verificationToken"]))
-    return Domain(found["domain"], bool(status["verified"]), tuple(records))

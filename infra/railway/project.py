@@ -13,11 +13,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, get_args
+from urllib.parse import urlsplit
 
 from infra.environment.build import Environment
 from infra.shell.failure import Failure
 from infra.stage.names import StageNames
-from infra.stage.record import RailwayRegion, Stage
+from infra.stage.record import LOOPBACK, RailwayRegion, Stage
 
 API: Final = "api"
 # Railway's region beside an AWS one, by how the latter's name begins; the others have none near them.
@@ -57,13 +58,20 @@ class Project:
         name: Of the project.
         environment: Of its one environment.
         services: The API first.
+        host: Of the API's address; None for an address that no domain can be for.
         needs_agreement: Whether it may hold health data, and so must not be without a business associate agreement.
     """
 
     name: str
     environment: str
     services: tuple[Service, ...]
+    host: str | None = None
     needs_agreement: bool = False
+
+    @property
+    def mark(self) -> str:
+        """What is written below it on Railway, by which it is found again under any name."""
+        return f"{self.name}: made by signalbox, which finds it by this line"
 
 
 def project(
@@ -96,7 +104,15 @@ def project(
     if stage.migrations == "manual":
         del deploy["preDeployCommand"]
     api = Service(API, source, file["build"], deploy, variables)
-    return Project(project_name(stage.name), stage.name, (api, *beside), stage.environment == "production")
+    services = (api, *beside)
+    return Project(
+        project_name(stage.name), stage.name, services, _host(stage.public_url), stage.environment == "production"
+    )
+
+
+def _host(address: str) -> str | None:
+    host = urlsplit(address).hostname or ""
+    return None if host in LOOPBACK or host.replace(".", "").isdigit() else host
 
 
 def project_name(stage: str) -> str:

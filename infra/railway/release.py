@@ -11,15 +11,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import httpx
 from pydantic import SecretStr
 
 from infra.railway import operations
 from infra.railway.apply import MESSAGE
-from infra.railway.operations import Deployment, Domain, Railway
-from infra.railway.plan import Place
+from infra.railway.operations import Deployment, Railway
+from infra.railway.owned import Owned
+from infra.railway.sealed import RECORD
+from infra.railway.state import Instance, State
 from infra.shell.failure import Failure
 
 _UNDER_WAY: Final = ("INITIALIZING", "QUEUED", "WAITING", "BUILDING", "DEPLOYING")
@@ -27,7 +28,6 @@ _RUNNING: Final = ("SUCCESS", "SLEEPING")
 _POLL: Final = 3.0  # seconds
 DEPLOY_TIMEOUT: Final = 1200.0  # seconds for build, migrations and health check
 READY_TIMEOUT: Final = 120.0  # seconds until the edge serves what Railway says is running
-_RAILWAY_DOMAIN: Final = ".up.railway.app"
 
 
 class ReleaseError(Failure):
@@ -49,7 +49,7 @@ class Clock:
 
 def release(
     railway: Railway,
-    place: Place,
+    state: State,
     service: str,
     commit: str | None,
     *,
@@ -60,24 +60,25 @@ def release(
 
     Args:
         railway: The API.
-        place: Where the project is.
+        state: What Railway has, from ``observe``.
         service: Name of the service.
         commit: Which commit to build; None for an image, or the newest of the branch.
         clock: Time.
         told: Told what happens.
 
     Raises:
-        ReleaseError: It failed, or takes too long.
+        ReleaseError: It failed, or takes too long, or the service is not there.
     """
     clock = clock or Clock()
-    assert place.environment is not None
-    service_id = place.services[service]
-    found = railway.latest(place.environment, service_id)
-    reason = _why(railway, place, service_id, found, commit)
+    service_id = state.place.services.get(service)
+    if service_id is None or state.place.environment is None:
+        raise ReleaseError(f"Railway has no service {service} yet: signalbox apply")
+    found = state.instances.get(service_id, Instance()).latest
+    reason = _why(railway, state, service, found, commit)
     if reason is not None or found is None:
         told(f"{service}: deploying, because {reason}")
         started = railway.call(
-            operations.DEPLOY, serviceId=service_id, environmentId=place.environment, commitSha=commit
+            operations.DEPLOY, serviceId=service_id, environmentId=state.place.environment, commitSha=commit
         )["serviceInstanceDeployV2"]
         found = railway.deployment(started)
     elif found.status in _UNDER_WAY:
@@ -87,22 +88,39 @@ def release(
     return _wait(railway, service, found, clock, told)
 
 
-def _why(railway: Railway, place: Place, service_id: str, found: Deployment | None, commit: str | None) -> str | None:
+def runs(state: State, service: str) -> str | None:
+    """The commit that a service was deployed from last, where Railway says.
+
+    Args:
+        state: What Railway has.
+        service: Name of the service.
+    """
+    latest = state.instances.get(state.place.services.get(service, ""), Instance()).latest
+    return latest.commit if latest else None
+
+
+def _why(railway: Railway, state: State, service: str, found: Deployment | None, commit: str | None) -> str | None:
     """Why a deployment is needed; None when the newest has everything, or is about to."""
-    assert place.environment is not None
     if found is None:
         return "there is none yet"
     if found.status not in (*_UNDER_WAY, *_RUNNING):
         return f"the last one is {found.status}"
     if commit and found.commit and found.commit != commit:
         return "the commit is another"
-    _, rows = railway.environment(place.environment)
     since = _instant(found.created_at)
-    newer = sorted(name for name, (_, updated) in rows.get(service_id, {}).items() if _instant(updated) > since)
+    held = state.held.get(state.place.services[service], {})
+    # What other people have set since is theirs to deploy.
+    owned = Owned()
+    ours = {name: one.updated_at for name, one in held.items() if owned.has(service, name) and name != RECORD}
+    newer = sorted(name for name, updated in ours.items() if updated and _instant(updated) > since)
     if newer:
         return f"{', '.join(newer[:5])} changed since"
-    patched = railway.patched_at(place.environment, MESSAGE)
-    return "settings changed since" if patched and _instant(patched) > since else None
+    assert state.place.environment is not None
+    for at, message in railway.patches(state.place.environment):
+        names = message.removeprefix(MESSAGE).partition("|")[0].split()
+        if message.startswith(MESSAGE) and service in names and _instant(at) > since:
+            return "settings changed since"
+    return None
 
 
 def _wait(railway: Railway, service: str, found: Deployment, clock: Clock, told: Callable[[str], None]) -> Deployment:
@@ -129,43 +147,6 @@ def _wait(railway: Railway, service: str, found: Deployment, clock: Clock, told:
             "or the health check); the one before goes on serving. Mend it, then run the same command again"
         )
     return found
-
-
-def ensure_domain(railway: Railway, place: Place, service: str, public_url: str) -> Domain | None:
-    """Have the host of the public URL lead to a service.
-
-    Args:
-        railway: The API.
-        place: Where the project is.
-        service: Name of the service.
-        public_url: Origin.
-
-    Returns:
-        The custom domain; None where the host is one of Railway's own.
-
-    Raises:
-        ReleaseError: Railway's own domain of the service is another one than the public URL says.
-    """
-    assert place.environment is not None
-    host = urlsplit(public_url).hostname or ""
-    service_id = place.services[service]
-    custom, own = railway.domains(place.environment, service_id)
-    if host.endswith(_RAILWAY_DOMAIN):
-        if not own:
-            given = {"environmentId": place.environment, "serviceId": service_id}
-            made = railway.call(operations.SERVICE_DOMAIN, input=given)["serviceDomainCreate"]
-            own = [made["domain"]]
-        if host not in own:
-            raise ReleaseError(
-                f"Railway gave the service the domain {own[0]}: set public_url of the stage to https://{own[0]} "
-                "in infra/stage/record.py, then run this again"
-            )
-        return None
-    if host not in (domain.name for domain in custom):
-        asked = {"environmentId": place.environment, "serviceId": service_id, "domain": host}
-        railway.call(operations.CUSTOM_DOMAIN, input={**asked, "projectId": place.project})
-        custom, _ = railway.domains(place.environment, service_id)
-    return next(domain for domain in custom if domain.name == host)
 
 
 def smoke(

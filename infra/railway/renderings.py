@@ -12,6 +12,7 @@ from typing import Any, Final
 from infra.environment.build import Environment, Variable
 from infra.environment.dotenv import dotenv, flat_json, indented
 from infra.railway.project import Project
+from infra.railway.sealed import RECORD, RECORD_TEXT
 from infra.shell.failure import Failure
 
 _NAME = re.compile(r"[A-Z_][A-Z0-9_]*\Z")
@@ -55,6 +56,8 @@ def _sdk_variables(environment: Environment) -> dict[str, Any]:
         else:
             entry["reference" if "${{" in v.value else "value"] = v.value
         found[v.name] = entry
+    if any(v.sealed for v in environment):  # what the file does not name, Railway's command line would delete
+        found[RECORD] = {"description": RECORD_TEXT, "source": "signalbox apply", "isOptional": True, "preserve": True}
     return found
 
 

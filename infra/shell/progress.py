@@ -30,6 +30,18 @@ class Steps:
             self._progress.stop()
 
     @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Show nothing that moves while the block asks a person."""
+        if not self.console.is_terminal:
+            yield
+            return
+        self._progress.stop()
+        try:
+            yield
+        finally:
+            self._progress.start()
+
+    @contextmanager
     def step(self, title: str) -> Iterator[None]:
         """Show a step while the block runs, then its time.
 

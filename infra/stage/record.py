@@ -16,7 +16,7 @@ from infra.stage.names import StageNames, reserved
 from infra.stage.parts import Database, Federated, Network, Watch
 from infra.stage.variables import Seal, problems
 
-_LOOPBACK = ("localhost", "127.0.0.1")
+LOOPBACK: Final = ("localhost", "127.0.0.1")
 # Opened before 2019, thus on by default in every account, with every service the stacks use, and with their RDS
 # certificate authorities in service/database/rds-ca.pem.
 REGIONS: Final = (
@@ -114,7 +114,7 @@ class Stage(BaseModel):
         local = self.name == "local"
         for address in (self.public_url, *self.allowed_origins):
             parts = urlsplit(address)
-            if parts.scheme != "https" and not (local and parts.hostname in _LOOPBACK):
+            if parts.scheme != "https" and not (local and parts.hostname in LOOPBACK):
                 problems.append("addresses must be https (http only for this machine, in stage local)")
         if not (self.mfa_required or local):
             problems.append("mfa_required may be off in stage local only")

@@ -21,6 +21,13 @@ VERSION: Final = "1.102.5"  # of both ends; the router is rebuilt every 30 days 
 IMAGE: Final = f"tailscale/tailscale:v{VERSION}"
 SOCKS_PORT: Final = 1055
 PROXY_URL: Final = f"socks5://{SERVICE}.railway.internal:{SOCKS_PORT}"
+# Every variable that its end on Railway has, or had.
+NAMES: Final = frozenset(
+    {
+        *("TS_USERSPACE", "TS_SOCKS5_SERVER", "TS_HOSTNAME", "TS_ACCEPT_DNS", "TS_EXTRA_ARGS"),
+        *("TS_ENABLE_HEALTH_CHECK", "TS_LOCAL_ADDR_PORT", "TS_AUTHKEY"),
+    }
+)
 # A key that is reusable, ephemeral, pre-approved and tagged, made in Tailscale's console; sealed on Railway.
 SEALED: Final = ("TS_AUTHKEY",)
 

@@ -24,9 +24,9 @@ from pydantic import SecretStr
 from infra.cli.stages import local_project
 from infra.railway.api import Client, Token
 from infra.railway.apply import apply
-from infra.railway.ledger import Ledger
 from infra.railway.operations import Railway
 from infra.railway.release import Clock, release
+from infra.railway.state import observe
 from service.product import NAME
 from tests.support.api.server import ROOT, Server, free_port
 from tests.support.cloud.given import PREFIXED
@@ -176,8 +176,8 @@ def test_what_the_stacks_made_reaches_a_service_through_railway(stack: Stack) ->
     project = replace(made, services=(replace(api, variables=variables),))
     with FakeRailway() as fake, Client(Token(SecretStr(ACCOUNT_TOKEN)), fake.url) as client:
         railway = Railway(client)
-        place = apply(railway, project, Ledger())
-        release(railway, place, "api", None, clock=Clock(sleep=lambda _: None))
+        apply(railway, project)
+        release(railway, observe(railway, project), "api", None, clock=Clock(sleep=lambda _: None))
         assert fake.service(project.name).variables[key].sealed
         injected = fake.injected(project.name)
     del injected["PORT"]  # Railway gives its own

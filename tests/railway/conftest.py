@@ -12,6 +12,12 @@ from infra.railway.operations import Railway
 from tests.support.cloud.railway import ACCOUNT_TOKEN, FakeRailway
 
 
+@pytest.fixture(autouse=True)
+def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Digests are slow on purpose, and these tests make thousands."""
+    monkeypatch.setattr("infra.railway.sealed._COST", 4)
+
+
 @pytest.fixture
 def fake() -> Iterator[FakeRailway]:
     with FakeRailway() as running:

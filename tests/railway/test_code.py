@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from infra.railway import renderings
 from infra.railway.project import Service
+from infra.railway.sealed import RECORD
 from infra.stage.names import StageNames
 from service.__main__ import DRAIN_SECONDS
 from tests.support.api.server import ROOT
@@ -151,7 +152,8 @@ def test_a_sealed_variable_is_kept_by_name_and_has_no_value_anywhere(tmp_path: P
     path = checkout(tmp_path, "production")
     api = graph(path, "production")["resources"][0]
     assert api["variables"]["TEST_KEY"] == {"type": "preserve"}
-    assert set(api["variables"]) == {v.name for v in a_project("production").services[0].variables}
+    assert api["variables"][RECORD] == {"type": "preserve"}
+    assert set(api["variables"]) == {v.name for v in a_project("production").services[0].variables} | {RECORD}
     written = b"".join(p.read_bytes() for p in tmp_path.rglob("*") if p.is_file())  # bytecode, too
     assert SEALED.encode() not in written
 

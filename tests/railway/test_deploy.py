@@ -22,8 +22,7 @@ from infra.deploy.destroy import DestroyError, destroy
 from infra.deploy.steps import TITLES, DeployError, Deployment
 from infra.product import STAGES
 from infra.railway.api import Client, Token
-from infra.railway.operations import Railway
-from infra.railway.release import Clock, ReleaseError, ensure_domain, smoke
+from infra.railway.release import Clock, ReleaseError, smoke
 from infra.railway.sources import repository, sealed_needed, sealed_values
 from infra.shell.failure import Failure
 from infra.stage.chosen import stage
@@ -121,8 +120,6 @@ class World:
 
 @pytest.fixture
 def world(fake: FakeRailway, tmp_path: Path, edge: Edge, monkeypatch: pytest.MonkeyPatch) -> World:
-    # The edge is on this machine, which no custom domain can be for.
-    monkeypatch.setattr("infra.deploy.steps.ensure_domain", lambda *_: None)
     monkeypatch.setattr(preflight, "git", lambda _: preflight.Git(fake.commit, True, True))
     return World(fake, tmp_path, edge)
 
@@ -152,7 +149,7 @@ def test_one_changed_output_changes_one_variable_and_is_deployed(world: World) -
     world.outputs["BucketName"] = "another-bucket"
     before = world.fake.mutations.copy()
     world.deployment().run()
-    assert world.fake.mutations - before == {"variableCollectionUpsert": 1, "serviceInstanceDeployV2": 1}
+    assert world.fake.mutations - before == {"environmentPatchCommit": 1, "serviceInstanceDeployV2": 1}
     assert "api: deploying, because S3_BUCKET_NAME changed since" in world.text
     assert world.fake.injected(NAME)["S3_BUCKET_NAME"] == "another-bucket"
 
@@ -178,11 +175,9 @@ EVERYTHING = (
     "projectCreate",
     "project",
     "serviceCreate",
-    "environment",
+    "variables",
     "values",
-    "upsert",
     "patch",
-    "instance",
     "deploy",
     "deployment",
 )
@@ -380,21 +375,26 @@ def test_a_token_that_is_refused_is_told_by_its_code(edge: Edge) -> None:
         smoke(edge.url, "development", None, SecretStr("wrong"))
 
 
-def test_a_custom_domain_is_registered_once_with_both_records(railway: Railway, world: World) -> None:
-    world.deployment().run()
-    project = world.fake.project(NAME)
-    from infra.railway.plan import Place
-
-    place = Place("w", project.id, project.environment_id, {s.name: s.id for s in project.services.values()})
+def test_a_custom_domain_is_registered_once_with_both_records(world: World) -> None:
+    world.target = stage("development", public_url="https://api.dev.example.org")
     for _ in range(2):
-        domain = ensure_domain(railway, place, "api", "https://api.dev.example.org")
-    assert domain is not None
-    assert {kind for kind, _, _ in domain.records} == {"CNAME", "TXT"}
+        world.deployment().run("stacks", "apply")
+        for record in ("waits for these DNS records", "CNAME  api.dev.example.org", "TXT    _railway-verify."):
+            assert record in world.text
+        world.lines.clear()
     assert world.fake.mutations["customDomainCreate"] == 1
-    with pytest.raises(ReleaseError, match=r"set public_url of the stage to https://api-1234\.up\.railway\.app"):
-        ensure_domain(railway, place, "api", "https://mine.up.railway.app")
-    assert ensure_domain(railway, place, "api", "https://api-1234.up.railway.app") is None
+
+
+def test_a_domain_of_railways_own_has_to_be_the_stages(world: World) -> None:
+    world.target = stage("development", public_url="https://mine.up.railway.app")
+    told = r"set public_url of the stage to https://api-1234\.up\.railway\.app in infra/product.py"
+    for _ in range(2):
+        with pytest.raises(DeployError, match=told):
+            world.deployment().run("stacks", "apply")
+    world.target = stage("development", public_url="https://api-1234.up.railway.app")
+    world.deployment().run("stacks", "apply")
     assert world.fake.mutations["serviceDomainCreate"] == 1
+    assert world.fake.mutations["environmentPatchCommit"] == 1
 
 
 # The end.

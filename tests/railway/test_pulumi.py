@@ -88,7 +88,7 @@ def test_created_same_updated(
 
         engine.up(configure(tmp_path, SEALED, BucketName="another-bucket"))
         assert engine.done == ["update"]
-        assert fake.mutations - first == {"variableCollectionUpsert": 1}
+        assert fake.mutations - first == {"environmentPatchCommit": 1}
         assert fake.service(NAME).variables["S3_BUCKET_NAME"].value == "another-bucket"
 
         outs = json.dumps({name: found["outs"] for name, found in engine.state.items()})

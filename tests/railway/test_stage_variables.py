@@ -13,6 +13,7 @@ from infra.environment.build import EnvironmentRefused, build
 from infra.environment.table import Inputs, Local
 from infra.railway import renderings
 from infra.railway.project import Project, region
+from infra.railway.sealed import RECORD
 from infra.railway.sources import sealed_needed, sealed_values, stage_project
 from infra.shell.failure import Failure
 from infra.stage.chosen import stage
@@ -116,7 +117,7 @@ def test_what_a_stage_says_is_in_every_rendering(tmp_path: Path) -> None:
     (path.parent / "environments" / "production.json").write_text(renderings.printable(made, "sdk"))
     declared = graph(path, "production")["resources"][0]["variables"]
     assert {name: declared[name] for name in said} == {n: {"type": "literal", "value": v} for n, v in said.items()}
-    assert set(declared) == {v.name for v in made.services[0].variables}
+    assert set(declared) == {v.name for v in made.services[0].variables} | {RECORD}
 
 
 def test_the_service_starts_from_it_with_every_provider() -> None:

@@ -6,6 +6,8 @@ Outputs hold a keyed digest where a sealed value would be; the inputs that carry
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import os
 from collections.abc import Mapping
 from typing import Any, Final
@@ -28,51 +30,52 @@ def _key() -> bytes:
     return value.encode()
 
 
-def _push(props: Mapping[str, Any], known: Mapping[str, str]) -> dict[str, Any]:
+def digest(key: bytes, name: str, value: str) -> str:
+    """The keyed digest of a sealed value: what the state keeps of it.
+
+    Args:
+        key: Of the stack.
+        name: Of the variable: the same value under two names has two digests.
+        value: The secret.
+    """
+    return hmac.new(key, f"{name}={value}".encode(), hashlib.sha256).hexdigest()
+
+
+def _push(props: Mapping[str, Any]) -> dict[str, Any]:
     """Bring Railway to what the inputs say; the answer is what the state keeps."""
     from infra.railway.api import Client
     from infra.railway.apply import apply
-    from infra.railway.ledger import Ledger
     from infra.railway.operations import Railway
     from infra.railway.sources import stage_project
     from infra.shell.paths import ROOT
     from infra.stage.chosen import stage
 
-    ledger = Ledger(None, _key(), dict(known))
+    digests = {name: digest(_key(), name, value) for name, value in props["sealed"].items()}
     target = stage(props["stage"])
     project = stage_project(ROOT, target, props["outputs"], props["sealed"], props["repository"], props["branch"])
     with Client.from_environment() as client:
         railway = Railway(client)
-        place = apply(
-            railway,
-            project,
-            ledger,
-            project_token=client.credential.project,
-            workspace=props["workspace"] or None,
-        )
+        place = apply(railway, project, workspace=props["workspace"] or None).place
     kept = {name: props[name] for name in _KEPT}
     ids = {"project_id": place.project, "environment_id": place.environment, "services": dict(place.services)}
-    return {**kept, **ids, "digests": ledger.digests}
+    return {**kept, **ids, "digests": digests}
 
 
 class _StageProvider(ResourceProvider):
     """Create, compare, update. There is no delete: a project with data in it is not a state file's to end."""
 
     def create(self, props: dict[str, Any]) -> CreateResult:
-        found = _push(props, {})
+        found = _push(props)
         return CreateResult(id_=f"{found['project_id']}/{found['environment_id']}", outs=found)
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
-        from infra.railway.ledger import digest
-
         moved = [name for name in _PLACE if _olds[name] != _news[name]]
-        known = set(_olds["digests"].values())
-        resealed = any(digest(_key(), name, value) not in known for name, value in _news["sealed"].items())
+        resealed = {name: digest(_key(), name, value) for name, value in _news["sealed"].items()} != _olds["digests"]
         changed = any(_olds[name] != _news[name] for name in _KEPT)
         return DiffResult(changes=changed or resealed, replaces=moved, delete_before_replace=False)
 
     def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
-        return UpdateResult(outs=_push(_news, _olds["digests"]))
+        return UpdateResult(outs=_push(_news))
 
 
 class RailwayStage(Resource):

@@ -20,9 +20,11 @@ from functools import cache
 from http.server import BaseHTTPRequestHandler
 from typing import Any, Literal, Self
 
-from graphql import GraphQLError, GraphQLSchema, build_client_schema, execute_sync, parse, validate
+from graphql import DocumentNode, GraphQLError, GraphQLSchema, build_client_schema, execute_sync, parse, validate
 from jsonschema import Draft7Validator
+from pydantic import SecretStr
 
+from infra.railway.api import Client, Token
 from tests.support.api.server import ROOT
 from tests.support.local_http import LocalHttp
 
@@ -55,6 +57,13 @@ def schema() -> GraphQLSchema:
     return found
 
 
+@cache
+def parsed(query: str) -> tuple[DocumentNode, tuple[str, ...]]:
+    """A document, and what is wrong with it."""
+    document = parse(query)
+    return document, tuple(error.message for error in validate(schema(), document))
+
+
 @dataclass
 class Variable:
     value: str
@@ -79,9 +88,11 @@ class Project:
     name: str
     environment_id: str
     environment: str
+    description: str | None = None
     services: dict[str, Service] = field(default_factory=dict)
     patches: list[dict[str, Any]] = field(default_factory=list)
     deleted: str | None = None
+    others: list[tuple[str, str, dict[str, Service]]] = field(default_factory=list)  # environments beside that one
 
 
 @dataclass
@@ -97,6 +108,8 @@ class FakeRailway(LocalHttp):
     """The server; ``mutations`` counts what was executed, ``requests`` what came in."""
 
     def __init__(self, *, baa: bool = True, redeploys_on_patch: bool = False, per_second: int = 1000) -> None:
+        # Where nobody knows what Railway does, a test says which of both ways.
+        self.patch_ends_services, self.project_token_patches = True, False
         self.baa, self.redeploys_on_patch, self.per_second = baa, redeploys_on_patch, per_second
         self.projects: dict[str, Project] = {}
         self.mutations: Counter[str] = Counter()
@@ -110,6 +123,7 @@ class FakeRailway(LocalHttp):
         self._arrivals: list[float] = []
         self._count = 0
         self._last = datetime.now(UTC)
+        self._ahead = timedelta()
         self._lock = threading.RLock()
         outer = self
 
@@ -168,9 +182,26 @@ class FakeRailway(LocalHttp):
     def set_by_hand(self, project: str, name: str, value: str, *, sealed: bool = False, service: str = "api") -> None:
         self.service(project, service).variables[name] = Variable(value, sealed, self.now())
 
+    def client(self) -> Client:
+        """A client of it that waits for nothing."""
+        return Client(Token(SecretStr(ACCOUNT_TOKEN)), self.url, sleep=lambda _: None)
+
+    def add_service(self, project: str, name: str) -> None:
+        made = Service(self.new_id("service"), name)
+        self.project(project).services[made.id] = made
+
+    def add_domain(self, project: str, domain: str) -> None:
+        status: dict[str, Any] = {"verified": True, "dnsRecords": []}
+        status |= {"verificationDnsHost": None, "verificationToken": None}
+        made = {"id": self.new_id("domain"), "domain": domain, "status": status}
+        self.service(project).custom.append(made)
+
+    def pass_time(self, **much: float) -> None:
+        self._ahead += timedelta(**much)
+
     def now(self) -> str:
         # Later each time, whatever the machine's clock does: what is newer than what decides on deployments.
-        self._last = max(datetime.now(UTC), self._last + timedelta(microseconds=1))
+        self._last = max(datetime.now(UTC) + self._ahead, self._last + timedelta(microseconds=1))
         return self._last.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
     # What Railway does.
@@ -195,10 +226,9 @@ class FakeRailway(LocalHttp):
             principal = "project"
         else:
             return 200, b'{"errors":[{"message":"Not Authorized"}],"data":null}', {}
-        document = parse(request["query"])
-        errors = validate(schema(), document)
+        document, errors = parsed(request["query"])
         if errors:
-            return 400, json.dumps({"errors": [{"message": e.message} for e in errors]}).encode(), {}
+            return 400, json.dumps({"errors": [{"message": message} for message in errors]}).encode(), {}
         result = execute_sync(
             schema(),
             document,
@@ -336,7 +366,12 @@ class Root:
     def projects(self, info: Any, workspaceId: str, first: int = 10, after: str | None = None) -> Any:
         self._account()
         return edges(
-            [{"id": p.id, "name": p.name, "deletedAt": p.deleted} for p in self._fake.projects.values()], after, first
+            [
+                {"id": p.id, "name": p.name, "description": p.description, "deletedAt": p.deleted}
+                for p in self._fake.projects.values()
+            ],
+            after,
+            first,
         )
 
     def project(self, info: Any, id: str) -> Any:
@@ -347,7 +382,12 @@ class Root:
             "name": project.name,
             "workspaceId": WORKSPACE,
             "environments": lambda info, **page: edges(
-                [{"id": project.environment_id, "name": project.environment, "deletedAt": None}], None, 10
+                [
+                    self._environment(project, *of) | {"name": of[1], "deletedAt": None}
+                    for of in (*project.others, (project.environment_id, project.environment, project.services))
+                ],
+                None,
+                10,
             ),
             "services": lambda info, **page: edges(
                 [{"id": s.id, "name": s.name, "deletedAt": None} for s in shown], None, 10
@@ -355,17 +395,30 @@ class Root:
         }
 
     def environment(self, info: Any, id: str) -> Any:
-        project = self._fake.owned(self._principal, environment_id=id)
+        found = self._fake.owned(self._principal, environment_id=id)
+        return self._environment(found, found.environment_id, found.environment, found.services)
+
+    def _environment(
+        self, project: Project, environment_id: str, name: str, services: Mapping[str, Service]
+    ) -> dict[str, Any]:
         rows = [
             {"name": name, "serviceId": s.id, "isSealed": v.sealed, "updatedAt": v.updated}
-            for s in project.services.values()
+            for s in services.values()
             for name, v in s.variables.items()
         ]
+        instances = [self._instance(s) | {"serviceId": s.id, "deletedAt": None} for s in services.values()]
         return {
-            "config": lambda info, decryptVariables=False: {
-                "services": {s.id: s.config for s in project.services.values()}
-            },
+            "id": environment_id,
+            "config": lambda info, decryptVariables=False: {"services": {s.id: s.config for s in services.values()}},
             "variables": lambda info, first=10, after=None: edges(rows, after, first),
+            "serviceInstances": lambda info, **page: edges(instances, None, 10),
+        }
+
+    def _instance(self, service: Service) -> dict[str, Any]:
+        latest = service.deployments[-1] if service.deployments else None
+        return {
+            "latestDeployment": lambda info: self._fake.shown_deployment(latest) if latest else None,
+            "domains": {"customDomains": service.custom, "serviceDomains": service.domains},
         }
 
     def variables(self, info: Any, projectId: str, environmentId: str, serviceId: str, unrendered: bool) -> Any:
@@ -376,14 +429,6 @@ class Root:
     def environmentPatches(self, info: Any, environmentId: str, first: int, after: str | None = None) -> Any:
         project = self._fake.owned(self._principal, environment_id=environmentId)
         return edges(project.patches, after, first)
-
-    def serviceInstance(self, info: Any, environmentId: str, serviceId: str) -> Any:
-        _, service = self._find(serviceId, environmentId)
-        latest = service.deployments[-1] if service.deployments else None
-        return {
-            "latestDeployment": self._fake.shown_deployment(latest) if latest else None,
-            "domains": {"customDomains": service.custom, "serviceDomains": service.domains},
-        }
 
     def deployment(self, info: Any, id: str) -> Any:
         for project in self._fake.projects.values():
@@ -400,7 +445,11 @@ class Root:
         assert input["workspaceId"] == WORKSPACE
         new = self._fake.new_id
         project = Project(
-            new("project"), input["name"], new("environment"), input.get("defaultEnvironmentName", "production")
+            new("project"),
+            input["name"],
+            new("environment"),
+            input.get("defaultEnvironmentName", "production"),
+            input.get("description"),
         )
         self._fake.projects[project.id] = project
         return {"id": project.id}
@@ -443,7 +492,8 @@ class Root:
         return True
 
     def environmentPatchCommit(self, info: Any, environmentId: str, patch: Any, commitMessage: str = "") -> str:
-        self._account()
+        if not self._fake.project_token_patches:
+            self._account()
         self._fake.mutations["environmentPatchCommit"] += 1
         project = self._fake.owned(self._principal, environment_id=environmentId)
         project.patches.append({"appliedAt": self._fake.now(), "message": commitMessage})
@@ -451,13 +501,24 @@ class Root:
             if service_id not in project.services:
                 raise GraphQLError("Service not found")
             service = project.services[service_id]
-            for name, entry in change.get("variables", {}).items():
+            if change.get("isDeleted"):
+                if self._fake.patch_ends_services:
+                    del project.services[service_id]
+                continue
+            for name, entry in (change.get("variables") or {}).items():
+                if name.startswith("RAILWAY_"):
+                    raise GraphQLError(f"{name} is reserved")
+                if entry is None:
+                    service.variables.pop(name, None)
+                    continue
                 if name in service.variables and service.variables[name].sealed and not entry.get("isSealed"):
                     raise GraphQLError(f"{name} cannot be unsealed")
                 service.variables[name] = Variable(entry["value"], bool(entry.get("isSealed")), self._fake.now())
             for block in ("source", "build", "deploy"):
                 if block in change:
                     service.config[block] = merged(service.config.get(block) or {}, change[block] or {})
+            if "networking" in change:
+                raise GraphQLError("Custom-domain registration is not supported by Railway configuration")
             if self._fake.redeploys_on_patch and service.config.get("source"):
                 self._fake.deploy(project, service)
         return self._fake.new_id("patch")
@@ -468,6 +529,37 @@ class Root:
         self._fake.mutations["serviceInstanceDeployV2"] += 1
         project, service = self._find(serviceId, environmentId)
         return self._fake.deploy(project, service, commitSha)
+
+    def variableDelete(self, info: Any, input: Mapping[str, Any]) -> bool:
+        self._fake.mutations["variableDelete"] += 1
+        _, service = self._find(input["serviceId"], input["environmentId"])
+        if service.variables.pop(input["name"], None) is None:
+            raise GraphQLError("Variable not found")
+        return True
+
+    def serviceDelete(self, info: Any, id: str, environmentId: str | None = None) -> bool:
+        self._account()
+        self._fake.mutations["serviceDelete"] += 1
+        project, service = self._find(id, environmentId or "")
+        del project.services[service.id]
+        return True
+
+    def _end_domain(self, kind: str, id: str) -> bool:
+        self._fake.mutations[f"{kind}Delete"] += 1
+        for project in self._fake.projects.values():
+            for service in project.services.values():
+                listed = service.custom if kind == "customDomain" else service.domains
+                for domain in [d for d in listed if d["id"] == id]:
+                    self._fake.owned(self._principal, project_id=project.id)
+                    listed.remove(domain)
+                    return True
+        raise GraphQLError("Domain not found")
+
+    def customDomainDelete(self, info: Any, id: str) -> bool:
+        return self._end_domain("customDomain", id)
+
+    def serviceDomainDelete(self, info: Any, id: str) -> bool:
+        return self._end_domain("serviceDomain", id)
 
     def customDomainCreate(self, info: Any, input: Mapping[str, Any]) -> Any:
         self._fake.mutations["customDomainCreate"] += 1
@@ -487,11 +579,24 @@ class Root:
             "verificationToken": "railway-verify=1234",
             "dnsRecords": [record],
         }
-        service.custom.append({"domain": domain, "status": status})
-        return {"domain": domain}
+        service.custom.append({"id": self._fake.new_id("domain"), "domain": domain, "status": status})
+        return service.custom[-1]
 
     def serviceDomainCreate(self, info: Any, input: Mapping[str, Any]) -> Any:
         self._fake.mutations["serviceDomainCreate"] += 1
         _, service = self._find(input["serviceId"], input["environmentId"])
-        service.domains.append({"domain": f"{service.name}-1234.up.railway.app"})
+        made = {"id": self._fake.new_id("domain"), "domain": f"{service.name}-1234.up.railway.app"}
+        service.domains.append(made)
         return service.domains[-1]
+
+    def environmentCreate(self, info: Any, input: Mapping[str, Any]) -> Any:
+        """An environment without a source is empty; its services appear when a patch names them."""
+        self._account()
+        self._fake.mutations["environmentCreate"] += 1
+        project = self._fake.owned(self._principal, project_id=input["projectId"])
+        if project.environment == input["name"]:
+            raise GraphQLError("Environment name is taken")
+        project.others.append((project.environment_id, project.environment, project.services))
+        project.environment_id, project.environment = self._fake.new_id("environment"), input["name"]
+        project.services = {s.id: Service(s.id, s.name) for s in project.services.values()}
+        return {"id": project.environment_id}

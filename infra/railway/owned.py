@@ -1,0 +1,58 @@
+"""What on Railway is the tool's: set by it, and removed by it when a stage no longer wants it. All else stays."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from infra.environment.table import PLATFORM, rows
+from infra.railway.project import API
+from infra.railway.sealed import RECORD
+from infra.stage import tailscale as tunnel
+from infra.stage.variables import groups
+
+SERVICES: Final = (API, tunnel.SERVICE)
+# Settings by service and block. Railway adds others, and people may: a start command, a limit.
+SETTINGS: Final[Mapping[str, Mapping[str, frozenset[str]]]] = {
+    API: {
+        "source": frozenset({"repo", "branch", "image"}),
+        "build": frozenset({"builder", "dockerfilePath", "watchPatterns"}),
+        "deploy": frozenset(
+            {
+                *("preDeployCommand", "healthcheckPath", "healthcheckTimeout", "restartPolicyType"),
+                *("restartPolicyMaxRetries", "drainingSeconds", "overlapSeconds", "sleepApplication"),
+                "multiRegionConfig",
+            }
+        ),
+    },
+    tunnel.SERVICE: {
+        "source": frozenset({"repo", "branch", "image"}),
+        "deploy": frozenset({"restartPolicyType", "multiRegionConfig"}),
+    },
+}
+# What of others' settings is told, because another thing runs then, or at another time.
+TELLING: Final = frozenset({"startCommand", "buildCommand", "rootDirectory", "cronSchedule", "configFile"})
+_PROVIDER: Final = re.compile(r"IDP__[A-Z0-9_]+__[A-Z_]+\Z")
+
+
+class Owned:
+    """Which variables are the tool's, by the product's features as they are now."""
+
+    def __init__(self) -> None:
+        known = groups()
+        ours = {row.name for row in rows(known) if row.stage is not PLATFORM} | {RECORD}
+        self._names = {API: frozenset(ours), tunnel.SERVICE: tunnel.NAMES | {RECORD}}
+        # Whatever else is in a group, the service refuses to start with it.
+        self._features = tuple(f"{group.upper()}__" for group in known)
+
+    def has(self, service: str, variable: str) -> bool:
+        """Whether a variable of a service is the tool's.
+
+        Args:
+            service: Its name in a ``Project``.
+            variable: Its name.
+        """
+        if variable in self._names.get(service, ()):
+            return True
+        return service == API and (bool(_PROVIDER.match(variable)) or variable.startswith(self._features))

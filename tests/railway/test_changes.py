@@ -1,0 +1,192 @@
+"""A change of mind: whatever a stage was, and whatever was set for it, it ends as a fresh deployment of what it is."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Mapping
+from functools import cache
+from itertools import permutations
+from typing import Any
+
+import pytest
+
+from infra.railway.apply import apply
+from infra.railway.operations import Railway
+from infra.railway.plan import plan
+from infra.railway.project import Project
+from infra.railway.sealed import RECORD
+from infra.railway.sources import sealed_needed, stage_project
+from infra.railway.state import observe
+from infra.stage.chosen import stage
+from infra.stage.names import StageNames
+from infra.stage.variables import SEALED
+from service import settings
+from tests.support.api.server import ROOT
+from tests.support.cloud.given import GIVEN, OUTPUT_VALUES
+from tests.support.cloud.railway import FakeRailway
+
+NAME = StageNames("staging").whole
+# What a stage may change its mind about, each as the fields of its record that say so.
+CHANGES: Mapping[str, Mapping[str, Any]] = {
+    "as it was": {},
+    "iam_auth": {"database": {"iam_auth": True}},
+    "subnet_router": {"subnet_router": False},
+    "access": {"access": "user"},
+    "region": {"region": "eu-central-1"},
+    "replicas": {"replicas": 3},
+    "domain": {"public_url": "https://api.moved.example.com"},
+    "railway's domain": {"public_url": "https://api-1234.up.railway.app"},
+    "migrations": {"migrations": "manual"},
+    "a provider": {
+        "variables": {
+            "IDP__OKTA__KIND": "okta",
+            "IDP__OKTA__ISSUER": "https://acme.okta.com/oauth2/default",
+            "IDP__OKTA__AUDIENCE": "https://api.example.com",
+            "IDP__OKTA__CLIENT_ID": "0oa1",
+            "IDP__OKTA__CLIENT_SECRET": SEALED,
+        }
+    },
+    "settings": {"variables": {"LOG_LEVEL": "WARNING", "DATABASE_POOL_SIZE": "5"}},
+}
+
+
+def project(*changes: str) -> Project:
+    fields: dict[str, Any] = {"region": "us-east-1", "public_url": "https://api.example.com"}
+    fields["allowed_origins"] = ("https://app.example.com",)
+    for change in changes:
+        fields |= CHANGES[change]
+    target = stage("staging", **fields)
+    given = {name: GIVEN.get(name, f"given-{name}") for name in sealed_needed(target)}
+    return stage_project(ROOT, target, OUTPUT_VALUES, given, "example/signalbox", "main")
+
+
+def seen(fake: FakeRailway) -> dict[str, Any]:
+    """Everything that Railway has of the stage, without what is never twice the same: ids, times, salts."""
+    found: dict[str, Any] = {}
+    for service in fake.project(NAME).services.values():
+        held = {n: (v.value, v.sealed) for n, v in service.variables.items() if n != RECORD}
+        record = service.variables.get(RECORD)
+        found[service.name] = {
+            "variables": held,
+            "record": sorted(json.loads(record.value)) if record else None,
+            "config": service.config,
+            "domains": sorted(d["domain"] for d in (*service.custom, *service.domains)),
+        }
+    return found
+
+
+@cache
+def fresh(*changes: str) -> dict[str, Any]:
+    with FakeRailway() as other, other.client() as client:
+        apply(Railway(client), project(*changes))
+        return seen(other)
+
+
+PAIRS = [(a, b) for a, b in permutations(CHANGES, 2) if "as it was" in (a, b)]
+OTHERS = [pair for pair in permutations(CHANGES, 2) if pair not in PAIRS]
+SOME = random.Random(14).sample(OTHERS, 6)  # noqa: S311  the same ones each time
+
+
+@pytest.mark.parametrize(("before", "after"), [*PAIRS, *SOME])
+def test_a_changed_stage_is_what_a_fresh_deployment_would_be(
+    fake: FakeRailway, railway: Railway, before: str, after: str
+) -> None:
+    apply(railway, project(before))
+    fake.set_by_hand(NAME, "FEATURE_FLAG", "on")
+    first = seen(fake)
+    changes = plan(project(after), observe(railway, project(after))).changes
+    assert changes, "the plan shows it"
+    apply(railway, project(after))
+    fake.service(NAME).variables.pop("FEATURE_FLAG")  # which had stayed
+    assert seen(fake) == fresh(after)
+    assert not plan(project(after), observe(railway, project(after))).changes
+    fake.set_by_hand(NAME, "FEATURE_FLAG", "on")
+    apply(railway, project(before))
+    assert seen(fake) == first
+
+
+def test_what_is_removed_is_shown_as_a_removal(fake: FakeRailway, railway: Railway) -> None:
+    every = ("a provider", "domain", "replicas")
+    apply(railway, project(*every))
+    bare = project("access", "subnet_router", "migrations")
+    text = str(plan(bare, observe(railway, bare)))
+    for told in (
+        "- api: sealed ROLES_ANYWHERE_PRIVATE_KEY_SECRET (was (sealed))",
+        "- api: sealed IDP__OKTA__CLIENT_SECRET (was (sealed))",
+        '- api: variable IDP__OKTA__CLIENT_ID (was "0oa1")',
+        "- api: variable DATABASE_PROXY (was ",
+        "- service tailscale",
+        "- api: domain api.moved.example.com",
+        '- api: setting deploy.preDeployCommand (was ["python -m migrations upgrade"])',
+        "+ api: domain api.example.com",
+        '+ api: variable RUN_MIGRATIONS = "manual"',
+    ):
+        assert told in text
+    before = fake.mutations.copy()
+    apply(railway, bare)
+    assert fake.mutations - before == {"environmentPatchCommit": 1, "customDomainCreate": 1, "customDomainDelete": 1}
+
+
+def test_a_service_that_a_patch_does_not_end_is_ended_all_the_same(fake: FakeRailway, railway: Railway) -> None:
+    fake.patch_ends_services = False
+    apply(railway, project())
+    apply(railway, project("subnet_router"))
+    assert fake.mutations["serviceDelete"] == 1
+    assert seen(fake) == fresh("subnet_router")
+
+
+def test_what_others_have_put_beside_it_stays(fake: FakeRailway, railway: Railway) -> None:
+    apply(railway, project())
+    api = fake.service(NAME)
+    fake.set_by_hand(NAME, "FEATURE_FLAG", "on")
+    fake.set_by_hand(NAME, "RAILWAY_SHM_SIZE_BYTES", "1")
+    fake.add_service(NAME, "worker")
+    fake.add_domain(NAME, "status.example.com")
+    api.config["deploy"]["startCommand"] = "theirs"
+    api.config["deploy"]["limitOverride"] = {"containers": {"cpu": 1}}
+    api.config["deploy"]["multiRegionConfig"]["us-east4-eqdc4a"]["stackerAssignment"] = "railway-decided"
+    text = str(plan(project("domain"), observe(railway, project("domain"))))
+    assert "left alone: api.FEATURE_FLAG, api.deploy.startCommand, worker" in text
+    apply(railway, project("domain", "replicas", "subnet_router"))
+    assert {"FEATURE_FLAG", "RAILWAY_SHM_SIZE_BYTES"} <= set(api.variables)
+    assert [d["domain"] for d in api.custom] == ["status.example.com", "api.moved.example.com"]
+    assert api.config["deploy"]["startCommand"] == "theirs"
+    assert api.config["deploy"]["limitOverride"] == {"containers": {"cpu": 1}}
+    assert api.config["deploy"]["multiRegionConfig"]["us-east4-eqdc4a"]["stackerAssignment"] == "railway-decided"
+    fake.service(NAME, "worker")
+
+
+@pytest.mark.parametrize("operation", ["customDomain", "customDomainDelete", "patch"])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_change_that_was_broken_off_is_finished_by_the_next_run(
+    fake: FakeRailway, railway: Railway, operation: str, when: str
+) -> None:
+    apply(railway, project())
+    fake.fail(operation, when, "error")  # type: ignore[arg-type]
+    changed = project("domain", "access", "subnet_router", "region")
+    with pytest.raises(Exception, match="Railway"):
+        apply(railway, changed)
+    apply(railway, changed)
+    assert seen(fake) == fresh("domain", "access", "subnet_router", "region")
+
+
+def test_a_variable_of_the_services_that_was_set_by_hand_is_drift(fake: FakeRailway, railway: Railway) -> None:
+    apply(railway, project())
+    known = [v.name for v in settings.variables() if "<" not in v.name and v.name != "PORT"]
+    for name in known:
+        if name not in fake.service(NAME).variables:
+            fake.set_by_hand(NAME, name, "by-hand")
+    fake.set_by_hand(NAME, "IDP__OTHER__ISSUER", "https://evil.example.com")
+    apply(railway, project())
+    assert seen(fake) == fresh()
+
+
+def test_how_often_railway_is_asked(fake: FakeRailway, railway: Railway) -> None:
+    """Half of what it was: 30 from nothing, 32 for nothing to do."""
+    apply(railway, project())
+    assert len(fake.requests) <= 15
+    fake.requests.clear()
+    apply(railway, project())
+    assert len(fake.requests) <= 16
+    assert [r["operation"] for r in fake.requests if r["operation"] == "patch"] == []
