@@ -24,13 +24,14 @@ _PORT = click.IntRange(1024, 65535)
 @click.command()
 @click.option("--port", type=_PORT, default=8000, show_default=True, help="Port of the API.")
 @click.option("--aws-port", type=_PORT, default=4566, show_default=True, help="Port of the local AWS.")
+@click.option("--page-port", type=_PORT, help="Port of the example page.  [default: the API's + 1, or any free one]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON line when ready, and nothing else on stdout.")
-def up(port: int, aws_port: int, as_json: bool) -> None:
-    """Run everything on this machine: local AWS, PostgreSQL, the project's own stacks, and the API."""
+def up(port: int, aws_port: int, page_port: int | None, as_json: bool) -> None:
+    """Run everything on this machine: local AWS, PostgreSQL, the project's own stacks, the API, a page that uses it."""
     from infra.local.up import Up
 
     announce: Callable[[Running], None] = _print_json if as_json else _print_ready
-    Up(ROOT, FOLDER, port, aws_port).run(announce)
+    Up(ROOT, FOLDER, port, aws_port, page_port).run(announce)
 
 
 @click.command()
@@ -70,6 +71,8 @@ def _print_ready(running: Running) -> None:
     click.echo(f"\nReady. The API is at {running.api_url} (Ctrl-C stops everything).\n")
     for user in running.users:
         click.echo(f"  {user.name:<6} tenant {user.tenant:<8} {user.email}   password {user.password}")
+    if running.page_url:
+        click.echo(f"\nA page that signs in and calls the API:  {running.page_url}  (examples/page)")
     click.echo(f"\nSign in:  {running.login_url}\nTry it:   {running.api_url}/docs")
     click.echo(f"\nAs {running.users[0].name}, for an hour:\n")
     authorization = f"Authorization: Bearer {access_token(running, running.users[0].name)}"

@@ -50,6 +50,9 @@ class ComposeUp(Up):
         partial.write_text(text)
         partial.replace(target)
 
+    def _start_page(self) -> str | None:
+        """No port of this container is published."""
+
 
 def main() -> int:
     """Run until told to stop."""

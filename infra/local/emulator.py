@@ -28,6 +28,7 @@ import inspect
 import json
 import logging
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -43,6 +44,7 @@ from typing import Any, NoReturn
 
 MINISTACK = "1.5.33"  # as in the header; what follows was written against the inside of exactly this release
 HOST = "127.0.0.1"
+LOCAL_PAGE = re.compile(r"http://(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?/[!-~]*\Z")
 STOP_SECONDS = 1.5  # until a stop that hangs becomes an end
 
 # What is used of ministack that it does not promise to keep.
@@ -53,8 +55,9 @@ NEEDED = {
     "services.cloudformation.provisioners": "_RESOURCE_HANDLERS _ec2_sg_permissions _physical_name "
     "_rds_db_instance_attrs _sm_secret_string get_account_id get_region",
     "services.cognito": "_admin_update_user_attributes _attr_list_to_dict _create_identity_provider "
-    "_delete_identity_provider _ensure_schema_attributes _fake_token _sign_up _update_identity_provider "
-    "_update_user_attributes _user_pool_for_access_token _user_pools error_response_json",
+    "_delete_identity_provider _ensure_schema_attributes _fake_token _find_pool_by_client_id _qp _sign_up "
+    "_update_identity_provider _update_user_attributes _user_pool_for_access_token _user_pools error_response_json "
+    "handle_logout",
     "services.ec2": "_security_groups _vpcs",
     "services.iam": "_attach_group_policy _create_group _groups",
     "services.rds": "_instances",
@@ -472,6 +475,21 @@ def refuse_sign_up() -> None:
     cognito._sign_up = call
 
 
+def return_to_pages_of_this_machine() -> None:
+    """Let a sign-out end at any page of this machine, where one is registered: a front end's port is its developer's
+    choice. Cognito itself compares with the list to the letter."""
+    original = cognito.handle_logout
+
+    def call(method: str, path: str, headers: Any, query: dict[str, Any]) -> Any:
+        target = cognito._qp(query, "logout_uri")
+        client = cognito._find_pool_by_client_id(cognito._qp(query, "client_id"))[2] or {}
+        if LOCAL_PAGE.match(target) and any(LOCAL_PAGE.match(known) for known in client.get("LogoutURLs", [])):
+            return 302, {"Location": target, "Cache-Control": "no-store"}, b""
+        return original(method, path, headers, query)
+
+    cognito.handle_logout = call
+
+
 def enforce_schema() -> None:
     """Both doors to a user's attributes: the administrator's, and the one that an access token opens."""
     cognito._admin_update_user_attributes = refuse_immutable(
@@ -577,6 +595,7 @@ def amend_ministack() -> None:
     keep_attributes_on_refresh()
     enforce_schema()
     refuse_sign_up()
+    return_to_pages_of_this_machine()
     HANDLERS.setdefault("AWS::Cognito::UserPoolIdentityProvider", identity_provider())
     after("AWS::RDS::DBInstance", attach_postgres)
     delete_master_secret_too()

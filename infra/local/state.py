@@ -33,6 +33,7 @@ class Running:
         issuer: ``iss`` of its tokens.
         jwks_url: Where their keys are.
         login_url: Where a person signs in.
+        page_url: A page that signs in and calls the API; None where none is shown.
         env_file: The environment that the API was started from.
         outputs_file: The stack outputs it was made from.
         client: The application client.
@@ -43,6 +44,7 @@ class Running:
     issuer: str
     jwks_url: str
     login_url: str
+    page_url: str | None
     env_file: str
     outputs_file: str
     client: Client
@@ -50,7 +52,7 @@ class Running:
 
     def public(self) -> dict[str, object]:
         """What ``--json`` prints: nothing that signs anybody in."""
-        names = ("api_url", "issuer", "jwks_url", "login_url", "env_file", "outputs_file")
+        names = ("api_url", "issuer", "jwks_url", "login_url", "page_url", "env_file", "outputs_file")
         users = [{"name": user.name, "tenant": user.tenant} for user in self.users]
         return {**{name: getattr(self, name) for name in names}, "users": users}
 
@@ -62,6 +64,7 @@ def describe(
     outputs: Mapping[str, str],
     environment: Mapping[str, str],
     users: list[DemoUser],
+    page_url: str | None,
 ) -> Running:
     """Put the description together."""
     client = Client(
@@ -75,6 +78,7 @@ def describe(
         issuer=environment["IDP__COGNITO__ISSUER"],
         jwks_url=environment["IDP__COGNITO__JWKS_URL"],
         login_url=f"{api_url}/api/v1/auth/cognito/login",
+        page_url=page_url,
         env_file=str(folder / "railway.env"),
         outputs_file=str(folder / "cdk-outputs.json"),
         client=client,

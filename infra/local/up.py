@@ -27,7 +27,7 @@ import httpx
 from infra.environment.build import build, values
 from infra.environment.dotenv import dotenv, flat_json
 from infra.environment.table import Inputs, Local
-from infra.local import state
+from infra.local import page, state
 from infra.local.cdk import LocalCdk
 from infra.local.emulated import emulator_command
 from infra.local.postgres import LocalPostgres
@@ -68,12 +68,14 @@ class Up:
         folder: Where state lives between runs.
         port: Of the API.
         aws_port: Of the local AWS.
+        page_port: Of the page; None for the one after the API's, or any where that is taken.
     """
 
     root: Path
     folder: Path
     port: int
     aws_port: int
+    page_port: int | None = None
     steps: Steps = field(default_factory=Steps)
     _resources: ExitStack = field(default_factory=ExitStack)
     _watched: list[Process] = field(default_factory=list)
@@ -104,8 +106,9 @@ class Up:
             self._stay()
 
     def _bring_up(self) -> state.Running:
-        for port, option in ((self.port, "--port"), (self.aws_port, "--aws-port")):
-            _refuse_taken(port, option)
+        for port, option in ((self.port, "--port"), (self.aws_port, "--aws-port"), (self.page_port, "--page-port")):
+            if port is not None:
+                _refuse_taken(port, option)
         target = stage("local", public_url=self.api_url)
         cdk = LocalCdk(self.aws_url, self.folder, self.root, target.region)
         assembly, outputs_file = self.folder / "cdk.out", self.folder / "cdk-outputs.json"
@@ -133,7 +136,8 @@ class Up:
             users = create_users(self.aws_url, outputs)
         with self.steps.step("Start the API"):
             self._start_api(environment)
-        running = state.describe(self.folder, self.api_url, self.aws_url, outputs, environment, users)
+        page_url = self._start_page()
+        running = state.describe(self.folder, self.api_url, self.aws_url, outputs, environment, users, page_url)
         state.save(self.folder, running)
         return running
 
@@ -196,6 +200,17 @@ class Up:
     def _start_api(self, environment: Mapping[str, str]) -> None:
         api = self._start("API", [sys.executable, "-m", "service"], {**_base_environment(), **environment})
         self._wait(api, f"{self.api_url}/api/v1/health/ready")
+
+    def _start_page(self) -> str | None:
+        """Show the example of a front end, which knows where the API is; None where the checkout has none."""
+        folder = self.folder / "page"
+        if not page.lay_out(self.root, folder, self.port):
+            return None
+        port = self.page_port or page.port_beside(self.port, self.aws_port)
+        command = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", "--directory", str(folder), str(port)]
+        url = f"http://127.0.0.1:{port}/"
+        self._wait(self._start("page", command, _base_environment()), url)
+        return url
 
     def _start(self, name: str, command: list[str], env: Mapping[str, str]) -> Process:
         log = self.folder / "logs" / f"{name.lower().replace(' ', '-')}.log"

@@ -44,7 +44,12 @@ def _login(code: str, status: int, detail: str, action: str) -> Error:
 
 _AGAIN = "Begin the sign-in again."
 LOGIN_UNKNOWN = _login("AUTH_040", 400, "This browser began no such sign-in, or it is over", _AGAIN)
-LOGIN_TARGET = _login("AUTH_041", 400, "return_to is not allowed", "Use an address below one of ALLOWED_ORIGINS.")
+LOGIN_TARGET = _login(
+    "AUTH_041",
+    400,
+    "return_to is not allowed",
+    "Use an address below one of ALLOWED_ORIGINS; in development any page of this machine will do.",
+)
 LOGIN_ANSWER = _login("AUTH_042", 400, "The provider's answer is incomplete or malformed", _AGAIN)
 LOGIN_MIXED = _login("AUTH_043", 400, "The answer is from another provider than was asked", _AGAIN)
 LOGIN_REFUSED = _login(

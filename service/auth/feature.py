@@ -162,6 +162,7 @@ def assemble(core: Core) -> Auth:
         targets=settings.allowed_origins,
         own_page=settings.public_url + swagger.PATH if settings.docs_open else None,
         cookie=core.names.login_cookie,
+        development=settings.development,
     )
 
     async def admit(token: str) -> Principal:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -28,3 +29,12 @@ def test_a_document_that_was_edited_by_hand_is_found_and_mended(
     assert documents.write(tmp_path) == ["edited.md", "new/missing.md"]
     assert list(documents.stale(tmp_path)) == []
     assert (tmp_path / "new" / "missing.md").read_text() == "made\n"
+
+
+def test_what_the_documents_quote_of_the_example_page_is_in_it() -> None:
+    page = {line.strip() for line in (ROOT / "examples/page/page.js").read_text().splitlines()}
+    quoted = re.findall(r"```js\n(.*?)```", (ROOT / "docs/AUTH_CONFIGURATION.md").read_text(), re.DOTALL)
+    assert quoted
+    for block in quoted:
+        for line in block.splitlines():
+            assert line.strip() in page | {""}

@@ -116,10 +116,23 @@ def stack(folder: Path) -> Iterator[Stack]:
 
 def test_it_says_where_everything_is(stack: Stack) -> None:
     ready = stack.ready
-    assert set(ready) == {"api_url", "issuer", "jwks_url", "login_url", "env_file", "outputs_file", "users"}
+    names = {"api_url", "issuer", "jwks_url", "login_url", "page_url", "env_file", "outputs_file", "users"}
+    assert set(ready) == names
     assert ready["users"] == [{"name": "alice", "tenant": "acme"}, {"name": "bob", "tenant": "globex"}]
     assert httpx.get(ready["jwks_url"]).json()["keys"]
     assert httpx.get(f"{ready['api_url']}/api/v1/health/ready").status_code == 200
+
+
+def test_it_shows_a_page_that_knows_the_api_and_comes_back_to_it_after_a_sign_out(stack: Stack) -> None:
+    page = stack.ready["page_url"]
+    assert "signs in" in httpx.get(page).text
+    assert f":{stack.port}`" in httpx.get(f"{page}settings.js").text
+    client = json.loads((stack.folder / "up.json").read_text())["client"]["client_id"]
+    for target, status in ((page, 302), ("http://localhost:5173/", 302), ("http://localhost.evil.example/", 400)):
+        options = {"client_id": client, "logout_uri": target}
+        answer = httpx.get(f"http://127.0.0.1:{stack.aws_port}/logout", params=options)
+        assert answer.status_code == status
+        assert status == 400 or answer.headers["Location"] == target
 
 
 def test_each_user_is_recognised_with_the_tenant_of_its_own(stack: Stack) -> None:
@@ -262,13 +275,13 @@ def test_another_stage_is_deployed_by_the_commands_that_production_uses(stack: S
     assert stack.end(signal.SIGINT) == 0
 
 
-@pytest.mark.parametrize("option", ["--port", "--aws-port"])
+@pytest.mark.parametrize("option", ["--port", "--aws-port", "--page-port"])
 def test_a_taken_port_is_one_line_before_anything_starts(folder: Path, option: str) -> None:
     stack = Stack(folder.with_name("unused"))
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        other = "--aws-port" if option == "--port" else "--port"
-        done = stack.run("up", option, port, other, str(free_port()))
+        others = {"--port", "--aws-port"} - {option}
+        done = stack.run("up", option, port, *(part for other in others for part in (other, str(free_port()))))
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert f"Port {port} is taken" in done.stderr

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 from fastapi import Depends, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
@@ -168,7 +169,11 @@ async def providers(request: Request, offered: Offered) -> list[SignInOption]:
 async def login(request: Request, offered: Offered, provider: ProviderName, return_to: ReturnTo = None) -> Response:
     """Send the browser to the provider. Afterwards it comes back to `return_to` with a one-time `login_code`."""
     sign_in = offered.at(provider)
-    return await _send(request, offered.logins, sign_in, offered.logins.begin(sign_in.name, return_to))
+    begun = offered.logins.begin(sign_in.name, return_to)
+    if offered.logins.names.is_other(request.headers.get("host")):
+        address = f"{running(request.app).settings.public_url}/api/v1/auth/{sign_in.name}/login"
+        return RedirectResponse(f"{address}?{urlencode({'return_to': return_to})}" if return_to else address, 303)
+    return await _send(request, offered.logins, sign_in, begun)
 
 
 async def _send(request: Request, logins: Logins, sign_in: SignIn, transaction: Transaction) -> Response:
@@ -216,7 +221,8 @@ async def token(request: Request, offered: Offered, code: LoginCode, response: R
     """Exchange a `login_code` for the token: once, within a minute, from the browser that signed in."""
     logins = offered.logins
     grant, ended = await logins.redeem(request, code.login_code)
-    response.headers.append("Set-Cookie", ended)
+    for cookie in ended:
+        response.headers.append("Set-Cookie", cookie)
     return Token.model_validate(logins.token_body(grant))
 
 

@@ -30,6 +30,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from service.auth import errors
+from service.auth.login.cookies import ID, Cookies
+from service.auth.login.names import Names
 from service.auth.login.onetime import OneTime as OneTime
 from service.auth.login.onetime import Use
 from service.auth.login.sealing import SealBroken, Sealer
@@ -42,7 +44,6 @@ from service.errors import ApiError
 TRANSACTION_SECONDS = 600  # for a person to type a password and find the phone with the second factor
 CODE_SECONDS = 60  # from the redirect to the front end's next request
 MAX_OPEN = 8  # tabs with an unfinished login; each costs the browser's requests half a kilobyte
-_ID = re.compile(r"[A-Za-z0-9_-]{22}\Z")  # 128 bits
 _TARGET = re.compile(r"[!#-;=?-\[\]_a-z~]{1,1024}\Z")  # RFC 3986's characters: no blank, quote, backslash, control
 _SKEW = 30  # seconds that the clocks of two replicas may differ
 
@@ -57,7 +58,11 @@ class Logins:
         targets: Origins that ``return_to`` may name; exactly these.
         own_page: A page of ours that may also be named; None where there is none.
         cookie: What the names of its cookies begin with.
+        development: Whether any page of this machine may be named too, and this service asked by its other names.
         now: Seconds since 1970.
+
+    Attributes:
+        names: Those names.
     """
 
     def __init__(
@@ -69,6 +74,7 @@ class Logins:
         targets: Iterable[str],
         own_page: str | None = None,
         cookie: str,
+        development: bool = False,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._sealer = sealer
@@ -76,10 +82,8 @@ class Logins:
         self._targets = tuple(targets)
         self._own_page = own_page
         self._now = now
-        # __Host-: no other host of the domain can plant it, and it never travels in the clear. A plain http origin,
-        # which the settings allow on this machine only, can have neither the prefix nor Secure.
-        self._secure = public_url.startswith("https:")
-        self._prefix = ("__Host-" if self._secure else "") + cookie
+        self._cookies = Cookies(public_url, cookie)
+        self.names = Names(public_url, development=development)
 
     def begin(self, provider: str, return_to: str | None, action: Action = "login") -> Transaction:
         """A new transaction.
@@ -107,8 +111,8 @@ class Logins:
             transaction: What to remember.
             cross_site: See ``SignIn.cross_site_post``.
         """
-        for name in self._names(request)[: -MAX_OPEN + 1]:
-            response.headers.append("Set-Cookie", self._cookie(name, "", 0))
+        for oldest in self._cookies.open(request)[: -MAX_OPEN + 1]:
+            _set(response, self._cookies.end(request, oldest))
         content = orjson.dumps(
             {
                 "p": transaction.provider,
@@ -117,9 +121,12 @@ class Logins:
                 "t": transaction.started_at,
             }
         )
-        name = self._prefix + transaction.id
         sealed = await self._sealer.seal_text(content, _purpose(transaction.action, transaction.id))
-        response.headers.append("Set-Cookie", self._cookie(name, sealed, TRANSACTION_SECONDS, cross_site))
+        host, origin = request.headers.get("host"), request.headers.get("origin")
+        if transaction.action == "logout" and self.names.is_apart(host, origin):
+            await self._once.keep(_kept(transaction.id), sealed.encode(), TRANSACTION_SECONDS)
+        else:
+            _set(response, self._cookies.write(transaction.id, sealed, TRANSACTION_SECONDS, cross_site=cross_site))
 
     async def take(
         self, request: Request, provider: str, transaction_id: str | None, action: Action = "login"
@@ -159,28 +166,31 @@ class Logins:
             response: Response = JSONResponse(self.token_body(grant))
             self.forget(response, transaction.id)
             return response
-        code, binding = f"{transaction.id}.{random.token_urlsafe(32)}", random.token_urlsafe(32)
+        code = f"{transaction.id}.{random.token_urlsafe(32)}"
+        binding = self.names.neighbour(transaction.return_to) or random.token_urlsafe(32)
         content = orjson.dumps([grant.access_token, grant.expires_at, grant.id_token])
         sealed = await self._sealer.seal(content, _purpose("code", code + binding))
         await self._once.keep(code, sealed, CODE_SECONDS, uses)
         joint = "&" if urlsplit(transaction.return_to).query else "?"
         response = RedirectResponse(transaction.return_to + joint + urlencode({"login_code": code}), 303)
-        # None, because the front end may live on another site; what it sends along still has to hold the code.
-        cookie = self._cookie(self._prefix + transaction.id, binding, CODE_SECONDS, cross_site=True)
-        response.headers.append("Set-Cookie", cookie)
+        # The front end may live on another site; what it sends along still has to hold the code.
+        _set(response, self._cookies.write(transaction.id, binding, CODE_SECONDS, cross_site=self._cookies.secure))
         return response
 
-    async def redeem(self, request: Request, code: str) -> tuple[Grant, str]:
+    async def redeem(self, request: Request, code: str) -> tuple[Grant, list[str]]:
         """What a login code stands for.
 
         Returns:
-            The grant, and the ``Set-Cookie`` value that ends the login.
+            The grant, and the ``Set-Cookie`` values that end the login.
 
         Raises:
             ApiError: AUTH_045, it is unknown, used, expired, or another browser's.
         """
         transaction_id = code.partition(".")[0]
-        binding = request.cookies.get(self._prefix + transaction_id) if _ID.match(transaction_id) else None
+        binding = None
+        if ID.match(transaction_id):
+            page = self.names.neighbour(request.headers.get("origin"))
+            binding = page or self._cookies.read(request, transaction_id)
         if binding is None:
             raise ApiError(errors.LOGIN_CODE, "no_cookie")
         # We take the code out before we judge it: if another browser sent it, with the wrong cookie, it has leaked.
@@ -191,7 +201,7 @@ class Logins:
             content = await self._sealer.open(sealed, _purpose("code", code + binding))
         except SealBroken:
             raise ApiError(errors.LOGIN_CODE, "binding") from None
-        return Grant(*orjson.loads(content)), self.ended(transaction_id)
+        return Grant(*orjson.loads(content)), self._cookies.end(request, transaction_id)
 
     def forget(self, response: Response, transaction_id: str) -> None:
         """Clear a login's cookie."""
@@ -199,12 +209,12 @@ class Logins:
 
     def ended(self, transaction_id: str) -> str:
         """The ``Set-Cookie`` value that clears a login's cookie."""
-        return self._cookie(self._prefix + transaction_id, "", 0)
+        return self._cookies.ended(transaction_id)
 
     def forget_all(self, request: Request, response: Response) -> None:
         """Clear every login cookie that a browser has sent."""
-        for name in self._names(request):
-            response.headers.append("Set-Cookie", self._cookie(name, "", 0))
+        for transaction_id in self._cookies.open(request):
+            _set(response, self._cookies.end(request, transaction_id))
 
     def token_body(self, grant: Grant) -> dict[str, object]:
         """A grant as JSON (RFC 6749, section 5.1)."""
@@ -215,17 +225,16 @@ class Logins:
         }
         return found | ({"id_token": grant.id_token} if grant.id_token else {})
 
-    def _names(self, request: Request) -> list[str]:
-        """Names of the login cookies of a browser, the oldest first; of our form alone, because they are echoed."""
-        return [n for n in request.cookies if n.startswith(self._prefix) and _ID.match(n.removeprefix(self._prefix))]
-
     async def look(
         self, request: Request, provider: str, transaction_id: str | None, action: Action = "login"
     ) -> Transaction:
         """As ``take``, but it can be looked at again, until ``conclude`` uses it up."""
-        if transaction_id is None or not _ID.match(transaction_id):
+        if transaction_id is None or not ID.match(transaction_id):
             raise ApiError(errors.LOGIN_UNKNOWN, "no_state")
-        sealed = request.cookies.get(self._prefix + transaction_id)
+        sealed = self._cookies.read(request, transaction_id)
+        if sealed is None and action == "logout" and self.names.several:
+            kept = await self._once.redeem(_kept(transaction_id))
+            sealed = kept.decode() if kept else None
         if sealed is None:
             raise ApiError(errors.LOGIN_UNKNOWN, "no_cookie")
         try:
@@ -243,18 +252,23 @@ class Logins:
         return target is not None and self._allowed(target)
 
     def _allowed(self, target: str) -> bool:
-        """Exactly an origin of the list and what is below it; parsers disagree on odd addresses, so none is parsed."""
+        """An origin of the list to the letter, or in development a page of this machine, and what is below it; parsers
+        disagree on odd addresses, so none is parsed."""
         if not _TARGET.match(target) or "#" in target or "login_code" in unquote(target):
             return False
-        if target == self._own_page:
+        if target == self._own_page or self.names.local_page(target) is not None:
             return True
         return any(target == origin or target.startswith((origin + "/", origin + "?")) for origin in self._targets)
 
-    def _cookie(self, name: str, value: str, seconds: int, cross_site: bool = False) -> str:
-        # On plain http a browser drops None, which needs Secure; there every port of this machine is one site.
-        same_site = "None" if cross_site and self._secure else "Lax"
-        secure = "; Secure" if self._secure else ""
-        return f"{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite={same_site}{secure}"
+
+def _set(response: Response, cookies: Iterable[str]) -> None:
+    for cookie in cookies:
+        response.headers.append("Set-Cookie", cookie)
+
+
+def _kept(transaction_id: str) -> str:
+    """No login code: those have a dot."""
+    return f"logout:{transaction_id}"
 
 
 def _use_of(transaction: Transaction) -> Use:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.support.idp.peers import absent
 
@@ -60,3 +60,39 @@ def complaints(window: WebDriver, origin: str) -> list[str]:
     """
     log: list[dict[str, str]] = window.get_log("browser")  # type: ignore[no-untyped-call]
     return [json.dumps(entry) for entry in log if origin in entry["message"] or "http" not in entry["message"]]
+
+
+def wait(window: WebDriver, condition: Callable[[], Any]) -> Any:
+    """Until it holds; React replaces elements while it renders."""
+    from selenium.common.exceptions import WebDriverException
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    return WebDriverWait(window, 15, ignored_exceptions=(WebDriverException,)).until(lambda _: condition())
+
+
+def press(window: WebDriver, selector: str) -> None:
+    def click() -> bool:
+        window.find_element("css selector", selector).click()
+        return True
+
+    wait(window, click)
+
+
+def type_into(window: WebDriver, name: str, text: str) -> None:
+    def type_it() -> bool:
+        window.find_element("name", name).send_keys(text)
+        return True
+
+    wait(window, type_it)
+
+
+def sign_in_at_op(window: WebDriver) -> None:
+    """The provider's page: any password is right; then its question whether the application may know."""
+    type_into(window, "password", "x")
+    press(window, "button[type=submit]")
+    wait(window, lambda: not window.find_elements("name", "password"))
+    press(window, "button[type=submit]")
+
+
+def text_of(window: WebDriver, selector: str) -> str:
+    return window.find_element("css selector", selector).text

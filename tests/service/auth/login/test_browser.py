@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.chrome.webdriver import WebDriver
 from selenium.webdriver.common.by import By
-from selenium.webdriver.support.ui import WebDriverWait
 
-from tests.support.api.chromium import chromium, complaints
+from tests.support.api.chromium import chromium, complaints, press, sign_in_at_op, text_of, type_into, wait
 from tests.support.api.server import Server, free_port
 from tests.support.database.databases import Databases
 from tests.support.idp.peers import CLIENT_SECRET, OpenIdProvider
@@ -39,7 +36,7 @@ def test_swagger_ui_signs_in_and_calls_a_protected_route(server: Server, window:
     window.get(f"{server.url}/docs")
     press(window, "#sign-in-op")
     type_into(window, "login", "alice")
-    submit_password(window)
+    sign_in_at_op(window)
     wait(window, lambda: "Signed in" in window.find_element(By.ID, "state").text)
     assert window.current_url == f"{server.url}/docs"
     press(window, "[id$=validate_get] .opblock-summary")
@@ -61,11 +58,11 @@ def test_a_second_tab_does_not_disturb_the_first(server: Server, window: WebDriv
     window.get(f"{server.url}/docs")
     press(window, "#sign-in-op")
     type_into(window, "login", "alice")
-    submit_password(window)
+    sign_in_at_op(window)
     wait(window, lambda: "Signed in" in window.find_element(By.ID, "state").text)
     window.close()
     window.switch_to.window(first)
-    submit_password(window)
+    sign_in_at_op(window)
     wait(window, lambda: "Signed in" in window.find_element(By.ID, "state").text)
 
 
@@ -85,36 +82,3 @@ def test_a_refused_sign_in_is_told_on_the_page(server: Server, window: WebDriver
     window.get(f"{server.url}/docs?login_code=used-or-stolen")
     wait(window, lambda: "AUTH_045" in window.find_element(By.ID, "state").text)
     assert "login_code" not in window.current_url
-
-
-def wait(window: WebDriver, condition: Callable[[], Any]) -> Any:
-    """Until it holds; React replaces elements while it renders."""
-    return WebDriverWait(window, 15, ignored_exceptions=(WebDriverException,)).until(lambda _: condition())
-
-
-def press(window: WebDriver, selector: str) -> None:
-    def click() -> bool:
-        window.find_element(By.CSS_SELECTOR, selector).click()
-        return True
-
-    wait(window, click)
-
-
-def type_into(window: WebDriver, name: str, text: str) -> None:
-    def type_it() -> bool:
-        window.find_element(By.NAME, name).send_keys(text)
-        return True
-
-    wait(window, type_it)
-
-
-def submit_password(window: WebDriver) -> None:
-    """The provider's page: any password is right; then its question whether the application may know."""
-    type_into(window, "password", "x")
-    press(window, "button[type=submit]")
-    wait(window, lambda: not window.find_elements(By.NAME, "password"))
-    press(window, "button[type=submit]")
-
-
-def text_of(window: WebDriver, selector: str) -> str:
-    return window.find_element(By.CSS_SELECTOR, selector).text

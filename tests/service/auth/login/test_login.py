@@ -7,7 +7,7 @@ import base64
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from typing import cast
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import httpx
 import pytest
@@ -209,7 +209,12 @@ async def test_an_abandoned_sign_in_leaves_no_more_than_eight_cookies(browser: B
         "https://app.example.com/\u2028",
         "https://app.example.com/" + "a" * 1100,
         "javascript:alert(1)",
-        "http://localhost:3000/",
+        "http://localhost:3000@evil.example/",
+        "http://localhost.evil.example/",
+        "http://127.0.0.1.evil.example:3000/",
+        "ftp://localhost:3000/",
+        "http://localhost:3000:5173/",
+        "http://0.0.0.0:3000/",
         "",
     ],
 )
@@ -221,12 +226,106 @@ async def test_return_to_is_an_allowed_origin_to_the_letter(browser: Browser, ta
 
 
 @pytest.mark.parametrize(
-    "target", [FRONT_END, f"{FRONT_END}/a/b?c=d&e=%20", f"{FRONT_END}?x=1", "http://127.0.0.1:3000/x"]
+    "target",
+    [
+        FRONT_END,
+        f"{FRONT_END}/a/b?c=d&e=%20",
+        f"{FRONT_END}?x=1",
+        "http://127.0.0.1:3000/x",
+        "http://localhost:3000",
+        "http://localhost:5173/x?y=z",
+        "http://[::1]:5173/",
+        "https://localhost",
+    ],
 )
 async def test_return_to_below_an_allowed_origin_is_kept(
     browser: Browser, provider: ScriptedProvider, target: str
 ) -> None:
     assert (await browser.redeem(await arrive(browser, provider, target))).status_code == 200
+
+
+async def test_outside_of_development_a_page_of_this_machine_is_no_front_end(provider: ScriptedProvider) -> None:
+    nowhere = "https://127.0.0.1:1/none"
+    production = {**GOOD, "AWS_REGION": "us-east-1", "IDP__COGNITO__DISCOVERY_URL": nowhere}
+    async with application(production) as app:
+        browser = Browser(app, "https://api.example.com")
+        for target, told in (("http://localhost:3000/", "AUTH_041"), (f"{FRONT_END}/", "SYS_006")):
+            answer = await browser.client.get("/api/v1/auth/cognito/login", params={"return_to": target})
+            assert error_of(answer)[1] == told
+        await browser.client.aclose()
+
+
+@pytest.mark.parametrize("name", ["localhost", "[::1]"])
+async def test_a_sign_in_under_another_name_of_this_machine_runs_under_ours(
+    browser: Browser, provider: ScriptedProvider, name: str
+) -> None:
+    """The provider sends people back to PUBLIC_URL alone, where a browser shows no cookie of another name."""
+    ask_by, page = f"http://{name}:8000", f"http://{name}:3000"
+    options = {"return_to": f"{page}/?a=b&c"}
+    onward = await browser.client.get(f"{ask_by}/api/v1/auth/op/login", params=options)
+    assert onward.status_code == 303
+    assert "Set-Cookie" not in onward.headers
+    assert str(onward.headers["Location"]).startswith("http://127.0.0.1:8000/api/v1/auth/op/login?")
+    begun = await browser.client.get(onward.headers["Location"])
+    asked = dict(parse_qsl(urlsplit(begun.headers["Location"]).query))
+    provider.nonce = asked["nonce"]
+    back = await browser.come_back(code="c", state=asked["state"])
+    assert back.headers["Location"].startswith(f"{page}/?a=b&c&login_code=")
+    body = {"login_code": parse_qs(urlsplit(back.headers["Location"]).query)["login_code"][0]}
+    redeemed = await browser.client.post(f"{ask_by}/api/v1/auth/token", json=body, headers={"Origin": page})
+    assert redeemed.status_code == 200
+    refused = await browser.client.get(f"{ask_by}/api/v1/auth/op/login", params={"return_to": "https://evil.example"})
+    assert error_of(refused) == (400, "AUTH_041")
+
+
+async def test_a_page_of_this_machine_redeems_without_a_cookie_what_was_meant_for_it_alone(
+    environment: dict[str, str], provider: ScriptedProvider
+) -> None:
+    """Two names of one machine are two sites, and many browsers send no cookie from one to another."""
+    page, own = "http://localhost:3000", "http://127.0.0.1:3000"
+    async with application(environment) as app:
+        browser, cookieless = Browser(app), Browser(app)
+
+        async def redeemed(meant: str, origin: str | None) -> bool:
+            body = {"login_code": await arrive(browser, provider, f"{meant}/")}
+            headers = {"Origin": origin} if origin else {}
+            answer = await cookieless.client.post("/api/v1/auth/token", json=body, headers=headers)
+            assert answer.status_code == 200 or error_of(answer)[1] in ("AUTH_045", "REQ_007")
+            return answer.status_code == 200
+
+        assert await redeemed(page, page)
+        assert await redeemed(own, own)
+        for meant, origin in (
+            (page, "http://localhost:3001"),
+            (page, "http://[::1]:3000"),
+            (page, own),
+            (page, None),
+            (page, "https://evil.example"),
+            (own, page),
+            (own, None),
+            (FRONT_END, page),
+            (FRONT_END, FRONT_END),
+        ):
+            assert not await redeemed(meant, origin), (meant, origin)
+        for opened in (browser, cookieless):
+            await opened.client.aclose()
+
+
+@pytest.mark.parametrize("ask_by", ["http://127.0.0.1:8000", "http://localhost:8000"])
+async def test_a_page_under_another_name_comes_back_from_its_sign_out(environment: dict[str, str], ask_by: str) -> None:
+    page = "http://localhost:3000"
+    async with application(environment) as app:
+        browser, cookieless = Browser(app), Browser(app)
+        url, options = f"{ask_by}/api/v1/auth/op/logout", {"return_to": f"{page}/out"}
+        out = await browser.client.post(url, json=options, headers={"Origin": page})
+        assert "Set-Cookie" not in out.headers
+        state = parse_qs(urlsplit(out.json()["logout_url"]).query)["state"][0]
+        back = await cookieless.client.get("/api/v1/auth/op/logout", params={"state": state})
+        assert (back.status_code, back.headers["Location"]) == (303, f"{page}/out")
+        again = await cookieless.client.get("/api/v1/auth/op/logout", params={"state": state})
+        assert error_of(again) == (400, "AUTH_049")
+        for opened in (browser, cookieless):
+            await opened.client.aclose()
 
 
 async def test_an_unknown_provider_is_not_found(browser: Browser) -> None:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -18,8 +19,11 @@ import httpx
 import psutil  # type: ignore[import-untyped]
 import pytest
 from jose import jwt
+from selenium.webdriver.chrome.webdriver import WebDriver
 
 from tests.support.api.app import LOGIN_COOKIE
+from tests.support.api.chromium import chromium, press, type_into, wait
+from tests.support.api.page import served, shows, uses_it
 from tests.support.api.server import Server, free_port
 from tests.support.cloud.emulator import Emulator
 from tests.support.database.databases import Databases
@@ -611,3 +615,27 @@ def test_nothing_of_an_assertion_is_in_the_log(server: Server) -> None:
     for secret in ("alice@example.com", "a-password", "SAMLResponse", "PRIVATE KEY", "<saml"):
         assert secret not in log
     assert not [event for event in server.events() if event.get("level") == "error"]
+
+
+def test_a_page_under_another_name_signs_in_by_a_form_that_another_site_posts(
+    server: Server, hospital: SamlIdp, tmp_path: Path
+) -> None:
+    """The provider's page and the front end are on localhost here, and the service on 127.0.0.1."""
+
+    def move(window: WebDriver, path: str) -> None:
+        """To the provider's other name, which its metadata does not tell."""
+        wait(window, lambda: path in window.current_url)
+        window.get(window.current_url.replace("127.0.0.1", "localhost"))
+
+    with chromium() as window, served(tmp_path / "page", server.port) as front_end:
+        page = f"http://localhost:{front_end}/"
+        window.get(page)
+        press(window, "#sign-in-hospital")
+        move(window, "/sso?")
+        type_into(window, "username", "alice")
+        type_into(window, "password", "a-password")
+        window.execute_script("document.forms[0].submit()")
+        uses_it(window, page, "acme")
+        move(window, "/slo?")
+        shows(window, "#providers", "hospital")
+        assert window.current_url == page

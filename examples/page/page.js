@@ -1,0 +1,106 @@
+// Everything a front end does with the API: sign in, who am I, a call, sign out, and errors that a person can act on.
+import { API } from "./settings.js";
+
+const HERE = location.origin + location.pathname;
+const at = (id) => document.getElementById(id);
+let token = null; // in this page's memory alone: what is stored, any script of the page's origin can read later
+let hint = null;
+
+class Refused extends Error {
+  constructor(answer, error) {
+    super(error.detail);
+    Object.assign(this, error, { status: answer.status, request: answer.headers.get("X-Request-ID"),
+      seconds: answer.headers.get("Retry-After") });
+  }
+}
+
+async function ask(path, { method = "GET", body } = {}) {
+  const headers = { ...(body && { "Content-Type": "application/json" }), ...(token && { Authorization: `Bearer ${token}` }) };
+  // credentials: the cookie that ties the sign-in to this browser.
+  const options = { method, headers, credentials: "include", body: body && JSON.stringify(body) };
+  const answer = await fetch(API + path, options);
+  const content = await answer.json().catch(() => ({}));
+  if (answer.ok) return content;
+  throw new Refused(answer, content.error ?? { code: `HTTP ${answer.status}`, message: "Failed", detail: "No reason was given" });
+}
+
+// What a person can do about it; the code and the request id are for whoever they ask for help.
+function advice(failure) {
+  if (!(failure instanceof Refused)) return `The service at ${API} does not answer. Check your connection and try again.`;
+  const next = failure.seconds ? `Please try again in ${failure.seconds} seconds.`
+    : failure.status === 401 || failure.code === "AUTH_045" ? "Please sign in again."
+    : failure.status === 403 ? "Your account may not do this. Ask your administrator."
+    : "If this keeps happening, tell us the numbers below.";
+  return `${failure.message}: ${failure.detail}. ${next}\n${failure.code}, request ${failure.request}`;
+}
+
+function trouble(failure) {
+  at("trouble").textContent = failure ? advice(failure) : "";
+  at("trouble").hidden = !failure;
+}
+
+const tried = (action) => async (event) => {
+  event?.preventDefault();
+  trouble(null);
+  try {
+    await action(event);
+  } catch (failure) {
+    if (failure.status === 401) await showSignedOut().catch(() => {});
+    trouble(failure);
+  }
+};
+
+async function showSignedOut() {
+  token = hint = null;
+  at("signed-in").hidden = true;
+  at("signed-out").hidden = false;
+  const links = (await ask("/api/v1/auth/providers")).map((provider) => {
+    const link = document.createElement("a");
+    link.id = `sign-in-${provider.name}`;
+    link.href = `${provider.login_url}?return_to=${encodeURIComponent(HERE)}`;
+    link.textContent = provider.name;
+    return link;
+  });
+  at("providers").replaceChildren(...links);
+}
+
+async function showSignedIn() {
+  const caller = await ask("/api/v1/auth/validate");
+  for (const name of ["subject", "tenant", "provider"]) at(name).textContent = caller[name];
+  at("until").textContent = new Date(caller.expires_at).toLocaleTimeString();
+  at("signed-out").hidden = true;
+  at("signed-in").hidden = false;
+}
+
+async function begin() {
+  const code = new URLSearchParams(location.search).get("login_code");
+  if (!code) return showSignedOut();
+  history.replaceState(null, "", HERE); // it works once, and has no business in the history
+  try {
+    ({ access_token: token, id_token: hint } = await ask("/api/v1/auth/token", { method: "POST", body: { login_code: code } }));
+  } catch (failure) {
+    await showSignedOut();
+    throw failure;
+  }
+  return showSignedIn();
+}
+
+async function call(event) {
+  at("answer").textContent = "";
+  at("answer").textContent = JSON.stringify(await ask(new FormData(event.target).get("path")), null, 2);
+}
+
+async function signOut() {
+  const path = `/api/v1/auth/${at("provider").textContent}/logout`;
+  let next = null;
+  try {
+    ({ logout_url: next } = await ask(path, { method: "POST", body: { return_to: HERE, id_token_hint: hint } }));
+  } finally { // our half ends, whether or not the provider can be reached
+    if (!next) await showSignedOut();
+  }
+  if (next) location.assign(next); // ends the provider's session, and comes back here
+}
+
+at("call").addEventListener("submit", tried(call));
+at("sign-out").addEventListener("click", tried(signOut));
+tried(begin)();

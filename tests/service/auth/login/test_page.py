@@ -1,0 +1,67 @@
+"""The example page on a developer's machine, in a real browser: whatever name it and the service go by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from selenium.webdriver.chrome.webdriver import WebDriver
+
+from tests.support.api.chromium import chromium, complaints, press, sign_in_at_op, type_into
+from tests.support.api.page import served, shows, uses_it
+from tests.support.api.server import Server, free_port
+from tests.support.database.databases import Databases
+from tests.support.idp.peers import CLIENT_SECRET, OpenIdProvider
+
+
+@pytest.fixture(scope="module")
+def server(peers: Path, databases: Databases) -> Iterator[Server]:
+    with OpenIdProvider.running(free_port()) as provider:
+        environment = {**provider.settings("basic", secret=CLIENT_SECRET), "DATABASE_URL": databases.migrated().url()}
+        with Server(environment, port=provider.api_port) as running:
+            yield running
+
+
+@pytest.fixture(scope="module")
+def window() -> Iterator[WebDriver]:
+    with chromium() as opened:
+        yield opened
+
+
+def signs_in_and_out(window: WebDriver, page: str) -> None:
+    window.get(page)
+    press(window, "#sign-in-op")
+    type_into(window, "login", "alice")
+    sign_in_at_op(window)
+    uses_it(window, page, "acme")
+    press(window, "button[value=yes]")
+    shows(window, "#providers", "op")
+    assert window.current_url == page
+
+
+@pytest.mark.parametrize("asks", ["its own name", "the other name"])
+@pytest.mark.parametrize("name", ["localhost", "127.0.0.1"])
+def test_a_page_of_either_name_signs_in_calls_and_signs_out_whatever_name_it_asks_by(
+    window: WebDriver, server: Server, tmp_path: Path, name: str, asks: str
+) -> None:
+    """Each on a port of its own, which no setting names."""
+    other = "127.0.0.1" if name == "localhost" else "localhost"
+    api = None if asks == "its own name" else f"http://{other}:{server.port}"
+    with served(tmp_path / "page", server.port, api) as port:
+        page = f"http://{name}:{port}/"
+        signs_in_and_out(window, page)
+        assert [line for line in complaints(window, page) if "404" not in line] == []
+
+
+def test_what_goes_wrong_is_said_as_a_person_can_act_on_it(window: WebDriver, server: Server, tmp_path: Path) -> None:
+    with served(tmp_path / "page", server.port) as port:
+        window.get(f"http://localhost:{port}/?login_code=used-or-stolen")
+        shows(window, "#trouble", "Please sign in again.")
+        shows(window, "#trouble", "AUTH_045, request ")
+        shows(window, "#providers", "op")
+        assert "login_code" not in window.current_url
+    nobody = free_port()
+    with served(tmp_path / "page", nobody) as port:
+        window.get(f"http://localhost:{port}/")
+        shows(window, "#trouble", f"The service at http://localhost:{nobody} does not answer.")
