@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,23 +87,56 @@ async def exchange_bytes(
     Raises:
         FetchError: No answer in time, or one that is too large or compressed.
     """
+    content = bytearray()
+    async with streamed(client, method, url, headers=headers, data=data) as answer:
+        async for chunk in answer.chunks:
+            content += chunk
+            if len(content) > max_bytes:
+                raise FetchError("too_large")
+    return answer.status, bytes(content)
+
+
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """An answer that has begun.
+
+    Attributes:
+        status: HTTP status.
+        chunks: Its body.
+        limit: When it must have ended; the caller may move that.
+    """
+
+    status: int
+    chunks: AsyncIterator[bytes]
+    limit: asyncio.Timeout
+
+
+@asynccontextmanager
+async def streamed(
+    client: httpx.AsyncClient,
+    method: str,
+    url: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    data: Mapping[str, str] | None = None,
+) -> AsyncIterator[Streamed]:
+    """Like ``exchange_bytes``, a piece at a time, for what may be large: the caller bounds its size.
+
+    Raises:
+        FetchError: No answer in time, or one that is compressed.
+    """
     try:
         async with (
-            asyncio.timeout(TIMEOUT),
+            asyncio.timeout(TIMEOUT) as limit,
             client.stream(method, url, headers={**HEADERS, **(headers or {})}, data=data) as reply,
         ):
             if reply.headers.get("content-encoding", "identity").lower() != "identity":
                 raise FetchError("compressed")
-            content = bytearray()
-            async for chunk in reply.aiter_raw(65_536):
-                content += chunk
-                if len(content) > max_bytes:
-                    raise FetchError("too_large")
+            yield Streamed(reply.status_code, reply.aiter_raw(65_536), limit)
     except (TimeoutError, httpx.TimeoutException):
         raise FetchError("timeout") from None
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, OSError) as failure:
         raise FetchError(type(failure).__name__) from None
-    return reply.status_code, bytes(content)
 
 
 async def get_json(client: httpx.AsyncClient, url: str) -> Mapping[str, Any]:

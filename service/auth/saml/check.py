@@ -43,6 +43,7 @@ async def check_saml(settings: Settings, name: str, client: httpx.AsyncClient) -
     rule = f"{compared}, has a sign-in address for HTTP-Redirect and a usable certificate"
     try:
         with failing("metadata", rule, lambda: source.remedy):
+            await source.refresh()  # a federation's takes longer than a sign-in waits
             idp = await source.current()
     finally:
         workers.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 from lxml import etree
 from lxml.etree import _Element as Element
@@ -55,13 +56,18 @@ def read_document(raw: bytes, signer: str | None) -> Element:
     Raises:
         MetadataError: It is not what it must be.
     """
-    root = _tree(raw, METADATA if signer is None else SIGNED_METADATA)
+    root = tree_of(raw, METADATA if signer is None else SIGNED_METADATA)
     if signer is not None:
         _check_signature(root, signer)
     return root
 
 
-def _tree(raw: bytes, form: Form) -> Element:
+def tree_of(raw: bytes, form: Form) -> Element:
+    """The tree of what a form admits.
+
+    Raises:
+        MetadataError: It does not.
+    """
     try:
         if len(raw) > form.max_bytes:  # before anything is made of it
             raise OverLimitError("bytes", f"bytes: {len(raw)}, at most {form.max_bytes}")
@@ -111,3 +117,16 @@ def check_algorithms(signature: Element) -> None:
             f"the {name.localname} of its signature is {quoted(used)}, {why}: ask the federation for metadata that is "
             "signed with RSA or ECDSA, SHA-256 or more, and exclusive canonicalization",
         )
+
+
+def read_until(value: str) -> datetime:
+    """``validUntil``: xs:dateTime. SAML writes UTC, and a document that names no zone means it.
+
+    Raises:
+        MetadataError: It is none.
+    """
+    try:
+        read = datetime.fromisoformat(value.strip())
+    except ValueError:
+        raise MetadataError("valid_until", f"its validUntil is {quoted(value)}, which is no time") from None
+    return (read if read.tzinfo else read.replace(tzinfo=UTC)).astimezone(UTC)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from datetime import datetime
 from urllib.parse import urlsplit
 
 from cryptography import x509
@@ -15,7 +16,7 @@ from lxml.etree import _Element as Element
 
 from service.auth.providers.rsa import unfit
 from service.auth.saml.document import MetadataError as MetadataError
-from service.auth.saml.document import quoted, read_document
+from service.auth.saml.document import quoted, read_document, read_until
 from service.auth.saml.grammar import DS, MD, SAMLP
 from service.auth.saml.library import parse, settings
 from service.auth.saml.party import Idp, Party, SpKey
@@ -33,7 +34,7 @@ _REDIRECT = "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect"
 log = get_logger(__name__)
 
 
-def read_idp(raw: bytes, entity_id: str, signer: str | None, now: datetime) -> Idp:
+def read_idp(raw: bytes, entity_id: str, signer: str | None, now: datetime, around: Sequence[datetime] = ()) -> Idp:
     """What a provider's metadata says.
 
     Args:
@@ -41,6 +42,7 @@ def read_idp(raw: bytes, entity_id: str, signer: str | None, now: datetime) -> I
         entity_id: Which of its entities; compared to the letter.
         signer: Certificate (PEM) that the document must be signed with; None where its origin is trust enough.
         now: The time.
+        around: Until when the document is valid that it was taken out of.
 
     Raises:
         MetadataError: It is not what it must be.
@@ -60,7 +62,8 @@ def read_idp(raw: bytes, entity_id: str, signer: str | None, now: datetime) -> I
     ]
     if len(roles) != 1:
         raise MetadataError("role")
-    valid_until = min(filter(None, (_valid_until(element) for element in (root, entities[0], roles[0]))), default=None)
+    ends = [end for element in (root, entities[0], roles[0]) if (end := element.get("validUntil")) is not None]
+    valid_until = min([*around, *map(read_until, ends)], default=None)
     if valid_until is not None and valid_until + SKEW <= now:
         raise MetadataError(
             "valid_until",
@@ -172,17 +175,6 @@ def _unfit(key: object) -> str | None:
         return unfit(numbers.n, numbers.e)
     strong = isinstance(key, ec.EllipticCurvePublicKey) and key.curve.key_size >= _MIN_CURVE_BITS
     return None if strong else "weak"
-
-
-def _valid_until(element: Element) -> datetime | None:
-    """xs:dateTime; SAML writes UTC, and a document that names no zone means it."""
-    if (value := element.get("validUntil")) is None:
-        return None
-    try:
-        read = datetime.fromisoformat(value.strip())
-    except ValueError:
-        raise MetadataError("valid_until", f"its validUntil is {quoted(value)}, which is no time") from None
-    return (read if read.tzinfo else read.replace(tzinfo=UTC)).astimezone(UTC)
 
 
 def _location(role: Element, service: str, attribute: str) -> str | None:

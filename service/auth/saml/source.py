@@ -8,14 +8,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import httpx
 
 from service.auth.errors import KEYS_DOWN, KEYS_UNUSABLE
-from service.auth.providers.fetch import FetchError, exchange_bytes
+from service.auth.providers.fetch import FetchError, streamed
+from service.auth.saml.federation import Federation
 from service.auth.saml.grammar import METADATA
 from service.auth.saml.messages import utc_now
 from service.auth.saml.metadata import MetadataError, read_idp
@@ -31,7 +33,9 @@ HARD_AGE = 3 * 86_400.0  # seconds; and after this when it does not: a weekend
 COOLDOWN = 30.0  # seconds between fetches that unknown signatures cause, on the average
 _BURST = 4  # of these at once: a certificate may change twice in a minute, and anyone can send an unknown signature
 EXPIRES_SOON = timedelta(days=30)
-_FETCH_TIMEOUT = 5.0  # seconds for a whole fetch, connection included
+_PIECE = 65_536  # bytes
+_LONG_FETCH = 180.0  # seconds for a federation's metadata, once it is more than one provider's
+_PATIENCE = 5.0  # seconds that a sign-in waits for metadata
 _HEADERS = {"Accept": "application/samlmetadata+xml, application/xml"}
 
 log = get_logger(__name__)
@@ -97,7 +101,7 @@ class MetadataSource:
             ApiError: SYS_003 while none can be had; SYS_013 while what is had cannot be relied on.
         """
         if not self.ready and self._fresh.may_ask:
-            await self.refresh()
+            await self._wait()
         if (idp := self._usable()) is None:
             raise ApiError(KEYS_DOWN if self._unanswered else KEYS_UNUSABLE, self.failure)
         return idp
@@ -108,16 +112,22 @@ class MetadataSource:
         if latest is not None and latest.certificates != known.certificates:
             return True
         if self._fresh.under_way:
-            await self.refresh()
+            await self._wait()
         elif len(self._asked) < _BURST or self._clock() - self._asked[0] >= _BURST * COOLDOWN:
             self._asked.append(self._clock())
-            await self.refresh()
+            await self._wait()
         latest = self._fresh.value
         return latest is not None and latest.certificates != known.certificates
 
     async def refresh(self) -> None:
         """One fetch at a time; a caller that is cancelled does not cancel it for the others."""
         await self._fresh.refresh()
+
+    async def _wait(self) -> None:
+        """For a fetch, as long as a person who signs in may be kept waiting; a long one goes on behind them."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE):
+                await self.refresh()
 
     async def keep_fresh(self) -> None:
         """Fetch now and again; runs until cancelled."""
@@ -135,23 +145,44 @@ class MetadataSource:
         return reason
 
     async def _fetch(self) -> Idp:
-        async with asyncio.timeout(_FETCH_TIMEOUT):
-            raw = await self._read()
-            idp = await self._workers.run(read_idp, raw, self._entity_id, self._signer, self._now())
+        if isinstance(self._origin, Path):
+            idp = await self._read(_pieces(self._origin))
+        else:
+            async with streamed(self._client, "GET", self._origin, headers=_HEADERS) as answer:
+                if answer.status != 200:
+                    raise FetchError(f"status_{answer.status}")
+                idp = await self._read(answer.chunks, answer.limit)
         if (before := self._fresh.value) is not None and before.certificates != idp.certificates:
             log.info("saml_certificates_changed", provider=self._provider, certificates=len(idp.certificates))
         warn_of_expiry(self._provider, "provider", idp.expires_at, self._now())
         return idp
 
-    async def _read(self) -> bytes:
-        if isinstance(self._origin, Path):
-            return await asyncio.to_thread(_bounded_file, self._origin)
-        status, content = await exchange_bytes(
-            self._client, "GET", self._origin, headers=_HEADERS, max_bytes=METADATA.max_bytes
-        )
-        if status != 200:
-            raise FetchError(f"status_{status}")
-        return content
+    async def _read(self, pieces: AsyncIterator[bytes], limit: asyncio.Timeout | None = None) -> Idp:
+        """One provider's document as a tree; of what is larger, a federation's, nothing but its entity is kept."""
+        work, raw = self._workers.run, bytearray()
+        async for piece in pieces:
+            raw += piece
+            if len(raw) > METADATA.max_bytes:
+                break
+        else:
+            return await work(read_idp, bytes(raw), self._entity_id, self._signer, self._now())
+        if limit is not None:
+            limit.reschedule(asyncio.get_running_loop().time() + _LONG_FETCH)
+        federation = Federation(self._entity_id, self._signer)
+        for start in range(0, len(raw), _PIECE):  # the sign-ins of this provider take turns with it
+            await work(federation.feed, bytes(raw[start : start + _PIECE]))
+        del raw
+        async for piece in pieces:
+            await work(federation.feed, piece)
+        await work(federation.feed, b"", last=True)
+        entity, around = federation.found()
+        return await work(read_idp, entity, self._entity_id, None, self._now(), around)
+
+
+async def _pieces(path: Path) -> AsyncIterator[bytes]:
+    with await asyncio.to_thread(path.open, "rb") as file:
+        while piece := await asyncio.to_thread(file.read, _PIECE):
+            yield piece
 
 
 def warn_of_expiry(provider: str, side: str, expires_at: datetime, now: datetime) -> None:
@@ -165,8 +196,3 @@ def warn_of_expiry(provider: str, side: str, expires_at: datetime, now: datetime
     """
     if expires_at <= now + EXPIRES_SOON:
         log.warning("saml_certificate_expires", provider=provider, side=side, days=(expires_at - now).days)
-
-
-def _bounded_file(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(METADATA.max_bytes + 1)
