@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -56,6 +57,20 @@ class LogAlarm:
     pattern: str
     why: str
     threshold: int = 1
+
+
+def calls(of: Mapping[str, str]) -> str:
+    """A pattern for calls to AWS, as the trail records them.
+
+    Args:
+        of: Service -> names of calls, by spaces. An asterisk stands for the rest of a name, at its end alone: in its
+            midst CloudWatch Logs takes it for an asterisk.
+    """
+    services = []
+    for source, names in of.items():
+        listed = " || ".join(f"($.eventName = {name})" for name in names.split())
+        services.append(f"(($.eventSource = {source}.amazonaws.com) && ({listed}))")
+    return f"{{ {' || '.join(services)} }}"
 
 
 METRIC_ALARMS: Final = (
@@ -139,20 +154,37 @@ LOG_ALARMS: Final = (
     LogAlarm(
         "PolicyChange",
         "trail",
-        # An asterisk stands for something at the beginning or the end of a value only; in its midst it is an asterisk.
-        "{ ($.eventSource = iam.amazonaws.com) && (($.eventName = Put*) || ($.eventName = Attach*) || "
-        "($.eventName = Detach*) || ($.eventName = CreatePolicy*) || ($.eventName = DeletePolicy*) || "
-        "($.eventName = DeleteRolePolicy) || ($.eventName = DeleteUserPolicy) || ($.eventName = DeleteGroupPolicy) || "
-        "($.eventName = DeleteRolePermissionsBoundary) || ($.eventName = DeleteUserPermissionsBoundary) || "
-        "($.eventName = SetDefaultPolicyVersion) || ($.eventName = UpdateAssumeRolePolicy)) }",
+        calls(
+            {
+                "iam": "Put* Attach* Detach* CreatePolicy* DeletePolicy* DeleteRolePolicy DeleteUserPolicy "
+                "DeleteGroupPolicy DeleteRolePermissionsBoundary DeleteUserPermissionsBoundary "
+                "SetDefaultPolicyVersion UpdateAssumeRolePolicy"
+            }
+        ),
         "Who may do what has changed; a deployment does that, too",
+    ),
+    LogAlarm(
+        "CredentialsMade",
+        "trail",
+        calls(
+            {
+                "iam": "CreateUser CreateAccessKey UpdateAccessKey CreateLoginProfile UpdateLoginProfile "
+                "CreateServiceSpecificCredential Upload* AddUserToGroup DeactivateMFADevice CreateSAMLProvider "
+                "UpdateSAMLProvider CreateOpenIDConnectProvider UpdateOpenIDConnectProvider* AddClientIDTo*"
+            }
+        ),
+        "Somebody can come into the account who could not before, or with less proof",
     ),
     LogAlarm(
         "KeyEndangered",
         "trail",
-        "{ ($.eventSource = kms.amazonaws.com) && (($.eventName = DisableKey) || "
-        "($.eventName = ScheduleKeyDeletion) || ($.eventName = PutKeyPolicy) || ($.eventName = DisableKeyRotation)) }",
-        "A key was disabled, given another policy, or is to be deleted: stop it within the waiting time",
+        calls(
+            {
+                "kms": "DisableKey DisableKeyRotation ScheduleKeyDeletion PutKeyPolicy DeleteImportedKeyMaterial "
+                "DeleteAlias UpdateAlias"
+            }
+        ),
+        "A key was disabled, given another policy or name, or is to be deleted: stop it within the waiting time",
     ),
     LogAlarm(
         "KeyRefused",
@@ -164,15 +196,116 @@ LOG_ALARMS: Final = (
     LogAlarm(
         "RolesAnywhereChange",
         "trail",
-        "{ ($.eventSource = rolesanywhere.amazonaws.com) && (($.eventName = CreateTrustAnchor) || "
-        "($.eventName = UpdateTrustAnchor) || ($.eventName = CreateProfile) || ($.eventName = UpdateProfile)) }",
+        # Not Create*: the service creates a session every hour.
+        calls(
+            {
+                "rolesanywhere": "CreateTrustAnchor CreateProfile Update* Enable* Disable* Delete* Import* "
+                "PutAttributeMapping ResetNotificationSettings"
+            }
+        ),
         "Who may vouch for the service has changed",
     ),
     LogAlarm(
         "TrailChange",
         "trail",
-        "{ ($.eventSource = cloudtrail.amazonaws.com) && (($.eventName = StopLogging) || "
-        "($.eventName = DeleteTrail) || ($.eventName = UpdateTrail) || ($.eventName = PutEventSelectors)) }",
+        calls({"cloudtrail": "StopLogging DeleteTrail UpdateTrail PutEventSelectors PutInsightSelectors"}),
         "The audit trail was changed or stopped",
+    ),
+    LogAlarm(
+        "WatchChange",
+        "trail",
+        calls(
+            {
+                "logs": "Delete* PutMetricFilter PutRetentionPolicy DisassociateKmsKey",
+                "monitoring": "DeleteAlarms DisableAlarmActions PutMetricAlarm PutCompositeAlarm SetAlarmState",
+                "sns": "DeleteTopic Unsubscribe Set* AddPermission RemovePermission",
+                "events": "Delete* Disable* Remove* Put*",
+            }
+        ),
+        "What records, or what wakes us, was changed; a deployment does that, too",
+    ),
+    LogAlarm(
+        "BucketChange",
+        "trail",
+        calls(
+            {
+                "s3": "PutBucket* DeleteBucket* PutAccountPublicAccessBlock DeleteAccountPublicAccessBlock",
+            }
+        ),
+        "A bucket's policy, encryption, versions or records have changed; a deployment does that, too",
+    ),
+    LogAlarm(
+        "NetworkChange",
+        "trail",
+        calls(
+            {
+                "ec2": "AuthorizeSecurityGroup* RevokeSecurityGroup* ModifySecurityGroupRules CreateRoute "
+                "ReplaceRoute* DeleteRoute AssociateRouteTable DisassociateRouteTable AttachInternetGateway "
+                "CreateVpcPeering* AcceptVpcPeering* ModifySubnetAttribute ModifyVpc* ModifyInstanceAttribute "
+                "ModifyNetworkInterfaceAttribute DeleteFlowLogs"
+            }
+        ),
+        "The way to the database, or its record, has changed; a deployment does that, too",
+    ),
+    LogAlarm(
+        "PoolUserChange",
+        "trail",
+        calls(
+            {
+                "cognito-idp": "AdminCreateUser AdminUpdateUserAttributes AdminDeleteUserAttributes "
+                "AdminSetUserPassword AdminSetUserMFAPreference AdminSetUserSettings AdminEnableUser "
+                "AdminLinkProviderForUser AdminDisableProviderForUser AdminAddUserToGroup CreateUserImportJob"
+            }
+        ),
+        "An administrator has changed who belongs to which organization, or how somebody proves it",
+    ),
+    LogAlarm(
+        "PoolChange",
+        "trail",
+        calls(
+            {
+                "cognito-idp": "UpdateUserPool* DeleteUserPool* CreateUserPool* SetUserPoolMfaConfig "
+                "SetRiskConfiguration SetLogDeliveryConfiguration AddCustomAttributes AddUserPoolClientSecret "
+                "CreateIdentityProvider UpdateIdentityProvider DeleteIdentityProvider CreateResourceServer "
+                "UpdateResourceServer DeleteResourceServer"
+            }
+        ),
+        "How people sign in, or who vouches for them, has changed; a deployment does that, too",
+    ),
+    LogAlarm(
+        "TokenFunctionChange",
+        "trail",
+        # CloudTrail ends the names of Lambda's calls in the version of their interface.
+        calls(
+            {
+                "lambda": "UpdateFunction* DeleteFunction* AddPermission* RemovePermission* PutFunctionConcurrency* "
+                "CreateFunctionUrlConfig*"
+            }
+        ),
+        "The function that gives tenants, or its table of them, has changed; a deployment does that, too",
+    ),
+    LogAlarm(
+        "BackupEndangered",
+        "trail",
+        calls(
+            {
+                "backup": "Delete* UpdateBackupPlan UpdateRecoveryPointLifecycle PutBackupVaultAccessPolicy "
+                "Disassociate* StopBackupJob StartCopyJob",
+                "rds": "DeleteDBInstance* DeleteDBSnapshot ModifyDBInstance ModifyDBSnapshotAttribute "
+                "CopyDBSnapshot StartExportTask",
+            }
+        ),
+        "A copy of the data was deleted, shared or moved, or there will be fewer of them",
+    ),
+    LogAlarm(
+        "SecretChange",
+        "trail",
+        calls(
+            {
+                "secretsmanager": "DeleteSecret UpdateSecret PutResourcePolicy DeleteResourcePolicy "
+                "CancelRotateSecret ReplicateSecretToRegions"
+            }
+        ),
+        "A secret was deleted, or more people may read it",
     ),
 )
