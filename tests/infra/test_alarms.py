@@ -81,7 +81,7 @@ class Watch:
             if (key := (alarm.get("Namespace"), alarm.get("MetricName"))) in counted
             and alarm["ComparisonOperator"] == "GreaterThanOrEqualToThreshold"
             and (alarm["Statistic"], alarm["EvaluationPeriods"]) == ("Sum", 1)
-            and counted[key] >= alarm["Threshold"]  # type: ignore[index]
+            and counted[key] >= alarm["Threshold"]
         }
 
 
