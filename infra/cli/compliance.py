@@ -25,16 +25,42 @@ from infra.shell.paths import ROOT
 @click.option(
     "--junit", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Report of a run of pytest."
 )
-def compliance(status: tuple[str, ...], citation: str | None, form: str, junit: Path | None) -> None:
+@click.option(
+    "--archive",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    help="Write everything an auditor needs into this .tar.gz, its digest and the digest's signature beside it.",
+)
+@click.option(
+    "--key",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Private key of SSH that signs --archive.",
+)
+def compliance(
+    status: tuple[str, ...],
+    citation: str | None,
+    form: str,
+    junit: Path | None,
+    archive: Path | None,
+    key: Path | None,
+) -> None:
     """Print which paragraph of the HIPAA Security Rule is seen to by what, and fail when a claim does not hold.
 
     Evidence is looked at in the templates of the production stage as they are made now, in the reports of the rule
     packs, and in the tests: that they exist, or, with --junit (pytest --junitxml FILE), that they ran and passed.
     """
+    if (archive is None) != (key is None):
+        raise Failure("--archive and --key go together: an archive without a signature could be anyone's")
+    if archive is not None and (status or citation):
+        raise Failure("--archive takes the whole table: leave out --status and --citation")
     from infra.docs.hipaa.checked import check
 
     checked = check(ROOT, junit=junit, status=status, citation=citation or "")
-    click.echo(exports.FORMS[form](checked), nl=False)
+    if archive is not None and key is not None:
+        from infra.docs.hipaa import archive as archives
+
+        click.echo("\n".join(map(str, archives.write(checked, ROOT, archive, key))))
+    else:
+        click.echo(exports.FORMS[form](checked), nl=False)
     if checked.problems:
         raise Failure(
             f"{sum(map(len, checked.problems.values()))} claims do not hold: mend what they name, or the claim"

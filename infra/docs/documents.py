@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from infra.docs import tables
+from infra.docs import events, tables, threats
 from infra.docs.hipaa.page import page
 from infra.docs.supply import page as supply_page
 
@@ -19,7 +19,9 @@ DOCUMENTS: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(
     {
         ".env.example": tables.env_example,
         "docs/ERROR_CODES.md": tables.error_codes,
+        "docs/HIPAA_AUDIT_EVENTS.md": events.page,
         "docs/HIPAA_READINESS.md": page,
+        "docs/THREAT_MODEL.md": threats.page,
         "docs/reference/alarms.md": tables.alarms,
         "docs/reference/findings.md": tables.findings,
         "docs/reference/outputs.md": tables.outputs,

@@ -5,17 +5,22 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
+import subprocess
+import tarfile
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
+from infra.aws import checks
 from infra.cli.main import main
 from infra.docs.hipaa import checked as module
 from infra.docs.hipaa.controls import CONTROLS
-from infra.docs.hipaa.evidence import ByTest
+from infra.docs.hipaa.evidence import ByRule, ByTest
 
 
 def run(*options: str) -> Any:
@@ -62,6 +67,8 @@ def test_rows_are_filtered(rows: Any) -> None:
     [
         ({"evidence": (ByTest("tests/infra/test_hipaa.py::test_that_was_removed"),)}, "does not hold"),
         ({"citation": "164.312(z)"}, "is no paragraph"),
+        ({"citation": "164.312(d)"}, "is 'Person or entity authentication', and the row says"),
+        ({"evidence": (ByRule("HIPAA.Security-LambdaDLQ"),)}, "rule `HIPAA.Security-LambdaDLQ` does not hold"),
     ],
 )
 def test_a_claim_that_does_not_hold_fails_the_command(rows: Any, change: dict[str, Any], told: str) -> None:
@@ -84,3 +91,93 @@ def test_with_a_report_a_test_that_was_skipped_or_did_not_run_is_told(rows: Any,
     assert f"`{skipped}` did not pass" in done.output
     assert f"`{absent}` did not run" in done.output
     assert f"`{ran}` did not" not in done.output
+
+
+def test_a_gate_that_is_switched_off_fails_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "PROMISES", ())
+    done = run()
+    assert done.exit_code == 1
+    assert "holds, but no gate of infra/aws/gates would object if it did not" in done.output
+
+
+def test_the_rule_packs_switched_off_fail_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "install", lambda *_: None)
+    done = run()
+    assert done.exit_code == 1
+    assert "rule `HIPAA.Security-RDSStorageEncrypted` does not hold" in done.output
+
+
+def test_every_form_tells_commit_date_and_tests(rows: Any, tmp_path: Path) -> None:
+    report = tmp_path / "junit.xml"
+    report.write_text(
+        '<testsuites><testsuite><testcase classname="tests.infra.test_hipaa" name="ran"/></testsuite></testsuites>'
+    )
+    rows(replace(CONTROLS[0], evidence=(ByTest("tests/infra/test_hipaa.py::ran"),)))
+    for form in ("text", "markdown", "csv", "oscal-results"):
+        told = run("--junit", str(report), "--format", form).output
+        assert re.search(r"[0-9a-f]{40}", told), form
+        assert str(datetime.now(UTC).year) in told, form
+        assert form == "csv" or "1 of 1 tests of the report passed" in told, form
+        assert form == "text" or "`tests/infra/test_hipaa.py::ran` (passed)" in told, form
+    assert "5.3.1" in told or "IA-4" in run("--format", "markdown").output
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("keys")
+    for name in ("officer", "mallory"):
+        command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(folder / name)]
+        subprocess.run(command, check=True)
+    (folder / "signers").write_text(f"officer@example.com {(folder / 'officer.pub').read_text()}")
+    return folder
+
+
+def verified(digest: Path, keys: Path) -> bool:
+    """As the archive's own README says."""
+    command = ["ssh-keygen", "-Y", "verify", "-f", str(keys / "signers"), "-I", "officer@example.com"]
+    command += ["-n", "signalbox-compliance", "-s", f"{digest}.sig"]
+    return subprocess.run(command, input=digest.read_bytes(), capture_output=True, check=False).returncode == 0
+
+
+def test_an_auditor_opens_the_archive_and_reads_it(tmp_path: Path, keys: Path) -> None:
+    archive = tmp_path / "evidence.tar.gz"
+    done = run("--archive", str(archive), "--key", str(keys / "officer"))
+    assert done.exit_code == 0, done.output
+    digest = tmp_path / "evidence.tar.gz.sha256"
+    assert verified(digest, keys)
+    subprocess.run(["sha256sum", "--check", digest.name], cwd=tmp_path, check=True, capture_output=True)
+    with tarfile.open(archive) as packed:
+        packed.extractall(tmp_path, filter="data")
+    folder = tmp_path / "evidence"
+    subprocess.run(["sha256sum", "--check", "SHA256SUMS"], cwd=folder, check=True, capture_output=True)
+    assert "164.312(a)(2)(iv)" in (folder / "readiness.md").read_text()
+    results = json.loads((folder / "assessment-results.json").read_text())["assessment-results"]
+    commit = results["metadata"]["version"]
+    assert commit in (folder / "README.md").read_text()
+    listed = json.loads((folder / "sbom.image.json").read_text())
+    assert (listed["bomFormat"], listed["specVersion"]) == ("CycloneDX", "1.5")
+    assert {"python-jose", "fastapi"} <= {part["name"] for part in listed["components"]}
+    assert "aws-cdk-lib" not in {part["name"] for part in listed["components"]}
+    whole = json.loads((folder / "sbom.repository.json").read_text())
+    assert {"aws-cdk-lib", "aws-cdk"} <= {part["name"] for part in whole["components"]}
+    trail = (folder / "templates" / "SignalboxWatch.template.json").read_text()
+    assert "AWS::CloudTrail::Trail" in trail
+
+    digest.write_text(digest.read_text().replace("a", "b"))
+    assert not verified(digest, keys), "a digest that was changed"
+    run("--archive", str(archive), "--key", str(keys / "mallory"))
+    assert not verified(digest, keys), "a digest that somebody else signed"
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--archive", "evidence.tar.gz"), "--archive and --key go together"),
+        (("--key", "pyproject.toml"), "--archive and --key go together"),
+        (("--archive", "e.tar.gz", "--key", "pyproject.toml", "--status", "planned"), "takes the whole table"),
+    ],
+)
+def test_an_archive_is_whole_and_signed_or_not_made(options: tuple[str, ...], told: str) -> None:
+    done = run(*options)
+    assert done.exit_code == 1
+    assert told in done.output

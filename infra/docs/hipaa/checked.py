@@ -37,17 +37,24 @@ def check(root: Path, *, junit: Path | None, status: Collection[str], citation: 
     found: dict[str, list[str]] = {}
     with tempfile.TemporaryDirectory(prefix="signalbox-compliance-") as folder:
         build_app(stage.name, outdir=folder).synth()
+        assembly = {
+            file.name: file.read_bytes()
+            for file in sorted(Path(folder).iterdir())
+            if file.name.endswith(".template.json") or file.name == "validation-report.json"
+        }
         judged = problems(CONTROLS, root=root, assembly=Path(folder), stage=stage)
         for line in (*judged, *uncited(CONTROLS), *unanswered(CONTROLS)):
             found.setdefault(line.partition(":")[0], []).append(line)
-    if junit is not None:
-        _add_outcomes(found, _outcomes(junit))
+    ran = None if junit is None else _outcomes(junit)
+    if ran is not None:
+        _add_outcomes(found, ran)
     kept = [
         control
         for control in CONTROLS
         if (not status or control.status in status) and control.citation.startswith(citation)
     ]
-    return Checked(kept, found, TITLE, _commit(root), datetime.now(UTC))
+    report = None if junit is None else junit.read_bytes()
+    return Checked(kept, found, TITLE, _commit(root), datetime.now(UTC), ran, assembly, report)
 
 
 def _outcomes(report: Path) -> Mapping[str, bool]:

@@ -1,4 +1,4 @@
-"""The readiness table in the forms that others read: text, CSV, OSCAL's component definition and assessment results.
+"""The readiness table in the forms that others read: text, Markdown, CSV, OSCAL's component definition and results.
 
 OSCAL 1.2.1 (https://pages.nist.gov/OSCAL/). The documents have the commit and the date of the check in them; their ids
 follow from what they name, so that two exports of one state are equal.
@@ -11,15 +11,17 @@ import io
 import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from infra.docs.hipaa.citations import PARAGRAPHS
-from infra.docs.hipaa.evidence import Control
+from infra.docs.hipaa.citations import nist
+from infra.docs.hipaa.evidence import ByTest, Control, Evidence
 
 _OSCAL: Final = "1.2.1"
 _SOURCE: Final = "https://www.ecfr.gov/current/title-45/subtitle-A/subchapter-C/part-164/subpart-C"
+_NIST: Final = "https://csrc.nist.gov/pubs/sp/800"
+_BESIDE: Final = ("NIST SP 800-66 r2", "NIST SP 800-53 r5", "commit", "checked")
 _STATUS: Final = {"implemented": "implemented", "shared": "partial", "customer": "not-applicable", "planned": "planned"}
 
 
@@ -33,6 +35,9 @@ class Checked:
         product: The product's title.
         commit: Of the checkout; ends with ``-dirty`` where something is not committed.
         at: When it was looked at.
+        ran: Tests of a report by their node ids, and whether they passed; None where no report was given.
+        assembly: Templates and report of the rule packs, by file name.
+        report: That report of pytest.
     """
 
     controls: Sequence[Control]
@@ -40,25 +45,66 @@ class Checked:
     product: str
     commit: str
     at: datetime
+    ran: Mapping[str, bool] | None = None
+    assembly: Mapping[str, bytes] = field(default_factory=dict)
+    report: bytes | None = None
 
 
 def text(checked: Checked) -> str:
     """For a terminal: one line a row, then what does not hold."""
     lines = [f"{c.status:<12}{c.citation:<26}{c.name}" for c in checked.controls]
     lines += [f"DOES NOT HOLD: {problem}" for found in checked.problems.values() for problem in found]
-    return "\n".join((*lines, f"{len(checked.controls)} rows at {checked.commit}, {checked.at:%Y-%m-%d %H:%M} UTC", ""))
+    total = f"{len(checked.controls)} rows at {checked.commit}, {checked.at:%Y-%m-%d %H:%M} UTC. {tests(checked)}"
+    return "\n".join((*lines, total, ""))
+
+
+def tests(checked: Checked) -> str:
+    """Which tests were looked at, in one sentence."""
+    if checked.ran is None:
+        return "Tests were looked up, not run: --junit FILE takes the report of a run."
+    return f"{sum(checked.ran.values())} of {len(checked.ran)} tests of the report passed."
+
+
+def _outcome(checked: Checked, item: Evidence) -> str:
+    if not isinstance(item, ByTest):
+        return str(item)
+    if checked.ran is None:
+        return f"{item} (not run)"
+    outcome = {True: "passed", False: "did not pass", None: "did not run"}[checked.ran.get(item.node)]
+    return f"{item} ({outcome})"
+
+
+def as_markdown(checked: Checked) -> str:
+    """For people: one table an area, and what does not hold first."""
+    lines = [
+        f"# {checked.product}: HIPAA readiness\n",
+        f"Commit {checked.commit}, {checked.at:%Y-%m-%d %H:%M} UTC. {tests(checked)}\n",
+    ]
+    failed = [problem for found in checked.problems.values() for problem in found]
+    lines += ["## Does not hold\n", *(f"- {problem}" for problem in failed), ""] if failed else []
+    for area in dict.fromkeys(control.area for control in checked.controls):
+        lines.append(f"## {area}\n")
+        lines.append("| 45 CFR | row | status | NIST SP 800-66 r2 | SP 800-53 r5 | what holds | evidence |")
+        lines.append("| --- | --- | --- | --- | --- | --- | --- |")
+        for c in (control for control in checked.controls if control.area == area):
+            section, controls = nist(c.citation)
+            evidence = "<br>".join(_outcome(checked, item) for item in c.evidence)
+            cells = (f"{c.citation} {c.title} ({c.kind})", c.name, c.status, section, controls, c.statement, evidence)
+            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+        lines.append("")
+    return "\n".join(lines)
 
 
 def as_csv(checked: Checked) -> str:
     """For a spreadsheet."""
     out = io.StringIO()
     writer = csv.writer(out)
-    writer.writerow(("citation", "title", "kind", "status", "name", "statement", "evidence", "does not hold"))
+    writer.writerow(("citation", "title", "kind", "status", "name", "statement", "evidence", "does not hold", *_BESIDE))
     for c in checked.controls:
-        evidence = "\n".join(map(str, c.evidence))
+        evidence = "\n".join(_outcome(checked, item) for item in c.evidence)
         failed = "\n".join(checked.problems.get(c.name, ()))
-        title = PARAGRAPHS[c.citation].title
-        writer.writerow((c.citation, title, c.kind, c.status, c.name, c.statement, evidence, failed))
+        about = (c.citation, c.title, c.kind, c.status, c.name, c.statement, evidence, failed)
+        writer.writerow((*about, *nist(c.citation), checked.commit, _time(checked.at)))
     return out.getvalue()
 
 
@@ -72,6 +118,7 @@ def component_definition(checked: Checked) -> str:
             "props": [
                 {"name": "implementation-status", "value": _STATUS[c.status]},
                 {"name": "label", "value": c.citation},
+                *_nist_props(c.citation),
             ],
             "remarks": "\n".join(map(str, c.evidence)),
         }
@@ -107,7 +154,7 @@ def assessment_results(checked: Checked) -> str:
                 "description": "; ".join(failed) or "Every piece of evidence holds.",
                 "methods": ["TEST" if c.status in ("implemented", "shared") else "INTERVIEW"],
                 "collected": _time(checked.at),
-                "relevant-evidence": [{"description": str(item)} for item in c.evidence],
+                "relevant-evidence": [{"description": _outcome(checked, item)} for item in c.evidence],
             }
         )
         satisfied = not failed and c.status == "implemented"
@@ -128,7 +175,8 @@ def assessment_results(checked: Checked) -> str:
     result = {
         "uuid": _id("result", checked.commit),
         "title": f"{checked.product} at {checked.commit}",
-        "description": "Made from the readiness table; customer and planned rows are never satisfied by software.",
+        "description": "Made from the readiness table; customer and planned rows are never satisfied by software. "
+        + tests(checked),
         "start": _time(checked.at),
         "reviewed-controls": {"control-selections": [{"include-controls": [{"control-id": name} for name in ids]}]},
         "observations": observations,
@@ -140,6 +188,7 @@ def assessment_results(checked: Checked) -> str:
 FORMS: Final[Mapping[str, Callable[[Checked], str]]] = {
     "text": text,
     "csv": as_csv,
+    "markdown": as_markdown,
     "oscal-component": component_definition,
     "oscal-results": assessment_results,
 }
@@ -154,6 +203,14 @@ def _document(kind: str, checked: Checked, content: Mapping[str, Any]) -> str:
     }
     body = {"uuid": _id(kind, checked.commit), "metadata": metadata, **content}
     return json.dumps({kind: body}, indent=2) + "\n"
+
+
+def _nist_props(citation: str) -> list[dict[str, str]]:
+    section, controls = nist(citation)
+    return [
+        *({"name": "section", "ns": f"{_NIST}/66/r2/final", "value": section} for _ in section[:1]),
+        *({"name": "control", "ns": f"{_NIST}/53/r5/upd1/final", "value": control} for control in controls.split()),
+    ]
 
 
 def _control_id(citation: str) -> str:
