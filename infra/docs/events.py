@@ -7,6 +7,7 @@ the code does not emit stops the generation, so no row can outlive its line.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -87,15 +88,14 @@ def emitted() -> Mapping[str, Emitted]:
 def _calls(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
-            of = ast.unparse(node.func.value)
-            if node.func.attr in _LEVELS and (of in ("log", "_log", "self._log") or of.startswith("get_logger(")):
+            if node.func.attr in _LEVELS and any(_names(node.args[0])):
                 yield node.func.attr, node
 
 
 def _names(argument: ast.expr) -> Iterator[str]:
-    """A literal, or the literals between which an expression chooses."""
+    """A literal that is one word, or those between which an expression chooses: whatever the logger is called."""
     for node in ast.walk(argument):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and re.fullmatch("[a-z][a-z_]+", node.value):
             yield node.value
 
 
