@@ -75,7 +75,7 @@ def emitted() -> Mapping[str, Emitted]:
     for folder in ("service", "migrations"):
         for file in sorted((ROOT / folder).rglob("*.py")):
             for level, call in _calls(ast.parse(file.read_text(encoding="utf-8"))):
-                for name in _names(call.args[0]):
+                for name in _names(call.args):
                     event = found.setdefault(name, Emitted())
                     event.levels.add(level)
                     event.fields |= {
@@ -87,14 +87,14 @@ def emitted() -> Mapping[str, Emitted]:
 
 def _calls(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
-            if node.func.attr in _LEVELS and any(_names(node.args[0])):
-                yield node.func.attr, node
+        called = node.func if isinstance(node, ast.Call) else None
+        if isinstance(node, ast.Call) and isinstance(called, ast.Attribute) and called.attr in _LEVELS:
+            yield called.attr, node
 
 
-def _names(argument: ast.expr) -> Iterator[str]:
+def _names(arguments: list[ast.expr]) -> Iterator[str]:
     """A literal that is one word, or those between which an expression chooses: whatever the logger is called."""
-    for node in ast.walk(argument):
+    for node in (inner for argument in arguments[:1] for inner in ast.walk(argument)):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and re.fullmatch("[a-z][a-z_]+", node.value):
             yield node.value
 
