@@ -49,10 +49,11 @@ def create_app(settings: Settings, features: Sequence[Feature], *, names: Names,
     iam = aws if settings.database_iam_auth else None
     connector = Connector(settings, secrets, settings.database_secret, iam=iam)
     engine = create_engine(settings, connector, names)
-    probe = DatabaseProbe(connector, [f.migrations for f in features if f.migrations])
+    probe = DatabaseProbe(connector, engine, [f.migrations for f in features if f.migrations])
     core = Core(settings=settings, names=names, aws=aws, secrets=secrets, engine=engine)
     core_checks = {
         "database": Check(probe.database, decisive=True),
+        "connections": Check(probe.connections, decisive=True),
         "migrations": Check(probe.migrations, decisive=True),
         "secrets": Check(secrets.state),  # a request that needs one tells; most need none
     }

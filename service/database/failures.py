@@ -6,6 +6,9 @@ are judged where they leave the driver, so that an ``OSError`` that a handler it
 
 from __future__ import annotations
 
+from collections import deque
+from typing import Any
+
 import asyncpg
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, ExceptionContext
@@ -37,6 +40,7 @@ _USELESS = ("08", "25006", "25P03", "26", "3D", "57P", "XX")
 # The server answered COMMIT with one of these: it, or what it waited for, may have committed all the same.
 _NO_WORD = ("08", "57P", "XX")
 _COMMITTING = "committing"
+_TRIES = 7  # so few that an outage is told, and its end, within some tries of readiness, and one failure is none
 
 
 class Unreachable(Exception):  # noqa: N818  says what the database is
@@ -48,14 +52,44 @@ class OutcomeUnknown(Exception):  # noqa: N818  says what it is
 
 
 class Pool(AsyncAdaptedQueuePool):
-    """Connections; whatever keeps it from lending one is one kind of failure."""
+    """Connections; whatever keeps it from lending one is one kind of failure.
+
+    Attributes:
+        lent: Whether each of the last tries to get one did; readiness asks for it.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.lent: deque[bool] = deque(maxlen=_TRIES)
+
+    def recreate(self) -> Pool:
+        """Another one of the same settings, as SQLAlchemy makes it when all connections are to go."""
+        made = super().recreate()
+        assert isinstance(made, Pool)
+        made.lent = self.lent
+        return made
+
+    @property
+    def failing(self) -> bool:
+        """Whether most of the last tries to get a connection failed."""
+        return self.lent.count(False) > len(self.lent) / 2
 
     def connect(self) -> PoolProxiedConnection:
         """Lend a connection.
 
         Raises:
             Unreachable: It could not be opened, or every one that was tried is closed.
+            sqlalchemy.exc.TimeoutError: All of them were in use for too long.
         """
+        try:
+            connection = self._lend()
+        except Exception:
+            self.lent.append(False)
+            raise
+        self.lent.append(True)
+        return connection
+
+    def _lend(self) -> PoolProxiedConnection:
         try:
             return super().connect()
         except (OSError, asyncpg.InterfaceError, asyncpg.PostgresError, InvalidRequestError) as failure:

@@ -1,4 +1,4 @@
-"""Whether the database answers, asked on a connection of its own so that a busy pool does not make it look down."""
+"""Whether the database answers, asked on a connection of its own, and whether requests get one of theirs."""
 
 from __future__ import annotations
 
@@ -7,10 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import asyncpg
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.database.engine import Connector
+from service.database.engine import Connector, RoamingLoginError
+from service.database.failures import Pool, Unreachable
 from service.database.migrations import Expected, applied, expected
+from service.errors import ApiError
 from service.readiness import PATIENCE, State
+
+_BORROW_PATIENCE = PATIENCE * 0.75  # seconds; less than a look may take, so that its outcome is counted
 
 # A primary that was demoted answers every ping and refuses every write.
 _READ_ONLY = "select pg_is_in_recovery() or current_setting('transaction_read_only')::bool"
@@ -25,11 +31,13 @@ class DatabaseProbe:
 
     Args:
         connector: Opens the connection.
+        engine: The pool that requests share.
         lines: Folders of the features' migrations.
     """
 
-    def __init__(self, connector: Connector, lines: Sequence[Path] = ()) -> None:
+    def __init__(self, connector: Connector, engine: AsyncEngine, lines: Sequence[Path] = ()) -> None:
         self._connector = connector
+        self._engine = engine
         self._lines = tuple(lines)
         self._connection: asyncpg.Connection | None = None
         self._expected: Expected | None = None
@@ -62,6 +70,22 @@ class DatabaseProbe:
         self._behind = self._expected is None or not self._expected.satisfied_by(found)
         self._asked.set()
         return "ok"
+
+    async def connections(self) -> State:
+        """For readiness: whether most of those who lately asked the pool for a connection got one.
+
+        It asks like a request, so that the end of an outage is seen while no request comes.
+        """
+        pool = self._engine.pool
+        assert isinstance(pool, Pool)
+        try:
+            async with asyncio.timeout(_BORROW_PATIENCE), self._engine.connect():
+                pass
+        except TimeoutError:
+            pool.lent.append(False)  # who waits for so long waits for one that hangs, or for all of them
+        except (Unreachable, SQLAlchemyError, ApiError, RoamingLoginError):  # the pool has counted it
+            pass
+        return "unavailable" if pool.failing else "ok"
 
     async def migrations(self) -> State:
         """For readiness: whether the schema was not behind this code when the database last answered."""

@@ -164,6 +164,27 @@ def test_a_read_only_server_is_an_outage_until_it_takes_writes_again(
     assert server.post("/api/v1/notes", token, json={"body": "after"}).status_code == 201
 
 
+def test_a_server_without_free_connections_is_not_ready_until_it_has_some(
+    server: Server, own_database: Database, module_issuer: Issuer
+) -> None:
+    wait_ready(server, 10)
+    token = module_issuer.token()
+    own_database.as_superuser("alter role signalbox_app connection limit 0")  # those that are open go on
+    own_database.as_superuser(
+        "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'signalbox'"
+    )
+    try:
+        assert_told_in_time(server)
+        checks = server.get(READY).json()["checks"]
+        assert (checks["database"], checks["connections"]) == ("ok", "unavailable")
+        refused = server.get("/api/v1/notes", token)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "SYS_002")
+    finally:
+        own_database.as_superuser("alter role signalbox_app connection limit -1")
+    wait_ready(server, 10)  # no request has to come for it
+    assert server.get("/api/v1/notes", token).status_code == 200
+
+
 def test_a_time_out_of_the_handlers_own_is_no_outage_of_the_database(server: Server, module_issuer: Issuer) -> None:
     wait_ready(server, 10)
     answer = server.post("/api/v1/notes/own-timeout", module_issuer.token())

@@ -17,6 +17,7 @@ from structlog.testing import capture_logs
 from service import errors
 from service.aws.identity import Aws
 from service.aws.secrets import Secrets
+from service.database import engine, probe
 from service.database.engine import REFUSED_PAUSE, Connector, create_engine
 from service.database.session import database_errors, sessions
 from service.errors import ApiError, Error
@@ -37,17 +38,20 @@ def database(module_database: Database) -> Database:
 
 
 @asynccontextmanager
-async def pool(database: Database, port: int | None = None, password: str = APP_PASSWORD) -> AsyncIterator[Sessions]:
-    """As the service makes it."""
+async def pool(
+    database: Database, port: int | None = None, password: str = APP_PASSWORD, overflow: int = 9
+) -> AsyncIterator[Sessions]:
+    """As the service makes it, with one connection that is kept."""
     url = database.url(password=password).replace(f":{database.server.port}/", f":{port or database.server.port}/")
-    variables = {"DATABASE_URL": url, "DATABASE_SECRET_ID": "", "DATABASE_POOL_SIZE": "1", "DATABASE_MAX_OVERFLOW": "9"}
+    size = {"DATABASE_POOL_SIZE": "1", "DATABASE_MAX_OVERFLOW": str(overflow)}
+    variables = {"DATABASE_URL": url, "DATABASE_SECRET_ID": "", **size}
     settings = load({name: value for name, value in {**DEVELOPMENT, **ISSUER, **variables}.items() if value})
-    engine = create_engine(settings, Connector(settings, Secrets(Aws(settings)), None), Names("signalbox"))
+    shared = create_engine(settings, Connector(settings, Secrets(Aws(settings)), None), Names("signalbox"))
     try:
         with tenant_scope(TenantId.parse("acme")):
-            yield sessions(engine)
+            yield sessions(shared)
     finally:
-        await engine.dispose()
+        await shared.dispose()
 
 
 ISSUER = {"IDP__X__KIND": "cognito", "IDP__X__ISSUER": "https://idp.example.com", "IDP__X__CLIENT_ID": "x"}
@@ -177,3 +181,34 @@ def test_a_password_that_is_wrong_is_tried_by_one_at_a_time_and_after_a_pause(da
     assert 1 <= first <= 9, "nobody knew"
     assert second <= pauses - 1, "in the pause the server is left alone"
     assert 1 <= third <= pauses
+
+
+def test_a_pool_that_is_used_up_is_not_ready_until_it_is_free(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether requests wait for its connections or readiness alone, and also when none comes afterwards."""
+    monkeypatch.setattr(probe, "_BORROW_PATIENCE", 0.2)
+    monkeypatch.setattr(engine, "POOL_TIMEOUT", 0.1)
+
+    async def work(made: Sessions) -> None:
+        asked = probe.DatabaseProbe(connector, made.kw["bind"])
+        for _ in range(9):
+            assert await asked.connections() == "ok"
+        async with made.begin() as session:
+            await session.connection()
+            assert await asked.connections() == "ok", "one that waited is no outage"
+            for _ in range(4):
+                assert await answer(made) == errors.DATABASE_DOWN
+            assert await asked.connections() == "unavailable"
+        for _ in range(9):
+            state = await asked.connections()
+        assert state == "ok"
+        async with made.begin() as session:
+            await session.connection()
+            for _ in range(9):
+                state = await asked.connections()
+            assert state == "unavailable"
+
+    settings = load({**DEVELOPMENT, **ISSUER})
+    connector = Connector(settings, Secrets(Aws(settings)), None)
+    run(work, database, overflow=0)
