@@ -1,4 +1,4 @@
-"""``python -m service``: read the environment, bring the schema up to date, serve, drain on SIGTERM."""
+"""``python -m service``: read the environment, serve, bring the schema up to date first of all, drain on SIGTERM."""
 
 from __future__ import annotations
 
@@ -7,14 +7,22 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from service.feature import Feature, settings_of
 from service.naming import Names
 from service.product import FEATURES, NAME, TITLE
 from service.settings import Settings, SettingsError, load
 
+if TYPE_CHECKING:
+    from service.http.entrance import Entrance
+
+SCHEMA_RETRY = 1.0  # seconds between two questions to a database that does not answer
 DRAIN_SECONDS = 28  # from SIGTERM to the end of the process; Railway kills after its draining time, see railway.json
 
 
@@ -28,7 +36,7 @@ def main(features: Sequence[Feature] = FEATURES) -> int:
         0 after an orderly stop, 1 when the environment is wrong, the port is taken, or the schema stays behind.
     """
     # The kernel withholds signals from process 1 of a container that has no handler for them; the server sets its own
-    # only once it runs, and a start may wait long for another replica's migrations.
+    # only once it runs.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
     try:
@@ -44,8 +52,6 @@ def main(features: Sequence[Feature] = FEATURES) -> int:
         reason = f"Cannot listen on {settings.host} port {settings.port}: {failure.strerror}. {remedy}."
         print(reason, file=sys.stderr)  # noqa: T201
         return 1
-    if not _schema_is_fit(settings, features):
-        return 1
     return _serve(settings, listener, features)
 
 
@@ -56,32 +62,23 @@ def _listen(settings: Settings) -> socket.socket:
     return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
 
 
-def _schema_is_fit(settings: Settings, features: Sequence[Feature]) -> bool:
-    from service import log_lines  # after the checks: a wrong variable is told in milliseconds
-    from service.database.start import SchemaRefused, prepare_schema
-
-    log_lines.configure(settings.log_level)
-    log_lines.install_excepthook()
-    try:
-        prepare_schema(settings, [f.migrations for f in features if f.migrations])
-    except SchemaRefused as failure:
-        print(failure, file=sys.stderr)  # noqa: T201
-        return False
-    return True
-
-
 def _serve(settings: Settings, listener: socket.socket, features: Sequence[Feature]) -> int:
     import uvicorn
 
+    from service import log_lines  # after the checks: a wrong variable is told in milliseconds
     from service.app import create_app
+    from service.http.entrance import Entrance
     from service.http.protocol import Protocol
     from service.http.server import Server
     from service.running import running
 
+    log_lines.configure(settings.log_level)
+    log_lines.install_excepthook()
     app = create_app(settings, features, names=Names(NAME), title=TITLE)
+    entrance = Entrance(app)
     server = Server(
         uvicorn.Config(
-            app,
+            entrance,
             http=Protocol,
             log_config=None,
             access_log=False,
@@ -95,9 +92,49 @@ def _serve(settings: Settings, listener: socket.socket, features: Sequence[Featu
         end=DRAIN_SECONDS,
         max_body_bytes=settings.max_body_bytes,
     )
+    schema = Schema(settings, [f.migrations for f in features if f.migrations], entrance, server.give_up)
+    schema.start()
     with suppress(SystemExit):  # how it ends when the application refuses to start
         server.run(sockets=[listener])
-    return 0 if server.started else 1
+    return 0 if server.started and not schema.refused else 1
+
+
+class Schema(threading.Thread):
+    """Brings the schema up to date beside the server, which says meanwhile that it lives and is not ready.
+
+    Args:
+        settings: The environment.
+        lines: Folders of the features' migrations.
+        entrance: Opened when the schema is fit, or the database cannot be asked.
+        give_up: Ends the server.
+    """
+
+    def __init__(
+        self, settings: Settings, lines: Sequence[Path], entrance: Entrance, give_up: Callable[[], None]
+    ) -> None:
+        super().__init__(name="schema", daemon=True)
+        self._settings, self._lines, self._entrance, self._give_up = settings, lines, entrance, give_up
+        self.refused = False
+
+    def run(self) -> None:
+        """Until the database has told what is applied, and that is enough."""
+        from service.database.start import SchemaRefused, prepare_schema
+
+        try:
+            while not prepare_schema(self._settings, self._lines):
+                self._entrance.open = True
+                time.sleep(SCHEMA_RETRY)
+            self._entrance.open = True
+        except SchemaRefused as failure:
+            print(failure, file=sys.stderr)  # noqa: T201  for the person who starts it
+            self._refuse()
+        except BaseException:
+            self._refuse()
+            raise
+
+    def _refuse(self) -> None:
+        self.refused = True
+        self._give_up()
 
 
 if __name__ == "__main__":

@@ -144,6 +144,7 @@ OUTCOME_UNKNOWN = Error(
     repeatable=False,
 )
 SECRETS_DOWN = outage("SYS_004", "The secrets store cannot be reached", "Retry after the given time.")
+STARTING = outage("SYS_014", "This replica is starting", "Retry after the given time.")
 NOT_READY = outage("SYS_005", "A dependency is not ready", "See the checks beside the error.")
 STOPPING = Error(
     "SYS_012",

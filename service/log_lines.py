@@ -13,6 +13,7 @@ import asyncio
 import copy
 import logging
 import sys
+import threading
 import traceback
 from collections.abc import MutableMapping
 from contextlib import nullcontext
@@ -181,7 +182,7 @@ def quiet_loop(loop: asyncio.AbstractEventLoop) -> None:
 
 
 def install_excepthook() -> None:
-    """Write an exception that ends the process in the same form."""
+    """Write an exception that ends the process, or a thread, in the same form."""
     log = get_logger(__name__)
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -189,4 +190,9 @@ def install_excepthook() -> None:
             return
         log.critical("process_failed", exc_info=error.with_traceback(trace))
 
+    def of_thread(ended: threading.ExceptHookArgs) -> None:
+        if ended.exc_value is not None:
+            hook(ended.exc_type, ended.exc_value, ended.exc_traceback)
+
     sys.excepthook = hook
+    threading.excepthook = of_thread

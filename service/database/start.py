@@ -1,8 +1,8 @@
 """What a start does about a schema that is behind: bring it up to date, or refuse to serve.
 
 Safe for any number of replicas at once, and beside a pre-deploy command: migrations/env.py lets one runner in at a
-time, and the others find nothing left to do. A database that cannot be asked stops nobody: without it the service
-still answers what needs none, and readiness keeps traffic away (``unavailable``, or ``behind`` when it is back).
+time, and the others find nothing left to do. A database that cannot be asked stops no replica: without it the service
+still answers what needs none, readiness keeps traffic away, and the start is gone on with when it is back.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class SchemaRefused(Exception):  # noqa: N818  named after what was refused
     """The schema is behind and stays so; the text is one message for the person who starts the service."""
 
 
-def prepare_schema(settings: Settings, lines: Sequence[Path] = ()) -> None:
+def prepare_schema(settings: Settings, lines: Sequence[Path] = ()) -> bool:
     """Make sure that the schema is not behind this code, as ``RUN_MIGRATIONS`` says.
 
     A schema that is ahead is left alone: newer code is being rolled out, and this process may be an older replica that
@@ -38,13 +38,16 @@ def prepare_schema(settings: Settings, lines: Sequence[Path] = ()) -> None:
         settings: The environment; migrations read the same one again.
         lines: Folders of the features' migrations.
 
+    Returns:
+        Whether the database told what is applied.
+
     Raises:
         SchemaRefused: It is behind, and must not be migrated from here or could not be.
     """
     needed = expected(lines)
     found = asyncio.run(_ask(settings))
     if found is None or needed.satisfied_by(found):
-        return
+        return found is not None
     if settings.run_migrations == "manual":
         raise SchemaRefused(
             f"The database schema is behind this version of the service (applied: {_listed(found)}; "
@@ -56,7 +59,7 @@ def prepare_schema(settings: Settings, lines: Sequence[Path] = ()) -> None:
         _upgrade(lines)
     except Exception as failure:
         if _others_did(settings, needed):
-            return
+            return True
         log.critical("migrations_failed", exc_info=failure)
         raise SchemaRefused(
             "The migrations failed and the service was not started; nothing of them was kept, unless one of them "
@@ -64,6 +67,7 @@ def prepare_schema(settings: Settings, lines: Sequence[Path] = ()) -> None:
             f"text, run them by hand with this environment:\n\n  {COMMAND}\n\n"
             "They need a login that may create roles and schemas: name it with DATABASE_MIGRATION_SECRET_ID."
         ) from None
+    return True
 
 
 def _upgrade(lines: Sequence[Path]) -> None:

@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse
 
 from service import __version__, errors
 from service.errors import ErrorBody, body, openapi_responses
+from service.http.entrance import CLOSED
 from service.http.gate import Router
 from service.readiness import State
 from service.running import running
@@ -49,7 +50,7 @@ class Status(BaseModel):
     uptime_seconds: int
 
 
-_NOT_READY = openapi_responses([errors.NOT_READY])
+_NOT_READY = openapi_responses([errors.NOT_READY, errors.STARTING])
 _NOT_READY[503]["model"] = NotReady
 
 
@@ -63,10 +64,11 @@ async def live() -> Live:
 async def ready(request: Request) -> Any:
     """Whether to send requests here."""
     report = running(request.app).readiness.report()
-    if report.ready:
+    refusal = errors.STARTING if CLOSED in request.scope else errors.NOT_READY
+    if report.ready and refusal is errors.NOT_READY:
         return {"status": "ok", "checks": report.states}
     headers = {"Retry-After": str(errors.RETRY_AFTER_SECONDS)}
-    return JSONResponse({**body(errors.NOT_READY), "checks": dict(report.states)}, 503, headers=headers)
+    return JSONResponse({**body(refusal), "checks": dict(report.states)}, 503, headers=headers)
 
 
 @router.get("/status")

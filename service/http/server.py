@@ -74,6 +74,11 @@ class Server(uvicorn.Server):
             self._gone_by = self._told_at + self._end
             self._told.set()
 
+    def give_up(self) -> None:
+        """Stop without being a lame duck: no request was taken yet. May be called from any thread."""
+        self._lame_duck = 0
+        self.should_exit = True
+
     async def on_tick(self, counter: int) -> bool:
         """Also looks after the connections."""
         if counter % _LOOK_EVERY == 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -107,7 +108,7 @@ def test_auto_migrates_an_empty_database_before_it_serves(empty: Database, issue
     with replica(empty, issuer) as server:
         assert checks(server)["migrations"] == "ok"
     messages = [event["message"] for event in server.events()]
-    assert messages.index("migrations_applied") < messages.index("started")
+    assert "migrations_applied" in messages
     assert server.process.returncode == 0
 
 
@@ -174,17 +175,50 @@ def test_newer_code_that_migrates_while_a_replica_waits_does_not_fail_it(empty: 
     assert applied(empty) == ["of_newer_code"]
 
 
-@pytest.mark.parametrize("mode", ["auto", "manual"])
-def test_without_its_database_it_starts_and_later_says_that_the_schema_is_behind(
-    databases: Databases, issuer: Issuer, mode: str
+def test_without_its_database_it_serves_what_needs_none_and_migrates_once_it_is_back(
+    databases: Databases, issuer: Issuer
 ) -> None:
-    missing = Database(databases.server, f"later_{mode}")
-    with replica(missing, issuer, RUN_MIGRATIONS=mode) as server:
+    missing = Database(databases.server, "later_auto")
+    with replica(missing, issuer) as server:
         assert checks(server)["database"] == "unavailable"
         assert server.get("/api/v1/auth/validate", issuer.token()).status_code == 200
         Database(databases.server, "postgres").as_superuser(f"create database {missing.name} owner {MASTER}")
-        assert checks(server, database="ok")["migrations"] == "unavailable"
+        deadline = time.monotonic() + 30
+        while server.get("/api/v1/health/ready").status_code != 200:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
     assert "schema_unknown" in [event["message"] for event in server.events()]
+    assert applied(missing) == [_REVISION]
+
+
+def test_manual_refuses_a_schema_that_is_behind_also_when_it_learns_of_it_later(
+    databases: Databases, issuer: Issuer
+) -> None:
+    missing = Database(databases.server, "later_manual")
+    with replica(missing, issuer, RUN_MIGRATIONS="manual") as server:
+        assert checks(server)["database"] == "unavailable"
+        Database(databases.server, "postgres").as_superuser(f"create database {missing.name} owner {MASTER}")
+        assert server.process.wait(30) == 1
+    assert any("python -m migrations upgrade" in line for line in server.lines)
+    assert untouched(missing)
+
+
+def test_it_lives_and_takes_no_request_while_the_database_hangs_at_start(issuer: Issuer) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as hanging:  # accepts, and never says a word
+        port = hanging.getsockname()[1]
+        address = f"postgresql://{MASTER}:x@127.0.0.1:{port}/none?sslmode=disable"
+        server = Server({**issuer.environment(), "DATABASE_URL": address})
+        server.start(wait=False)
+        try:
+            answers = [server.get(f"/api/v1/health/{name}").status_code for name in ("live", "ready")]
+            refused = server.get("/api/v1/auth/validate", issuer.token())
+            told = [event["message"] for event in server.events()]
+        finally:
+            server.__exit__()
+    assert answers == [200, 503]
+    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "SYS_014")
+    assert refused.headers["Retry-After"]
+    assert "schema_unknown" not in told, "the question to the database has not ended yet"
 
 
 def test_sigterm_ends_a_start_that_waits_for_its_turn(empty: Database) -> None:
@@ -194,7 +228,7 @@ def test_sigterm_ends_a_start_that_waits_for_its_turn(empty: Database) -> None:
         out, err = process.communicate(timeout=10)
     assert process.returncode == 0
     assert err == ""
-    assert "started" not in out
+    assert "migrations_applied" not in out
     assert untouched(empty)
 
 

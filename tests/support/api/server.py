@@ -16,6 +16,8 @@ from typing import Any, Self
 
 import httpx
 
+from service.errors import STARTING
+
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -47,18 +49,26 @@ class Server:
         self._answered = ""  # the request whose line must be there before the log is read
 
     def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def start(self, *, wait: bool = True) -> None:
+        """Begin to serve; with ``wait``, until requests are taken and not health alone is told."""
         self.process = subprocess.Popen(
             self._command, cwd=ROOT, env=self._env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline and self.process.poll() is None:
             try:
-                self.client.get("/api/v1/health/live", timeout=1)  # another process may hold the port, in silence
-                return self
+                # With a short wait: another process may hold the port, in silence.
+                told = self.client.get("/api/v1/health/ready", timeout=1).json()
+                if told.get("error", {}).get("code") != STARTING.code or not wait:
+                    return
             except httpx.TransportError:
-                time.sleep(0.02)
+                pass
+            time.sleep(0.05)
         self.process.kill()
         self.__exit__()
         raise RuntimeError("the service did not start:\n" + "\n".join(self.lines))
