@@ -27,8 +27,11 @@ RUN uv sync --locked --no-default-groups --group product --no-install-project --
 COPY README.md LICENSE ./
 COPY service ./service
 COPY migrations ./migrations
-# The console script is the command of the checkout, whose package is not here; the lock file is for all to write.
-RUN uv sync --locked --no-default-groups --group product --no-editable && rm .venv/bin/signalbox .venv/.lock
+# The console script is the command of the checkout, whose package is not here; the lock file is for all to write. What uv
+# notes for its own next run has the time in it: without it, the same inputs make the same image.
+RUN uv sync --locked --no-default-groups --group product --no-editable && rm .venv/bin/signalbox .venv/.lock \
+    && find .venv -name uv_cache.json -delete \
+    && find .venv -path '*.dist-info/RECORD' -exec sed -i '/\/uv_cache\.json,/d' {} +
 
 FROM python:${PYTHON_VERSION}-slim AS run
 # The base comes without compiled standard library. -f: what this command itself imports was just compiled by time.

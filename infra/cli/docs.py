@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import click
 
 from infra.shell.failure import Failure
@@ -18,3 +20,15 @@ def docs(check: bool) -> None:
         click.echo("\n".join(documents.write(ROOT)) or "Everything is up to date.")
     elif drifted := list(documents.stale(ROOT)):
         raise Failure(f"Not as the code has it: {', '.join(drifted)}. Run: uv run signalbox docs")
+
+
+@click.command()
+@click.option("--image", is_flag=True, help="Of what the image installs; without it, of the whole repository.")
+def sbom(image: bool) -> None:
+    """Print a bill of materials (CycloneDX 1.5) out of the lock files: every package, its version and its hashes."""
+    from infra.docs import sbom as bills
+    from infra.shell.git import ask
+
+    commit = ask(ROOT, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*") or "unknown"
+    made = int(ask(ROOT, "log", "-1", "--format=%ct") or "0")  # of the commit: the same bill from the same commit
+    click.echo(bills.sbom(ROOT, image=image, commit=commit, at=datetime.fromtimestamp(made, UTC)), nl=False)

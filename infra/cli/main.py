@@ -27,7 +27,7 @@ def main() -> None:
     """Signalbox: a multi-tenant health API on Railway with its AWS side."""
 
 
-for command in (init, *local.COMMANDS, *stages.COMMANDS, docs.docs, compliance, auth.auth):
+for command in (init, *local.COMMANDS, *stages.COMMANDS, docs.docs, docs.sbom, compliance, auth.auth):
     main.add_command(command)
 
 

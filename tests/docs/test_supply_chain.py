@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import PackageNotFoundError, metadata
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from packaging.version import Version
 
+from infra.cli.main import main
 from infra.docs.hipaa.evidence import is_test
 from infra.docs.supply import CHECKED, FLOORS, LICENCES, SAID_OTHERWISE, WATCHED, Watched
 from tests.support.api.server import ROOT
@@ -98,3 +103,44 @@ def test_signatures_are_verified_by_cryptography_alone() -> None:
     assert backends.ECKey is not None
     for key in (backends.ECKey, backends.RSAKey):
         assert key.__module__ == "jose.backends.cryptography_backend"
+
+
+def test_a_bill_of_materials_is_the_same_twice_and_has_what_is_locked() -> None:
+    bills = [CliRunner().invoke(main, ["sbom", "--image"]).output for _ in range(2)]
+    assert bills[0] == bills[1]
+    made = json.loads(bills[0])
+    assert (made["bomFormat"], made["specVersion"]) == ("CycloneDX", "1.5")
+    versions = dict(locked())
+    named = {part["name"]: part for part in made["components"] if part["name"] in in_the_image()}
+    assert {*named} == {*in_the_image()}
+    for name, part in named.items():
+        assert Version(part["version"]) == versions[name]
+        assert part["externalReferences"][0]["hashes"], name
+
+
+def hook() -> list[str]:
+    found = re.search(
+        r"\{id: secrets,.* entry: uv run --locked ([^,]+),", (ROOT / ".pre-commit-config.yaml").read_text()
+    )
+    assert found is not None
+    return found[1].split()
+
+
+def test_a_secret_that_is_staged_stops_the_commit(tmp_path: Path) -> None:
+    tool, *options = hook()
+    command = [str(Path(sys.executable).with_name(tool)), *options]
+
+    def git(*arguments: str) -> None:
+        subprocess.run(["git", *arguments], cwd=tmp_path, check=True, capture_output=True)
+
+    def judged() -> int:
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, check=False, timeout=120).returncode
+
+    git("init", "-q")
+    git("-c", "user.name=x", "-c", "user.email=x@example.com", "commit", "-q", "--allow-empty", "-m", "x")
+    (tmp_path / "notes.txt").write_text("nothing to hide\n")
+    git("add", ".")
+    assert judged() == 0
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "key")], check=True)
+    git("add", ".")
+    assert judged() != 0

@@ -102,7 +102,9 @@ def test_a_gate_that_is_switched_off_fails_the_command(monkeypatch: pytest.Monke
 
 def test_the_rule_packs_switched_off_fail_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "install", lambda *_: None)
+    module.made.cache_clear()
     done = run()
+    module.made.cache_clear()
     assert done.exit_code == 1
     assert "rule `HIPAA.Security-RDSStorageEncrypted` does not hold" in done.output
 

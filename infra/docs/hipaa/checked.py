@@ -6,6 +6,7 @@ import subprocess
 import tempfile
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 from infra.docs.hipaa.checklist import unanswered
@@ -29,22 +30,14 @@ def check(root: Path, *, junit: Path | None, status: Collection[str], citation: 
     Raises:
         Failure: No stage is a production stage, or the report cannot be read.
     """
-    from infra.aws.app import build_app
-
     stage = next((stage for stage in STAGES.values() if stage.environment == "production"), None)
     if stage is None:
         raise Failure("no stage of infra/product.py has environment production: there is nothing to claim it for")
     found: dict[str, list[str]] = {}
-    with tempfile.TemporaryDirectory(prefix="signalbox-compliance-") as folder:
-        build_app(stage.name, outdir=folder).synth()
-        assembly = {
-            file.name: file.read_bytes()
-            for file in sorted(Path(folder).iterdir())
-            if file.name.endswith(".template.json") or file.name == "validation-report.json"
-        }
-        judged = problems(CONTROLS, root=root, assembly=Path(folder), stage=stage)
-        for line in (*judged, *uncited(CONTROLS), *unanswered(CONTROLS)):
-            found.setdefault(line.partition(":")[0], []).append(line)
+    assembly = made(stage.name)
+    judged = problems(CONTROLS, root=root, assembly=assembly, stage=stage)
+    for line in (*judged, *uncited(CONTROLS), *unanswered(CONTROLS)):
+        found.setdefault(line.partition(":")[0], []).append(line)
     ran = None if junit is None else _outcomes(junit)
     if ran is not None:
         _add_outcomes(found, ran)
@@ -55,6 +48,22 @@ def check(root: Path, *, junit: Path | None, status: Collection[str], citation: 
     ]
     report = None if junit is None else junit.read_bytes()
     return Checked(kept, found, TITLE, _commit(root), datetime.now(UTC), ran, assembly, report)
+
+
+@cache
+def made(stage_name: str) -> Mapping[str, bytes]:
+    """The templates of a stage and the report of its rule packs, by file name; synthesized once for a process."""
+    from infra.aws.app import build_app
+
+    with tempfile.TemporaryDirectory(prefix="signalbox-compliance-") as folder:
+        build_app(stage_name, outdir=folder).synth()
+        return read(Path(folder))
+
+
+def read(folder: Path) -> Mapping[str, bytes]:
+    """Of a cloud assembly, what evidence is looked for in."""
+    named = (*sorted(folder.glob("*.template.json")), *folder.glob("validation-report.json"))
+    return {file.name: file.read_bytes() for file in named}
 
 
 def _outcomes(report: Path) -> Mapping[str, bool]:

@@ -125,13 +125,13 @@ def uncited(controls: Iterable[Control]) -> Iterator[str]:
         yield f"no row cites {citation} ({SECURITY_RULE[citation].title})"
 
 
-def problems(controls: Iterable[Control], *, root: Path, assembly: Path, stage: Stage) -> Iterator[str]:
+def problems(controls: Iterable[Control], *, root: Path, assembly: Mapping[str, bytes], stage: Stage) -> Iterator[str]:
     """Rows that claim more than can be shown.
 
     Args:
         controls: The table.
         root: The checkout.
-        assembly: Folder of the stage's cloud assembly, with the report of the rule packs.
+        assembly: The stage's templates, and the report of the rule packs, by file name.
         stage: A production stage.
 
     Yields:
@@ -139,11 +139,11 @@ def problems(controls: Iterable[Control], *, root: Path, assembly: Path, stage: 
     """
     resources = [
         resource
-        for template in sorted(assembly.glob("*.template.json"))
-        for resource in json.loads(template.read_text(encoding="utf-8"))["Resources"].items()
+        for name, content in assembly.items()
+        if name.endswith(".template.json")
+        for resource in json.loads(content)["Resources"].items()
     ]
-    file = assembly / "validation-report.json"
-    report = json.loads(file.read_text(encoding="utf-8"))["pluginReports"] if file.exists() else []
+    report = json.loads(assembly.get("validation-report.json", b"{}")).get("pluginReports", [])
     claimed: dict[frozenset[Evidence], str] = {}
     for control in controls:
         own = frozenset(item for item in control.evidence if not isinstance(item, ByPerson))
