@@ -13,7 +13,7 @@ from typing import Final
 
 from pydantic import SecretStr
 
-from infra.environment.guard import refuse_printed_secrets
+from infra.environment.guard import refuse_misread, refuse_printed_secrets
 from infra.environment.table import PROVIDER, UNSET, Inputs, Kind, Source, rows
 from infra.shell.failure import Failure
 from infra.stage.record import Stage
@@ -73,6 +73,7 @@ def build(inputs: Inputs, groups: settings.Groups | None = None) -> Environment:
     found = (*made, *said)
     # What stage local says stays on this machine, where a secret has nobody to be hidden from.
     refuse_printed_secrets(found if inputs.local is None else made, EnvironmentRefused)
+    refuse_misread(found, EnvironmentRefused)
     judge(inputs.stage.name, found, groups=groups)
     return found
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 
 from infra.environment.build import Environment
 
 
 def dotenv(environment: Environment) -> str:
-    """As a dotenv file: every value quoted, so that no character of it means anything. Sealed ones are named only."""
+    """As a dotenv file: values quoted, so that no character of them means anything. Sealed ones are named only."""
     lines = []
     for variable in environment:
         if variable.value is None or variable.sealed:
@@ -20,12 +21,12 @@ def dotenv(environment: Environment) -> str:
 
 
 def dotenv_lines(values: Mapping[str, str]) -> str:
-    """Values as lines of a dotenv file.
+    """Values as lines of a dotenv file, the same for sh, Node and python-dotenv.
 
     Args:
-        values: By name.
+        values: By name; what these would not agree about was refused when the environment was built.
     """
-    return "".join(f"{name}={json.dumps(value)}\n" for name, value in values.items())
+    return "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())
 
 
 def flat_json(environment: Environment) -> str:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from infra.shell.failure import Failure
+from infra.stage.text import filled_in, misread
 
 # Names that hold a secret itself; `..._SECRET_ID` and `..._SECRET_ARN` only name one.
 _SECRET_NAME = re.compile(r"(?:SECRET|PASSWORD|PRIVATE_KEY|TOKEN|AUTH_?KEY)\Z")
@@ -49,6 +50,21 @@ def refuse_printed_secrets(variables: Iterable[Held], failure: type[Failure]) ->
         for name, secret in sealed.items():
             if len(secret) >= _SHORTEST and secret in text:
                 raise failure(f"{variable.name} would print the sealed value of {name}: take it from another source")
+
+
+def refuse_misread(variables: Iterable[Held], failure: type[Failure]) -> None:
+    """Look for values that would not arrive as they are.
+
+    Args:
+        variables: Those that are about to be rendered; references that Railway fills in are not among them.
+        failure: What to raise; its text names the variable and never the value.
+    """
+    for variable in variables:
+        why = misread(variable.value) if variable.value is not None else None
+        if variable.secret is not None:
+            why = filled_in(variable.secret.get_secret_value())
+        if why:
+            raise failure(f"{variable.name} {why}: give it another value")
 
 
 def looks_secret(name: str, value: str) -> bool:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from infra.environment.build import Variable, build
+from infra.environment.build import EnvironmentRefused, Variable, build
+from infra.environment.guard import refuse_misread
 from infra.environment.table import EXTRA, TABLE, Inputs
 from infra.railway.project import Project, Service, project, region
 from infra.shell.failure import Failure
@@ -122,6 +123,7 @@ def stage_project(
     own = {name: value for name, value in given.items() if name not in tunnel.SEALED}
     variables = build(Inputs(target, found, given=own))
     beside = tuple(_tunnel(target, given))
+    refuse_misread((variable for service in beside for variable in service.variables), EnvironmentRefused)
     return project(target, variables, root=root, repository=repository_name, branch=branch, beside=beside)
 
 

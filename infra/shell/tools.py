@@ -115,11 +115,11 @@ def ensure_tools(project_root: Path) -> None:
     if shutil.which("uv") is None:
         raise CdkError("uv is not on PATH; it makes the environment of the local AWS. Install it: docs.astral.sh/uv")
     manifest = project_root / "package.json"
-    pinned = json.loads(manifest.read_text())["devDependencies"]["aws-cdk"]
+    pinned = json.loads(manifest.read_text())["devDependencies"]
     with manifest.open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two commands at once must not install into each other
-        if installed_cdk(project_root) != pinned:
-            _install_cdk(project_root, pinned)
+        if any(installed(project_root, package) != version for package, version in pinned.items()):
+            _install_cdk(project_root, pinned["aws-cdk"])
 
 
 def _install_cdk(project_root: Path, pinned: str) -> None:
@@ -149,8 +149,18 @@ def installed_cdk(project_root: Path) -> str | None:
     Args:
         project_root: Folder with ``node_modules``.
     """
+    return installed(project_root, "aws-cdk")
+
+
+def installed(project_root: Path, package: str) -> str | None:
+    """Version of a package in ``node_modules``; None when there is none.
+
+    Args:
+        project_root: Folder with ``node_modules``.
+        package: Its name.
+    """
     try:
-        return str(json.loads((project_root / "node_modules" / "aws-cdk" / "package.json").read_text())["version"])
+        return str(json.loads((project_root / "node_modules" / package / "package.json").read_text())["version"])
     except (OSError, ValueError, KeyError):
         return None
 

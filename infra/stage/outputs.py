@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from infra.shell.failure import Failure
 from infra.stage.names import StageNames
+from infra.stage.text import misread
 
 if TYPE_CHECKING:  # `read` is for commands that must not wait seconds for the CDK to load
     from aws_cdk import Stack
@@ -117,7 +118,7 @@ def read(outputs_json: object, stage: str) -> dict[str, str]:
 
     Raises:
         OutputsError: It has another shape, or a row of the table is missing or holds something else than a text of 1 to
-            2048 printable characters. The text never repeats a value.
+            2048 characters that every reader reads the same. The text never repeats a value.
     """
     if not isinstance(outputs_json, Mapping):
         raise OutputsError("the outputs file is no JSON object of stacks: run cdk deploy")
@@ -130,8 +131,8 @@ def read(outputs_json: object, stage: str) -> dict[str, str]:
             continue
         if value is None:
             raise OutputsError(f"{name} has no output {output.key}: run cdk deploy for stage {stage}")
-        # Printable: a line feed would start a second variable in an .env file.
-        if not isinstance(value, str) or not 0 < len(value) <= MAX_LENGTH or not value.isprintable():
+        # A line feed would start a second variable in an .env file; ``${{`` is Railway's to fill in.
+        if not isinstance(value, str) or not 0 < len(value) <= MAX_LENGTH or misread(value):
             raise OutputsError(f"{name} has an unusable output {output.key}: run cdk deploy for stage {stage}")
         values[output.key] = value
     return values

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import Final
 
+from infra.stage.text import misread
 from service import product, settings
 from service.feature import settings_of
 
@@ -79,6 +80,8 @@ def problems(
             )
         elif not value:
             yield f"variables: {name} is empty: leave it out"
+        elif isinstance(value, str) and (problem := misread(value)):
+            yield f"variables: {name} {problem}"
         elif stage != "local" and _names_a_secret(variable, known) and not _readable(value, readable):
             yield (
                 f"variables: {name} names a secret that the service may not read: the name begins with the "
