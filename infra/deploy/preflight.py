@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
+
+from cryptography import x509
 
 from infra.deploy import obstacles, ownership, stacks
 from infra.deploy.account import Account
@@ -13,6 +19,7 @@ from infra.deploy.finding import Finding as Finding
 from infra.railway import sources
 from infra.railway.api import Client
 from infra.railway.operations import Railway
+from infra.railway.project import region
 from infra.railway.state import choose_workspace
 from infra.shell.failure import Failure
 from infra.shell.git import ask
@@ -20,6 +27,9 @@ from infra.shell.tools import installed_cdk
 from infra.stage.certificate import AUTHORITIES
 from infra.stage.record import Stage
 from infra.stage.variables import SEALED_PREFIX
+
+_EXAMPLE: Final = re.compile(r"\bexample\.(?:com|org|net)\b|\.example\b")
+_SOON: Final = 30  # days
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,24 +39,30 @@ class Git:
     Attributes:
         commit: HEAD; None where there is no git.
         clean: Whether everything is committed.
-        pushed: Whether GitHub has HEAD, as far as the last fetch knows.
+        pushed: Whether the branch that Railway builds has HEAD on GitHub, as far as the last fetch knows.
+        untracked: How many files or folders git does not know and does not ignore.
     """
 
     commit: str | None
     clean: bool
     pushed: bool
+    untracked: int = 0
 
 
-def git(root: Path) -> Git:
+def git(root: Path, branch: str = "main") -> Git:
     """Look at the checkout.
 
     Args:
         root: Its folder.
+        branch: Which one Railway builds.
     """
     commit = ask(root, "rev-parse", "HEAD")
-    # Of origin alone: what the template's repository has is not in the one that Railway builds from.
-    on_remote = ask(root, "for-each-ref", "--contains", "HEAD", "refs/remotes/origin") if commit else None
-    return Git(commit, ask(root, "status", "--porcelain", "--untracked-files=no") == "", bool(on_remote))
+    # Of origin alone: what the template's repository has is not in the one that Railway builds from. And of the branch
+    # that it builds: what is on another one only, the next push there takes away again.
+    on_remote = ask(root, "for-each-ref", "--contains", "HEAD", f"refs/remotes/origin/{branch}") if commit else None
+    status = (ask(root, "status", "--porcelain") or "").splitlines()
+    untracked = sum(line.startswith("??") for line in status)
+    return Git(commit, commit is not None and len(status) == untracked, bool(on_remote), untracked)
 
 
 def stale(root: Path, runs: str | None) -> str | None:
@@ -76,7 +92,9 @@ def repository(root: Path, given: str | None) -> Finding:
         return Finding("missing", "repository", str(failure))
 
 
-def checks(root: Path, stage: Stage, connect: Callable[[], Client], workspace: str | None) -> Iterator[Finding]:
+def checks(
+    root: Path, stage: Stage, connect: Callable[[], Client], workspace: str | None, branch: str = "main"
+) -> Iterator[Finding]:
     """Check everything that a deployment of a stage needs.
 
     Args:
@@ -84,11 +102,13 @@ def checks(root: Path, stage: Stage, connect: Callable[[], Client], workspace: s
         stage: The stage.
         connect: Makes the Railway client.
         workspace: Id or name, where the token is for several.
+        branch: Which one Railway builds.
     """
     yield _tools(root)
-    yield _checkout(root)
+    yield _checkout(root, branch)
     yield _addresses(stage)
     yield _proof(root, stage)
+    yield _region(stage)
     yield _template(root)
     yield from _aws(stage)
     yield from _railway(stage, connect, workspace)
@@ -110,6 +130,8 @@ def sealed(needed: Iterable[str], given: Mapping[str, str]) -> Iterator[Finding]
 
 
 def _tools(root: Path) -> Finding:
+    if lacking := [tool for tool in ("git", "uv") if shutil.which(tool) is None]:
+        return Finding("missing", "tools", f"{', '.join(lacking)} not on PATH: install it (docs.astral.sh/uv)")
     pinned = json.loads((root / "package.json").read_text(encoding="utf-8"))["devDependencies"]["aws-cdk"]
     found = installed_cdk(root)
     if found == pinned:
@@ -117,23 +139,38 @@ def _tools(root: Path) -> Finding:
     return Finding("note", "tools", f"CDK {pinned} is not installed yet ({found or 'none'}): the first step does it")
 
 
-def _checkout(root: Path) -> Finding:
-    found = git(root)
+def _checkout(root: Path, branch: str) -> Finding:
+    found = git(root, branch)
     if found.commit is None:
         return Finding("missing", "git", "this is no git checkout: Railway builds what is on GitHub")
     if not found.clean:
         return Finding("missing", "git", "there are uncommitted changes, which Railway would not build: commit them")
+    if found.untracked:
+        text = f"{found.untracked} files that git does not know, which Railway would not build: commit or ignore them"
+        return Finding("missing", "git", text)
     if not found.pushed:
-        return Finding("missing", "git", f"commit {found.commit[:12]} is not on GitHub: git push")
-    return Finding("ok", "git", f"commit {found.commit[:12]}, clean and pushed")
+        text = (
+            f"commit {found.commit[:12]} is not on {branch} of GitHub, which Railway builds: git push origin {branch}"
+        )
+        return Finding("missing", "git", text)
+    return Finding("ok", "git", f"commit {found.commit[:12]}, clean and pushed to {branch}")
 
 
 def _addresses(stage: Stage) -> Finding:
-    if ".example.com" in stage.public_url:
-        return Finding(
-            "missing", "addresses", f"stage {stage.name} still has {stage.public_url}: uv run signalbox init"
-        )
-    return Finding("ok", "addresses", stage.public_url)
+    said = (stage.public_url, *stage.allowed_origins, stage.watch.email or "")
+    said += tuple(value for value in stage.variables.values() if isinstance(value, str))
+    said += tuple(address for one in stage.federation for address in (one.issuer, one.metadata_url) if address)
+    if left := [text for text in said if _EXAMPLE.search(text)]:
+        text = f"stage {stage.name} still has {', '.join(left)}: uv run signalbox init, or infra/product.py"
+        return Finding("missing", "addresses", text)
+    return Finding("ok", "addresses", ", ".join(filter(None, said[: 2 + len(stage.allowed_origins)])))
+
+
+def _region(stage: Stage) -> Finding:
+    try:
+        return Finding("ok", "Railway region", f"{region(stage)}, for {stage.region}")
+    except Failure as failure:
+        return Finding("missing", "Railway region", str(failure))
 
 
 def _proof(root: Path, stage: Stage) -> Finding:
@@ -145,7 +182,32 @@ def _proof(root: Path, stage: Stage) -> Finding:
         return Finding(
             "missing", "proof to AWS", f"{public} is missing: uv run signalbox certs {stage.name}; commit it"
         )
-    return Finding("ok", "proof to AWS", f"by certificate; the authority is {public}")
+    renew = f"uv run signalbox certs {stage.name}"
+    return _ending("proof to AWS", f"the authority {public}", (root / public).read_bytes(), renew)
+
+
+def certificate(pem: str | None, stage: Stage) -> Iterator[Finding]:
+    """When the certificate that is about to be sealed ends.
+
+    Args:
+        pem: It; None where none is given.
+        stage: Whose.
+    """
+    if pem is not None:
+        yield _ending("certificate", "the service's own", pem.encode(), f"uv run signalbox certs {stage.name} --renew")
+
+
+def _ending(name: str, what: str, pem: bytes, renew: str) -> Finding:
+    try:
+        ends = x509.load_pem_x509_certificate(pem).not_valid_after_utc
+    except ValueError:
+        return Finding("missing", name, f"{what} is no certificate: {renew}")
+    left = (ends - datetime.now(UTC)).days
+    if left < 0:
+        return Finding("missing", name, f"{what} has ended on {ends:%Y-%m-%d}: {renew}")
+    if left < _SOON:
+        return Finding("note", name, f"{what} ends on {ends:%Y-%m-%d}, in {left} days: {renew}")
+    return Finding("ok", name, f"{what}, until {ends:%Y-%m-%d}")
 
 
 def _template(root: Path) -> Finding:

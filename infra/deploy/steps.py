@@ -13,6 +13,7 @@ import click
 from pydantic import SecretStr
 
 from infra.deploy import costs, preflight, stacks
+from infra.deploy.finding import shown
 from infra.railway import renderings, sources
 from infra.railway.api import Client
 from infra.railway.apply import apply, refuse_without_agreement
@@ -25,6 +26,9 @@ from infra.shell.failure import Failure
 from infra.shell.progress import Steps
 from infra.stage.record import Stage
 
+_WIDTH: Final = 80
+_CERTIFICATE: Final = "ROLES_ANYWHERE_CERTIFICATE_SECRET"
+_COLOURS: Final[Mapping[str, str]] = {"missing": "red", "note": "yellow"}
 TITLES: Final[Mapping[str, str]] = {
     "doctor": "Look for what is missing",
     "stacks": "Deploy the stacks with the CDK",
@@ -101,10 +105,13 @@ class Deployment:
             Failure: Something is.
         """
         found = [preflight.repository(self.root, self.repository)]
-        found += self.check(self.root, self.stage, self.connect, self.workspace)
-        found += preflight.sealed(sources.sealed_needed(self.stage), self._sealed())
-        for finding in found:
-            self._line(f"{finding.state:<7} {finding.name}: {finding.text}")
+        found += self.check(self.root, self.stage, self.connect, self.workspace, self.branch)
+        given, needed = self._sealed(), sources.sealed_needed(self.stage)
+        if _CERTIFICATE in needed:
+            found += preflight.certificate(given.get(_CERTIFICATE), self.stage)
+        found += preflight.sealed(needed, given)
+        for state, line in shown(found, _WIDTH - 4):
+            self._line(click.style(line, fg=_COLOURS.get(state)))
         if missing := [finding.name for finding in found if finding.state == "missing"]:
             raise Failure(f"{', '.join(missing)} missing: see above what to do")
 
@@ -136,16 +143,17 @@ class Deployment:
 
     def apply(self) -> None:
         """Bring Railway to what it should be, with the domain of the API."""
-        shown = self.planned or self.plan()
-        if not shown.changes:
-            self._line("nothing to apply")
-        else:
-            self.planned = None
-            with self.connect() as client:
-                project = self._project(sealed=True)
+        shown, project = self.planned or self.plan(), self._project(sealed=True)
+        with self.connect() as client:
+            if not shown.changes:
+                refuse_without_agreement(Railway(client), project, shown.state.place.workspace)
+                self._line("nothing to apply")
+            else:
+                self.planned = None
                 apply(Railway(client), project, workspace=self.workspace, shown=shown, told=self._line)
+        if shown.changes:
             self._line(f"to undo: git checkout the revision before, then signalbox apply {self.stage.name}")
-        for domain in waiting(shown.state, self._project(sealed=False)):
+        for domain in waiting(shown.state, project):
             for line in domain.instructions:
                 self._line(line)
 

@@ -31,7 +31,7 @@ from infra.stage.record import Stage
 from tests.support.api.server import ROOT
 from tests.support.cloud.given import GIVEN, PREFIXED, outputs_document
 from tests.support.cloud.product import adopted
-from tests.support.cloud.railway import ACCOUNT_TOKEN, FakeRailway
+from tests.support.cloud.railway import ACCOUNT_TOKEN, PROJECT_TOKEN, FakeRailway
 
 NAME = StageNames("development").whole
 TOKEN = "access-token-of-the-test"
@@ -243,6 +243,16 @@ def test_production_is_not_applied_without_the_agreement_whatever_step_is_run(wo
     world.fake.baa = True
     run.run("apply", "apply")
     assert world.fake.service(StageNames("production").whole).variables["ENVIRONMENT"].value == "production"
+    world.fake.baa = False
+    with pytest.raises(DeployError, match="no business associate agreement"):
+        run.run("release", "release")
+    project = world.fake.project(StageNames("production").whole)
+    world.fake.project_token_for, world.fake.baa = project, True
+    run.connect = lambda: Client(Token(SecretStr(PROJECT_TOKEN), project=True), world.fake.url)
+    for step in ("apply", "release"):
+        with pytest.raises(DeployError, match="token of a project cannot see"):
+            run.run(step, step)
+    assert world.fake.mutations["serviceInstanceDeployV2"] == 0
 
 
 def test_a_plan_alone_changes_nothing(world: World) -> None:
