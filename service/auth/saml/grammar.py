@@ -85,9 +85,22 @@ SINGLE = _names(
 
 # Namespaces that the libraries act on. What they have is listed above and below; whatever else of them is refused.
 CLOSED = frozenset({DS, XENC, XENC11, EC})
-CLOSED_ATTRIBUTES = frozenset(
-    {"Id", "URI", "Type", "Algorithm", "PrefixList", "Recipient", "MimeType", "Encoding", "Target"}
-)
+# What each of their elements may have; one that is not listed has none. A library may act on any other.
+CLOSED_ATTRIBUTES: Mapping[str, frozenset[str]] = {
+    element: frozenset(attributes.split())
+    for elements, attributes in {
+        "ds:Signature ds:SignedInfo ds:SignatureValue ds:KeyInfo ds:X509Data": "Id",
+        "ds:CanonicalizationMethod ds:SignatureMethod ds:DigestMethod ds:Transform": "Algorithm",
+        "xenc:EncryptionMethod xenc11:MGF": "Algorithm",
+        "ds:Reference": "Id URI Type",
+        "ds:RetrievalMethod": "URI Type",
+        "ec:InclusiveNamespaces": "PrefixList",
+        "xenc:EncryptedData": "Id Type MimeType Encoding",
+        "xenc:EncryptedKey": "Id Type MimeType Encoding Recipient",
+        "xenc:DataReference": "URI",
+    }.items()
+    for element in _names(elements)
+}
 MAX_PREFIXES = 16  # of one PrefixList; genuine ones have one to four
 
 ALGORITHMS: Mapping[str, frozenset[str]] = {

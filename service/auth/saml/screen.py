@@ -177,7 +177,8 @@ class _Pass:
         return self.form.crypto == "all" or (self.form.crypto == "signature" and within)
 
     def _check_crypto(self, name: str, parent: str, siblings: set[str], attributes: dict[str, str]) -> None:
-        if name.rpartition(" ")[0] in CLOSED and not CLOSED_ATTRIBUTES.issuperset(attributes):
+        closed = name.rpartition(" ")[0] in CLOSED
+        if closed and not attributes.keys() <= CLOSED_ATTRIBUTES.get(name, frozenset()):
             raise ApiError(SAML_CONSTRUCT, "attribute")
         if name in SINGLE and name in siblings:
             raise ApiError(SAML_CONSTRUCT, "duplicate")

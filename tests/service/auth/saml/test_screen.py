@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from lxml import etree
 
-from service.auth.saml.grammar import LOGOUT, METADATA, RESPONSE, Form
+from service.auth.saml.grammar import CLOSED_ATTRIBUTES, EC, LOGOUT, METADATA, RESPONSE, Form
 from service.auth.saml.screen import screen
 from service.errors import ApiError
 from tests.support.saml.mint import NS, Element, good, response
@@ -144,3 +144,20 @@ def test_each_kind_of_document_has_its_own_roots() -> None:
         f'<samlp:LogoutRequest xmlns:samlp="{NS["samlp"]}"><s:Signature xmlns:s="{NS["ds"]}"/></samlp:LogoutRequest>'
     )
     assert reason(signed.encode(), LOGOUT) == "place"  # in an address, the signature is beside the message
+
+
+CRYPTOGRAPHY = ("http://www.w3.org/2000/09/xmldsig#", "http://www.w3.org/2001/04/xmlenc#", EC)
+
+
+def test_every_element_that_a_library_acts_on_has_its_own_list_of_attributes() -> None:
+    raw = response(encrypt_to=key_pair("sp"), sign_response=True)
+    found = [entry for entry in etree.fromstring(raw).iter() if entry.tag[1:].partition("}")[0] in CRYPTOGRAPHY]
+    assert len(found) > 15
+    for index in range(len(found)):
+        for name in ("Algorithm", "URI", "Type", "PrefixList", "Target", "Recipient", "Anything", f"{{{NS['ds']}}}Id"):
+            root = etree.fromstring(raw)
+            entry = [one for one in root.iter() if one.tag[1:].partition("}")[0] in CRYPTOGRAPHY][index]
+            known = CLOSED_ATTRIBUTES.get(entry.tag[1:].replace("}", " "), frozenset())
+            if name not in known:
+                entry.set(name, "#x")
+                assert reason(etree.tostring(root)) == "attribute", (entry.tag, name)
