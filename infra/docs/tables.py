@@ -10,6 +10,7 @@ from infra.product import STAGES
 from infra.stage.outputs import OUTPUTS
 from infra.stage.record import Stage
 from service import settings
+from service.auth.providers.causes import CAUSES
 from service.auth.providers.presets import PRESETS, Preset
 from service.feature import all_errors, settings_of
 from service.product import FEATURES
@@ -153,6 +154,13 @@ def presets() -> str:
     )
     rows = (_preset_row(kind, preset) for kind, preset in PRESETS.items())
     return _reference("Presets of identity providers", "`service/auth/providers/presets.py`", header, rows)
+
+
+def causes() -> str:
+    """Why a provider cannot be asked, as the log and `auth check` name it."""
+    rows = ([f"`{name}`", text] for name, text in CAUSES.items())
+    header = ("`cause`, or `reason`, of a log line", "what it is, and what to do")
+    return _reference("Causes", "`service/auth/providers/causes.py`", header, rows)
 
 
 def _preset_row(kind: str, preset: Preset) -> list[str]:

@@ -6,14 +6,16 @@ which rules it came to. No step holds the token, nor any claim that says who its
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import httpx
 
+from service.auth import errors
+from service.auth.advice import advice, advice_on_form, advice_on_issuer
 from service.auth.providers import presets
+from service.auth.providers.causes import cause_of, shown
 from service.auth.providers.discovery import Discovery
 from service.auth.providers.fetch import FetchError, get_json
 from service.auth.providers.presets import Provider
@@ -72,10 +74,9 @@ async def check_token(settings: Settings, text: str) -> AsyncIterator[Step]:
         CheckError: The gate refuses the token; the last rule that it came to is named.
     """
     reached, tenant, failure = ["structure"], "", None
+    configured = presets.configured(settings)
     async with httpx.AsyncClient(timeout=5.0, follow_redirects=False) as client:
-        strategy = ExternalIssuers(
-            [IssuerKeys(provider, client) for provider in presets.configured(settings)], reached=reached.append
-        )
+        strategy = ExternalIssuers([IssuerKeys(provider, client) for provider in configured], reached=reached.append)
         try:
             verified = await Authenticator([strategy]).verify(text)
             reached.append("tenant")
@@ -87,11 +88,27 @@ async def check_token(settings: Settings, text: str) -> AsyncIterator[Step]:
         reached.insert(1, "header")
         known |= _compared(settings, strategy, UnverifiedToken.parse(text), tenant)
     for name in reached:
-        with failing(name, known[name]):
+        with failing(name, known[name], lambda: _told(text, strategy, configured, failure)):
             if failure is not None and name == reached[-1]:
                 raise failure
         yield Step(name, known[name])
     yield Step("accepted", "the API admits this token")
+
+
+def _told(text: str, strategy: ExternalIssuers, configured: Sequence[Provider], failure: ApiError | None) -> str:
+    """What is known of a refusal beyond its code."""
+    assert failure is not None
+    if failure.error is errors.TOKEN_MALFORMED:
+        return advice_on_form(text, configured)
+    if failure.error is errors.TOKEN_HEADER and failure.reason is None:
+        return ""
+    token = UnverifiedToken.parse(text)
+    if failure.error is errors.TOKEN_ISSUER:
+        return advice_on_issuer(token, configured) or ""
+    source = strategy.source(token.claims)
+    if failure.error.status == 503 and isinstance(source, IssuerKeys):
+        return source.told
+    return advice(failure, source.provider if source else None) or ""
 
 
 def _compared(settings: Settings, strategy: ExternalIssuers, token: UnverifiedToken, tenant: str) -> dict[str, str]:
@@ -99,14 +116,14 @@ def _compared(settings: Settings, strategy: ExternalIssuers, token: UnverifiedTo
     claims, issuers = token.claims, ", ".join(entry.issuer for entry in presets.configured(settings))
     known = {
         "header": _members(token.header, "alg", "typ", "kid"),
-        "issuer": f"iss is {_show(claims.get('iss'))}; configured, to the letter: {issuers}",
+        "issuer": f"iss is {shown(claims.get('iss'))}; configured, to the letter: {issuers}",
     }
     if (source := strategy.source(claims)) is None:
         return known
     provider, preset = source.provider, source.provider.preset
     return {
         **known,
-        "issuer": f"iss is {_show(claims['iss'])}, of provider {provider.name} ({provider.kind})",
+        "issuer": f"iss is {shown(claims['iss'])}, of provider {provider.name} ({provider.kind})",
         "signature": f"alg of {words(preset.algorithms)}, typ of {words(preset.types)}, a key of the provider's set",
         "kind": _accepted(provider),
         "subject": f"{preset.subject_claim} of 1 to 255 printable characters (not shown)",
@@ -134,7 +151,7 @@ async def _check_openid(settings: Settings, provider: Provider, client: httpx.As
         usable, entries = usable_keys(published, algorithms), published.get("keys")
         count = f"{len({kid for kid, _ in usable})} of {len(entries) if isinstance(entries, list) else 0} usable"
         if not usable:
-            raise FetchError(count)
+            raise FetchError(count, told=cause_of("no_usable_key"))
     yield Step("keys", f"{url}: {count} ({words({alg for _, alg in usable})})")
     if provider.client_id is None:
         yield Step("sign-in", "not offered: no CLIENT_ID", "--")
@@ -178,10 +195,4 @@ def _tenant_rule(provider: Provider) -> str:
 
 
 def _members(found: Mapping[str, Any], *names: str) -> str:
-    return ", ".join(f"{name} {_show(found.get(name))}" for name in dict.fromkeys(names))
-
-
-def _show(value: object) -> str:
-    """Of a token that may be forged: bounded, and nothing in it that a terminal would obey."""
-    text = "absent" if value is None else json.dumps(value)
-    return text if len(text) <= 120 else text[:117] + "..."
+    return ", ".join(f"{name} {shown(found.get(name))}" for name in dict.fromkeys(names))

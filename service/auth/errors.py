@@ -21,13 +21,21 @@ _SIGN_IN = "Sign in again for a fresh token."
 _PROVIDER = "Compare the provider's settings with docs/AUTH_CONFIGURATION.md."
 
 TOKEN_EXPIRED = _token("AUTH_001", "Token expired", _SIGN_IN)
-TOKEN_MALFORMED = _token("AUTH_002", "Token is not a well-formed JWT", "Send the access token exactly as issued.")
+TOKEN_MALFORMED = _token(
+    "AUTH_002",
+    "Token is not a well-formed JWT",
+    "Send a signed JWT as issued; opaque and encrypted tokens are their provider's own: ask `signalbox auth check`.",
+)
 TOKEN_HEADER = _token("AUTH_003", "Token header is not acceptable", "Use an asymmetric algorithm the provider allows.")
 TOKEN_ISSUER = _token("AUTH_004", "Issuer is not known here", _PROVIDER)
 TOKEN_KEY = _token("AUTH_005", "Signing key is not known", _SIGN_IN)
 TOKEN_SIGNATURE = _token("AUTH_006", "Signature does not verify", _SIGN_IN)
 TOKEN_AUDIENCE = _token("AUTH_007", "Token is not meant for this API", _PROVIDER)
-TOKEN_KIND = _token("AUTH_008", "This kind of token is not accepted", "Send the access token, not the ID token.")
+TOKEN_KIND = _token(
+    "AUTH_008",
+    "This kind of token is not accepted",
+    "Send the kind that the provider's preset accepts: mostly the access token.",
+)
 TOKEN_CLAIM = _token("AUTH_009", "A required claim is missing or malformed", _PROVIDER)
 TOKEN_EARLY = _token("AUTH_010", "Token is not valid yet", "Check the clocks of client and provider.")
 TOKEN_LIFETIME = _token("AUTH_011", "Token lives longer than 60 minutes", "Shorten the provider's token lifetime.")

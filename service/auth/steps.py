@@ -47,13 +47,19 @@ def failing(name: str, compared: str, told: Callable[[], str] = str) -> Iterator
     try:
         yield
     except FetchError as failure:
-        raise CheckError(f"{name}: {failure}. The rule: {compared}. {_REMEDY}") from None
+        why = f" ({failure.cause})" if failure.cause != str(failure) else ""
+        raise CheckError(
+            f"{name}: {failure}{why}. The rule: {compared}. {_sentence(failure.told) or _REMEDY}"
+        ) from None
     except ApiError as failure:
         row, reason = failure.error, f" ({failure.reason})" if failure.reason else ""
-        remedy = told() or (
-            _REMEDY if row.status == 503 else row.action
-        )  # a person who checks settings will not just wait
+        # A person who checks settings will not just wait.
+        remedy = _sentence(told()) or (_REMEDY if row.status == 503 else row.action)
         raise CheckError(f"{name}: {row.code} {row.detail}{reason}. The rule: {compared}. {remedy}") from None
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + ("" if text.endswith(".") or not text else ".")
 
 
 def words(values: Iterable[str]) -> str:

@@ -8,13 +8,17 @@ from typing import Any
 
 import httpx
 
+from service.auth.providers.causes import issuers_differ
 from service.auth.providers.fetch import FetchError, get_json
 from service.auth.providers.presets import Provider
 from service.fresh import Fresh
+from service.log import get_logger
 
 MAX_AGE = 600.0  # seconds; as long as a key set
 RETRY_AFTER = 5.0  # seconds; anyone may press the sign-in button, and each press must not become a fetch
 STALE_AGE = 86_400.0  # seconds; while the provider answers nothing, the last good document serves as long as its keys
+
+log = get_logger(__name__)
 
 
 class Discovery:
@@ -32,8 +36,9 @@ class Discovery:
         self._provider = provider
         self._client = client
         self._fresh: Fresh[Mapping[str, Any]] = Fresh(
-            self._fetch, _reason, hard_age=STALE_AGE, pause=RETRY_AFTER, clock=clock
+            self._fetch, self._told, hard_age=STALE_AGE, pause=RETRY_AFTER, clock=clock
         )
+        self._failed = FetchError("discovery_too_old")
 
     async def document(self) -> Mapping[str, Any]:
         """The document (OpenID Connect Discovery 1.0, section 3).
@@ -44,7 +49,7 @@ class Discovery:
         if (self._fresh.age is None or self._fresh.age >= MAX_AGE) and self._fresh.may_ask:
             await self._fresh.refresh()
         if (document := self._fresh.value) is None:
-            raise FetchError(self._fresh.failure or "discovery_too_old")
+            raise FetchError(str(self._failed), self._failed.cause, self._failed.told)
         return document
 
     async def endpoint(self, name: str) -> str:
@@ -72,11 +77,14 @@ class Discovery:
         document = await get_json(self._client, self._provider.discovery_url)
         # Section 4.3: without it, one provider could send our people and their codes to another.
         if document.get("issuer") != self._provider.issuer:
-            raise FetchError("discovery_issuer_differs")
+            provider = self._provider
+            told = issuers_differ(provider.kind, provider.name, provider.issuer, document.get("issuer"))
+            raise FetchError("discovery_issuer_differs", told=told)
         return document
 
-
-def _reason(failure: Exception) -> str:
-    if not isinstance(failure, FetchError):
-        raise failure
-    return str(failure)
+    def _told(self, failure: Exception) -> str:
+        if not isinstance(failure, FetchError):
+            raise failure
+        self._failed = failure
+        log.warning("discovery_failed", provider=self._provider.name, **failure.logged())
+        return str(failure)

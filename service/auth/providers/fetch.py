@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 
+from service.auth.providers.causes import cause_of, cause_of_network
 from service.strict import json_object
 
 TIMEOUT = 5.0  # seconds for a whole exchange, connection included
@@ -19,7 +20,24 @@ HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}
 
 
 class FetchError(Exception):
-    """There is no usable answer; the text is a reason code for the log, never what the other side said."""
+    """There is no usable answer; the text is a reason code for the log, never what the other side said.
+
+    Args:
+        reason: The code.
+        cause: What it is more exactly, as in ``causes.CAUSES``; the reason itself where that is exact.
+        told: Cause and remedy for the person who configures the provider, with both sides; may quote the other side,
+            and is never logged.
+    """
+
+    def __init__(self, reason: str, cause: str | None = None, told: str | None = None) -> None:
+        super().__init__(reason)
+        self.cause = cause or reason
+        self.told = told or cause_of(self.cause)
+
+    def logged(self) -> dict[str, str]:
+        """The fields of a log line: reason, cause, and what to do."""
+        found = {"reason": str(self), "cause": self.cause, "remedy": cause_of(self.cause)}
+        return {name: value for name, value in found.items() if value and (name != "cause" or value != str(self))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +154,7 @@ async def streamed(
     except (TimeoutError, httpx.TimeoutException):
         raise FetchError("timeout") from None
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, OSError) as failure:
-        raise FetchError(type(failure).__name__) from None
+        raise FetchError(type(failure).__name__, cause_of_network(failure)) from None
 
 
 async def get_json(client: httpx.AsyncClient, url: str) -> Mapping[str, Any]:

@@ -16,6 +16,7 @@ from pathlib import Path
 import httpx
 
 from service.auth.errors import KEYS_DOWN, KEYS_UNUSABLE
+from service.auth.providers.causes import cause_of
 from service.auth.providers.fetch import FetchError, streamed
 from service.auth.saml.federation import Federation
 from service.auth.saml.grammar import METADATA
@@ -138,11 +139,21 @@ class MetadataSource:
         return idp if idp is not None and (idp.valid_until is None or idp.valid_until + SKEW > self._now()) else None
 
     def _told(self, failure: Exception) -> str:
-        self.remedy = failure.told if isinstance(failure, MetadataError) else ""
+        self.remedy = self._remedy(failure)
         self._unanswered = not isinstance(failure, MetadataError)
         reason = str(failure) if isinstance(failure, MetadataError | FetchError) else type(failure).__name__
-        log.warning("saml_metadata_unusable", provider=self._provider, reason=reason)
+        logged = failure.logged() if isinstance(failure, FetchError) else {"reason": reason}
+        log.warning("saml_metadata_unusable", provider=self._provider, **logged)
         return reason
+
+    def _remedy(self, failure: Exception) -> str:
+        if isinstance(failure, MetadataError | FetchError):
+            return failure.told
+        if isinstance(failure, TimeoutError):
+            return cause_of("timeout")
+        if isinstance(self._origin, Path) and isinstance(failure, OSError):
+            return f"METADATA_FILE is {self._origin}, and no file can be read there: see the path inside the container"
+        return ""
 
     async def _fetch(self) -> Idp:
         if isinstance(self._origin, Path):

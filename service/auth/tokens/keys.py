@@ -56,6 +56,7 @@ class IssuerKeys:
         self._client = client
         self._discovery = discovery or Discovery(provider, client, clock)
         self._clock = clock
+        self.told = ""
         self._fresh: Fresh[KeyTable] = Fresh(self._fetch, self._told, hard_age=HARD_AGE, pause=COOLDOWN, clock=clock)
 
     @property
@@ -117,7 +118,8 @@ class IssuerKeys:
         if not isinstance(failure, FetchError):
             raise failure
         if not isinstance(failure, NoUsableKeyError):
-            log.warning("signing_keys_fetch_failed", provider=self.provider.name, reason=str(failure), age=self.age)
+            log.warning("signing_keys_fetch_failed", provider=self.provider.name, age=self.age, **failure.logged())
+        self.told = failure.told
         return str(failure)
 
     async def _fetch(self) -> KeyTable:
