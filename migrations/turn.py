@@ -19,6 +19,7 @@ from service.naming import Names
 
 _LOCK = 0x7369676E616C6278  # any constant of this project: "signalbx" in ASCII, as a positive bigint
 _AGAIN = 0.2  # seconds between two tries
+_ASK_TIMEOUT = 10.0  # seconds for one try: a server that hangs keeps no runner for ever
 PATIENCE = 3600  # seconds to wait for the turn; `-x patience=SECONDS` names others
 
 _SESSION = {
@@ -57,9 +58,9 @@ async def connect(connector: Connector, names: Names, patience: int = PATIENCE) 
     try:
         deadline = time.monotonic() + patience
         told = False
-        while not await connection.fetchval("select pg_try_advisory_lock($1)", _LOCK):
+        while not await connection.fetchval("select pg_try_advisory_lock($1)", _LOCK, timeout=_ASK_TIMEOUT):
             if time.monotonic() >= deadline:
-                raise SystemExit(_refusal(await connection.fetchval(_HOLDER, _LOCK), patience))
+                raise SystemExit(_refusal(await connection.fetchval(_HOLDER, _LOCK, timeout=_ASK_TIMEOUT), patience))
             if not told:
                 log.info("migrations_wait")
                 told = True

@@ -88,11 +88,11 @@ def test_duplicates_at_once_are_applied_once(
             threads.submit(send, replicas[number % 2], token, quick, ONCE, params={"seconds": 0.5})
             for number in range(4)
         ]
-        first = threads.submit(send, server, token, slow, ONCE, params={"seconds": 5})
+        first = threads.submit(send, server, token, slow, ONCE, params={"seconds": 3.7})
         sleeping = "select from pg_stat_activity where wait_event = 'PgSleep' and datname = current_database()"
         while len(module_database.as_superuser(sleeping)) < 2:
             time.sleep(0.02)
-        refused = send(replicas[0], token, slow, ONCE, params={"seconds": 5})
+        refused = send(replicas[0], token, slow, ONCE, params={"seconds": 3.7})
         assert told(refused) == (409, "REQ_012")
     answers = [duplicate.result() for duplicate in duplicates]
     assert [answer.status_code for answer in answers] == [201] * 4
