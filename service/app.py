@@ -17,6 +17,7 @@ from service.database.probe import DatabaseProbe
 from service.database.session import sessions
 from service.feature import Core, Feature, Started, all_errors, checked, together
 from service.http import answers, openapi, settled, swagger
+from service.http.admission import Shares
 from service.http.credentials import Strategies
 from service.http.gate import refuse_ungated
 from service.http.request import RequestMiddleware
@@ -51,6 +52,7 @@ def create_app(settings: Settings, features: Sequence[Feature], *, names: Names,
     engine = create_engine(settings, connector, names)
     probe = DatabaseProbe(connector, engine, [f.migrations for f in features if f.migrations])
     core = Core(settings=settings, names=names, aws=aws, secrets=secrets, engine=engine)
+    shares = Shares(running=settings.tenant_share, waiting=settings.request_limit // 2 - settings.tenant_share)
     core_checks = {
         "database": Check(probe.database, decisive=True),
         "connections": Check(probe.connections, decisive=True),
@@ -64,6 +66,7 @@ def create_app(settings: Settings, features: Sequence[Feature], *, names: Names,
             settings=settings,
             sessions=sessions(engine),
             strategies=Strategies(brought.strategies),
+            shares=shares,
             readiness=Readiness(brought.checks),
             parts={type(part): part for part in brought.parts},
         )

@@ -17,7 +17,7 @@ from service.http.gate import Router
 from service.readiness import State
 from service.running import running
 
-router = Router(public=True, prefix="/api/v1/health", tags=["health"])
+router = Router(vital=True, prefix="/api/v1/health", tags=["health"])
 _STARTED = time.monotonic()
 
 

@@ -7,8 +7,8 @@ holding a route of any other making does not start (``refuse_ungated``): forgett
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from typing import Any, Protocol
 
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
+from service.http.admission import Shares
 from service.http.credentials import Strategies
 from service.http.settled import settled
 from service.log import bind
@@ -24,20 +25,31 @@ from service.principal import current
 from service.tenancy import tenant_scope
 
 
+class Gated(Protocol):
+    """What the gate needs of the application's state (``service.running``)."""
+
+    @property
+    def strategies(self) -> Strategies: ...
+    @property
+    def shares(self) -> Shares: ...
+
+
 class ProtectedRoute(APIRoute):
     """A route behind the gate."""
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Admit the caller, then serve for the caller's tenant."""
-        strategies: Strategies = scope["app"].state.running.strategies
-        principal = await strategies.authenticate(scope["headers"])
+        running: Gated = scope["app"].state.running
+        principal = await running.strategies.authenticate(scope["headers"])
         bind(tenant_id=principal.tenant, user_id=principal.user_id)
+        await running.shares.take(principal.tenant)
         token = current.set(principal)
         try:
             with tenant_scope(principal.tenant):
                 await super().handle(scope, receive, send)
         finally:
             current.reset(token)
+            running.shares.give_back(principal.tenant)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """What FastAPI calls, with what dependencies do about the answer (``service.http.settled``)."""
@@ -48,16 +60,32 @@ class PublicRoute(APIRoute):
     """A route that anyone may call."""
 
 
+class VitalRoute(PublicRoute):
+    """A route by which the platform judges the replica: anyone may call it, however busy the replica is."""
+
+
 class Router(APIRouter):
     """What a feature makes its routers with.
 
     Args:
         public: Whether anyone may call its routes.
+        vital: Whether that holds however busy the replica is: only for what costs next to nothing.
         options: As for ``fastapi.APIRouter``; ``prefix`` is the whole one, such as ``/api/v1/notes``.
     """
 
-    def __init__(self, *, public: bool = False, **options: Any) -> None:
-        super().__init__(route_class=PublicRoute if public else ProtectedRoute, redirect_slashes=False, **options)
+    def __init__(self, *, public: bool = False, vital: bool = False, **options: Any) -> None:
+        kind = VitalRoute if vital else PublicRoute if public else ProtectedRoute
+        super().__init__(route_class=kind, redirect_slashes=False, **options)
+
+
+def vital_paths(routers: Iterable[Router]) -> Iterator[str]:
+    """Paths that are served however busy the replica is.
+
+    Args:
+        routers: Of all features.
+    """
+    for router in routers:
+        yield from (route.path for route in router.routes if isinstance(route, VitalRoute))
 
 
 def allowed_methods(app: FastAPI, scope: Scope) -> str:

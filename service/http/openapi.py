@@ -14,11 +14,12 @@ from starlette.responses import JSONResponse
 from service import errors
 from service.errors import Call, Error, openapi_responses, raised_by
 from service.http.credentials import GATE_ERRORS, Scheme
-from service.http.gate import ProtectedRoute, PublicRoute
+from service.http.gate import ProtectedRoute, PublicRoute, VitalRoute
 
 _ALWAYS = (errors.INTERNAL,)
+_UNLESS_VITAL = (errors.OVERLOADED, errors.STOPPING)
 _PARAMETER = "openapi_parameter"
-_WITH_INPUT = (errors.BAD_REQUEST, errors.TOO_LARGE, errors.INVALID_REQUEST)
+_WITH_INPUT = (errors.BAD_REQUEST, errors.TOO_LARGE, errors.TIMED_OUT, errors.INVALID_REQUEST)
 
 
 def parameter(described: Mapping[str, Any]) -> Callable[[Call], Call]:
@@ -109,6 +110,7 @@ def _operations(
             below = list(_below(context.dependant))
             rows = [
                 *(at_gate if protected else ()),
+                *(() if isinstance(route, VitalRoute) else _UNLESS_VITAL),
                 *raised_by(route.endpoint),
                 *(r for c in below for r in raised_by(c)),
             ]

@@ -7,15 +7,17 @@ finds the row of the registry in the scope), so that it has our shape, headers, 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
+from secrets import token_hex
 from typing import Any, Final
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from service import errors
 from service.errors import Error
-from service.http.request import MAX_HEAD_BYTES, REFUSED
+from service.http.request import MAX_HEAD_BYTES, REFUSED, SECURITY_HEADERS
 
 HEAD_SECONDS = 10.0  # from the first byte of a request to the end of its header fields
 BODY_IDLE_SECONDS = 10.0  # between two pieces of a body
@@ -31,13 +33,32 @@ _IDLE, _HEAD, _BODY, _LINGER = range(4)
 class State(ServerState):
     """What all connections share.
 
+    Args:
+        limit: Requests that are served at once.
+        vital: Paths that are served however many there are.
+
     Attributes:
         stopping: Whether every answer is its connection's last.
         body_seconds: For a whole body.
+        refused: Requests that were over the limit, since this was last looked at.
     """
 
-    stopping = False
-    body_seconds = BODY_SECONDS
+    def __init__(self, limit: int, vital: Iterable[str]) -> None:
+        super().__init__()
+        self.limit = limit
+        self.vital = frozenset(path.encode("ascii") for path in vital)
+        self.stopping = False
+        self.body_seconds = BODY_SECONDS
+        self.refused = 0
+
+
+def _overloaded() -> tuple[bytes, bytes]:
+    answer = errors.response(errors.OVERLOADED)
+    lines = [b"%b: %b\r\n" % line for line in (*answer.raw_headers, *SECURITY_HEADERS)]
+    return b"".join([STATUS_LINE[answer.status_code], *lines]), bytes(answer.body)
+
+
+_OVERLOADED_HEAD, _OVERLOADED_BODY = _overloaded()
 
 
 class _Half:
@@ -104,8 +125,13 @@ class Protocol(HttpToolsProtocol):
         if len(self.pipeline) >= MAX_PIPELINED:
             self._wrong = errors.TOO_MANY_AT_ONCE
             raise httptools.HttpParserError
-        super().on_headers_complete()
         self._phase, self._since, self._fed = _BODY, self._heard, 0
+        over = len(self.tasks) >= self.server_state.limit and self.url.partition(b"?")[0] not in self.server_state.vital
+        if over and self._turned_away():
+            return
+        super().on_headers_complete()
+        if over:
+            self.cycle.scope[REFUSED] = errors.OVERLOADED  # type: ignore[typeddict-unknown-key]
         if self.server_state.stopping:
             self.cycle.keep_alive = False
         if self.scope["method"] not in ("GET", "HEAD"):
@@ -120,6 +146,26 @@ class Protocol(HttpToolsProtocol):
         """The end of a request."""
         super().on_message_complete()
         self._phase = _IDLE
+
+    def _turned_away(self) -> bool:
+        """Refuse a request with the least that can be done for it; but not where a page must be allowed to read it."""
+        waits = self.cycle is not None and not self.cycle.response_complete
+        if waits or any(name == b"origin" for name, _ in self.headers):
+            return False
+        self.server_state.refused += 1
+        last = self.server_state.stopping or not self.parser.should_keep_alive()
+        lines = [*self.server_state.default_headers, (b"x-request-id", token_hex(16).encode())]
+        head = b"".join(b"%b: %b\r\n" % line for line in lines)
+        end = b"connection: close\r\n\r\n" if last else b"\r\n"
+        body = b"" if self.parser.get_method() == b"HEAD" else _OVERLOADED_BODY
+        self.transport.write(_OVERLOADED_HEAD + head + end + body)
+        self.cycle = self._cycle({**self.scope})  # what is left of its body is nobody's
+        self.cycle.response_started = self.cycle.response_complete = True
+        if last:
+            self.linger()
+        else:
+            self.on_response_complete()
+        return True
 
     # --- refusals ----------------------------------------------------------------------------------------------------
 
@@ -161,8 +207,15 @@ class Protocol(HttpToolsProtocol):
             self._answer(dict(cycle.scope), row)
 
     def _answer(self, scope: dict[str, Any], row: Error) -> None:
-        cycle = RequestResponseCycle(
-            scope={**scope, REFUSED: row},  # type: ignore[typeddict-item]
+        before, self.cycle = self.cycle, self._cycle({**scope, REFUSED: row})
+        if before is None or before.response_complete:
+            self._start_asgi_task(self.cycle, self.app)
+        else:
+            self.pipeline.appendleft((self.cycle, self.app))
+
+    def _cycle(self, scope: dict[str, Any]) -> RequestResponseCycle:
+        return RequestResponseCycle(
+            scope=scope,  # type: ignore[arg-type]
             transport=_Half(self),  # type: ignore[arg-type]
             flow=self.flow,
             logger=self.logger,
@@ -174,11 +227,6 @@ class Protocol(HttpToolsProtocol):
             keep_alive=False,
             on_response=self.on_response_complete,
         )
-        before, self.cycle = self.cycle, cycle
-        if before is None or before.response_complete:
-            self._start_asgi_task(cycle, self.app)
-        else:
-            self.pipeline.appendleft((cycle, self.app))
 
     def linger(self) -> None:
         """Close our half, and the other one when the client has done so, or after a moment."""

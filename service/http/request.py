@@ -52,7 +52,7 @@ EXPOSED: Final = ("X-Request-ID", "Retry-After", "WWW-Authenticate", "Idempotent
 LOCAL_ORIGIN = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?"
 
 # OWASP REST Security Cheat Sheet, "Security Headers": for an API that answers data, never pages.
-_SECURITY_HEADERS: Sequence[tuple[bytes, bytes]] = (
+SECURITY_HEADERS: Sequence[tuple[bytes, bytes]] = (
     (b"cache-control", b"no-store"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"referrer-policy", b"no-referrer"),
@@ -60,7 +60,7 @@ _SECURITY_HEADERS: Sequence[tuple[bytes, bytes]] = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
 )
-_SECURITY_NAMES = frozenset(name for name, _ in _SECURITY_HEADERS)
+_SECURITY_NAMES = frozenset(name for name, _ in SECURITY_HEADERS)
 _CORS_NAMES = frozenset(
     {b"access-control-allow-credentials", b"access-control-allow-origin", b"access-control-expose-headers"}
 )
@@ -80,8 +80,8 @@ class _Cors(CORSMiddleware):
             row = errors.CORS_HEADER_REFUSED
         else:
             # What else Starlette may have refused is the browser's to judge by the headers of the answer.
-            answer.status_code = 200
-            return answer
+            headers = {name: value for name, value in answer.headers.items() if not name.startswith("content-")}
+            return Response(headers=headers)
         return errors.response(row, {name: answer.headers[name] for name in answer.headers if name in _CORS_ANSWER})
 
 
@@ -165,13 +165,11 @@ class RequestMiddleware:
         context = head.context
         token = log_context.set(context)
         method = scope["method"]
-        if (
-            method == "HEAD"
-        ):  # a GET whose body is left out (RFC 9110, section 9.3.2): by the server, which is told below
+        if method == "HEAD":  # a GET whose body the server leaves out (RFC 9110, section 9.3.2): it is told below
             scope["method"] = "GET"
         # Starlette decides of a preflight, and of an origin that is not in the list.
         added = self._added.get(head.origin) if method != "OPTIONS" else None
-        every = [*(_SECURITY_HEADERS if added is None else added), (b"x-request-id", context["request_id"].encode())]
+        every = [*(SECURITY_HEADERS if added is None else added), (b"x-request-id", context["request_id"].encode())]
         answer = scope[_ANSWER] = _Answer(scope, method, send, every)
         try:
             await (self._cors if added is None else self._guarded)(scope, receive, answer.send)
@@ -220,10 +218,10 @@ def _added(
     """What answers get beside their own headers, by origin: what Starlette would find out for each request anew."""
     vary = (b"vary", b"Origin")
     simple = [(name.lower().encode(), value.encode()) for name, value in cors.simple_headers.items()]
-    found: dict[bytes | None, Sequence[tuple[bytes, bytes]]] = {None: [*_SECURITY_HEADERS, vary]}
+    found: dict[bytes | None, Sequence[tuple[bytes, bytes]]] = {None: [*SECURITY_HEADERS, vary]}
     for origin in allowed_origins:
         allowed = (b"access-control-allow-origin", origin.encode())
-        found[origin.encode()] = [*_SECURITY_HEADERS, *simple, allowed, vary]
+        found[origin.encode()] = [*SECURITY_HEADERS, *simple, allowed, vary]
     return found
 
 

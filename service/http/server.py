@@ -13,7 +13,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import FrameType
 from typing import Final
 
@@ -42,6 +42,8 @@ class Server(uvicorn.Server):
         lame_duck: Seconds for which requests are still taken after the signal.
         end: Seconds after the signal at which the process is gone.
         max_body_bytes: Largest request body: a larger one may take longer.
+        limit: Requests that are served at once.
+        vital: Paths that are served however many there are.
     """
 
     def __init__(
@@ -52,9 +54,11 @@ class Server(uvicorn.Server):
         lame_duck: float,
         end: float,
         max_body_bytes: int,
+        limit: int,
+        vital: Iterable[str],
     ) -> None:
         super().__init__(config)
-        self.server_state: State = State()
+        self.server_state: State = State(limit, vital)
         self.server_state.body_seconds = BODY_SECONDS + 2 * (max_body_bytes >> 20)
         self._retire, self._lame_duck, self._end = retire, lame_duck, end
         self._signals = 0
@@ -86,6 +90,9 @@ class Server(uvicorn.Server):
             elapsed, self._looked = now - (self._looked or now), now
             for connection in self._connections():
                 connection.look(now, elapsed, DRAINING_BODY_IDLE if self._draining else BODY_IDLE_SECONDS)
+            if refused := self.server_state.refused:  # a line each would be one more thing to do for them
+                self.server_state.refused = 0
+                log.warning("overloaded", refused=refused, serving=len(self.server_state.tasks))
         return await super().on_tick(counter)
 
     async def main_loop(self) -> None:

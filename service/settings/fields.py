@@ -296,6 +296,22 @@ class Settings(BaseModel):
     database_max_overflow: int = Field(
         default=10, ge=0, le=20, description="Connections opened beyond the pool under load.", examples=["10"]
     )
+    max_requests: int | None = Field(
+        default=None,
+        ge=8,
+        le=2000,
+        description="Requests that a replica serves at once; more are answered with SYS_011 (default: two for each "
+        "connection to the database).",
+        examples=["40"],
+    )
+    max_tenant_requests: int | None = Field(
+        default=None,
+        ge=1,
+        le=1000,
+        description="Of these, requests of one tenant; some more wait for two seconds at most (default: half the "
+        "connections to the database, so that no tenant's queries take them all).",
+        examples=["10"],
+    )
     session_secret: Annotated[
         Secret | None,
         LongEnough(32),
@@ -372,6 +388,21 @@ class Settings(BaseModel):
     def development(self) -> bool:
         """Whether this process runs on a developer's machine."""
         return self.environment == "development"
+
+    @property
+    def connections(self) -> int:
+        """Connections to the database that this process may have open for requests."""
+        return self.database_pool_size + self.database_max_overflow
+
+    @property
+    def request_limit(self) -> int:
+        """Requests that are served at once."""
+        return max(8, 2 * self.connections) if self.max_requests is None else self.max_requests
+
+    @property
+    def tenant_share(self) -> int:
+        """Requests of one tenant that are served at once."""
+        return max(1, self.connections // 2) if self.max_tenant_requests is None else self.max_tenant_requests
 
     @property
     def lame_duck(self) -> int:

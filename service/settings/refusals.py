@@ -45,6 +45,13 @@ def unsafe(settings: Settings) -> Iterator[str]:
         yield "DATABASE_IAM_AUTH and DATABASE_SECRET_ID are two ways to log in: unset one"
     if settings.database_iam_auth and not settings.aws_region:
         yield "AWS_REGION is required with DATABASE_IAM_AUTH (example: us-east-1)"
+    if settings.max_tenant_requests is not None and settings.max_tenant_requests > max(1, settings.connections - 1):
+        yield (
+            "MAX_TENANT_REQUESTS must be less than DATABASE_POOL_SIZE and DATABASE_MAX_OVERFLOW together: one tenant's "
+            "slow queries would take every connection"
+        )
+    if 2 * settings.tenant_share > settings.request_limit:
+        yield "MAX_TENANT_REQUESTS must be at most half of MAX_REQUESTS: one tenant would have others refused"
     if settings.development:
         return
     # Both hand the database something worth stealing: a token that logs in, or whatever is sent, to whoever answers.

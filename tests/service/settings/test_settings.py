@@ -59,6 +59,8 @@ def test_a_good_production_environment_is_read() -> None:
         ("HOST", "http://127.0.0.1"),
         ("HOST", "a b"),
         ("LAME_DUCK_SECONDS", "16"),
+        ("MAX_TENANT_REQUESTS", "20"),
+        ("MAX_REQUESTS", "19"),
         ("IDP__COGNITO__ISSUER", "https://idp.example.com:99999"),
         ("IDP__COGNITO__ISSUER", "https://idp.example.com:0"),
         ("IDP__COGNITO__ISSUER", "https://idp..example.com"),
