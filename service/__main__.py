@@ -68,7 +68,6 @@ def _serve(settings: Settings, listener: socket.socket, features: Sequence[Featu
     from service import log_lines  # after the checks: a wrong variable is told in milliseconds
     from service.app import create_app
     from service.http.entrance import Entrance
-    from service.http.gate import vital_paths
     from service.http.protocol import Protocol
     from service.http.server import Server
     from service.running import running
@@ -92,8 +91,7 @@ def _serve(settings: Settings, listener: socket.socket, features: Sequence[Featu
         lame_duck=settings.lame_duck,
         end=DRAIN_SECONDS,
         max_body_bytes=settings.max_body_bytes,
-        limit=settings.request_limit,
-        vital=vital_paths(router for feature in features for router in feature.routers),
+        admission=running(app).admission,
     )
     schema = Schema(settings, [f.migrations for f in features if f.migrations], entrance, server.give_up)
     schema.start()

@@ -17,9 +17,9 @@ from service.database.probe import DatabaseProbe
 from service.database.session import sessions
 from service.feature import Core, Feature, Started, all_errors, checked, together
 from service.http import answers, openapi, settled, swagger
-from service.http.admission import Shares
+from service.http.admission import Admission, Shares
 from service.http.credentials import Strategies
-from service.http.gate import refuse_ungated
+from service.http.gate import refuse_ungated, vital_paths
 from service.http.request import RequestMiddleware
 from service.log import declare_fields, get_logger
 from service.log_lines import quiet_loop
@@ -52,7 +52,13 @@ def create_app(settings: Settings, features: Sequence[Feature], *, names: Names,
     engine = create_engine(settings, connector, names)
     probe = DatabaseProbe(connector, engine, [f.migrations for f in features if f.migrations])
     core = Core(settings=settings, names=names, aws=aws, secrets=secrets, engine=engine)
-    shares = Shares(running=settings.tenant_share, waiting=settings.request_limit // 2 - settings.tenant_share)
+    shares = Shares(running=settings.tenant_share, waiting=settings.tenant_limit - settings.tenant_share)
+    admission = Admission(
+        limit=settings.request_limit,
+        most=settings.tenant_limit,
+        vital=vital_paths(router for feature in features for router in feature.routers),
+        credentials={"authorization", *(scheme.header for feature in features for scheme in feature.schemes)},
+    )
     core_checks = {
         "database": Check(probe.database, decisive=True),
         "connections": Check(probe.connections, decisive=True),
@@ -66,6 +72,7 @@ def create_app(settings: Settings, features: Sequence[Feature], *, names: Names,
             settings=settings,
             sessions=sessions(engine),
             strategies=Strategies(brought.strategies),
+            admission=admission,
             shares=shares,
             readiness=Readiness(brought.checks),
             parts={type(part): part for part in brought.parts},

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from starlette.applications import Starlette
 from starlette.requests import Request
 
-from service.http.admission import Shares
+from service.http.admission import Admission, Shares
 from service.http.credentials import Strategies
 from service.readiness import Readiness
 from service.settings import Settings
@@ -26,6 +26,7 @@ class Running:
         settings: The environment, checked.
         sessions: Makes sessions that see one tenant's rows.
         strategies: Tell who calls.
+        admission: Judges what may be begun.
         shares: How much each tenant uses.
         readiness: Tells whether this replica can serve.
         parts: What features brought, by type.
@@ -34,6 +35,7 @@ class Running:
     settings: Settings
     sessions: async_sessionmaker[AsyncSession]
     strategies: Strategies
+    admission: Admission
     shares: Shares
     readiness: Readiness
     parts: Mapping[type, object]

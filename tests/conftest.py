@@ -62,7 +62,9 @@ _outcomes: dict[str, bool] = {}
 
 
 def _is_whole(config: pytest.Config) -> bool:
-    return config.args_source is pytest.Config.ArgsSource.TESTPATHS and not config.option.keyword
+    return config.args_source is pytest.Config.ArgsSource.TESTPATHS and not (
+        config.option.keyword or config.option.markexpr
+    )
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
-from service.http.admission import Shares
+from service.http.admission import CREDENTIAL, Admission, Shares
 from service.http.credentials import Strategies
 from service.http.settled import settled
 from service.log import bind
@@ -31,6 +31,8 @@ class Gated(Protocol):
     @property
     def strategies(self) -> Strategies: ...
     @property
+    def admission(self) -> Admission: ...
+    @property
     def shares(self) -> Shares: ...
 
 
@@ -42,6 +44,8 @@ class ProtectedRoute(APIRoute):
         running: Gated = scope["app"].state.running
         principal = await running.strategies.authenticate(scope["headers"])
         bind(tenant_id=principal.tenant, user_id=principal.user_id)
+        if (credential := scope.get(CREDENTIAL)) is not None:
+            running.admission.learn(credential, principal.tenant)
         await running.shares.take(principal.tenant)
         token = current.set(principal)
         try:

@@ -7,16 +7,17 @@ finds the row of the registry in the scope), so that it has our shape, headers, 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 from secrets import token_hex
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import httptools
+from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from service import errors
 from service.errors import Error
+from service.http.admission import CREDENTIAL, Admission
 from service.http.request import MAX_HEAD_BYTES, REFUSED, SECURITY_HEADERS
 
 HEAD_SECONDS = 10.0  # from the first byte of a request to the end of its header fields
@@ -34,8 +35,7 @@ class State(ServerState):
     """What all connections share.
 
     Args:
-        limit: Requests that are served at once.
-        vital: Paths that are served however many there are.
+        admission: Judges what may be begun.
 
     Attributes:
         stopping: Whether every answer is its connection's last.
@@ -43,10 +43,9 @@ class State(ServerState):
         refused: Requests that were over the limit, since this was last looked at.
     """
 
-    def __init__(self, limit: int, vital: Iterable[str]) -> None:
+    def __init__(self, admission: Admission) -> None:
         super().__init__()
-        self.limit = limit
-        self.vital = frozenset(path.encode("ascii") for path in vital)
+        self.admission = admission
         self.stopping = False
         self.body_seconds = BODY_SECONDS
         self.refused = 0
@@ -125,17 +124,26 @@ class Protocol(HttpToolsProtocol):
         if len(self.pipeline) >= MAX_PIPELINED:
             self._wrong = errors.TOO_MANY_AT_ONCE
             raise httptools.HttpParserError
-        self._phase, self._since, self._fed = _BODY, self._heard, 0
-        over = len(self.tasks) >= self.server_state.limit and self.url.partition(b"?")[0] not in self.server_state.vital
-        if over and self._turned_away():
-            return
+        admitted, credential = self.server_state.admission.judge(len(self.tasks), self.url, self.headers)
+        if credential is not None:
+            self.scope[CREDENTIAL] = credential  # type: ignore[typeddict-unknown-key]
+            if not admitted:
+                if self._turned_away():
+                    return
+                self.scope[REFUSED] = errors.OVERLOADED  # type: ignore[typeddict-unknown-key]
         super().on_headers_complete()
-        if over:
-            self.cycle.scope[REFUSED] = errors.OVERLOADED  # type: ignore[typeddict-unknown-key]
+        self._phase, self._since, self._fed = _BODY, self._heard, 0
         if self.server_state.stopping:
             self.cycle.keep_alive = False
         if self.scope["method"] not in ("GET", "HEAD"):
             self.cycle.transport = _Half(self)  # type: ignore[assignment]  # it may be answered before its body is in
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        task = self.loop.create_task(cycle.run_asgi(app))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
+        if (credential := cycle.scope.get(CREDENTIAL)) is not None:
+            task.add_done_callback(self.server_state.admission.begin(cast(bytes, credential)))
 
     def on_body(self, body: bytes) -> None:
         """A piece of a body."""
@@ -152,6 +160,7 @@ class Protocol(HttpToolsProtocol):
         waits = self.cycle is not None and not self.cycle.response_complete
         if waits or any(name == b"origin" for name, _ in self.headers):
             return False
+        self._phase, self._since, self._fed = _BODY, self._heard, 0
         self.server_state.refused += 1
         last = self.server_state.stopping or not self.parser.should_keep_alive()
         lines = [*self.server_state.default_headers, (b"x-request-id", token_hex(16).encode())]

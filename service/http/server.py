@@ -13,13 +13,14 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Final
 
 import uvicorn
 
 from service import errors
+from service.http.admission import Admission
 from service.http.protocol import BODY_IDLE_SECONDS, BODY_SECONDS, Protocol, State
 from service.log import get_logger
 
@@ -42,8 +43,7 @@ class Server(uvicorn.Server):
         lame_duck: Seconds for which requests are still taken after the signal.
         end: Seconds after the signal at which the process is gone.
         max_body_bytes: Largest request body: a larger one may take longer.
-        limit: Requests that are served at once.
-        vital: Paths that are served however many there are.
+        admission: Judges what may be begun.
     """
 
     def __init__(
@@ -54,11 +54,10 @@ class Server(uvicorn.Server):
         lame_duck: float,
         end: float,
         max_body_bytes: int,
-        limit: int,
-        vital: Iterable[str],
+        admission: Admission,
     ) -> None:
         super().__init__(config)
-        self.server_state: State = State(limit, vital)
+        self.server_state: State = State(admission)
         self.server_state.body_seconds = BODY_SECONDS + 2 * (max_body_bytes >> 20)
         self._retire, self._lame_duck, self._end = retire, lame_duck, end
         self._signals = 0

@@ -300,9 +300,9 @@ class Settings(BaseModel):
         default=None,
         ge=8,
         le=2000,
-        description="Requests that a replica serves at once; more are answered with SYS_011 (default: two for each "
-        "connection to the database).",
-        examples=["40"],
+        description="Requests that a replica serves at once; more are answered with SYS_011 (default: four for "
+        "each connection to the database).",
+        examples=["80"],
     )
     max_tenant_requests: int | None = Field(
         default=None,
@@ -397,12 +397,17 @@ class Settings(BaseModel):
     @property
     def request_limit(self) -> int:
         """Requests that are served at once."""
-        return max(8, 2 * self.connections) if self.max_requests is None else self.max_requests
+        return max(8, 4 * self.connections) if self.max_requests is None else self.max_requests
 
     @property
     def tenant_share(self) -> int:
         """Requests of one tenant that are served at once."""
         return max(1, self.connections // 2) if self.max_tenant_requests is None else self.max_tenant_requests
+
+    @property
+    def tenant_limit(self) -> int:
+        """Requests of one tenant that are served or wait: two tenants' floods leave half of the replica to others."""
+        return max(self.tenant_share, self.request_limit // 4)
 
     @property
     def lame_duck(self) -> int:

@@ -6,13 +6,30 @@ import asyncio
 import json
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, TypeVar, cast
 
 import httptools
 
+T = TypeVar("T")
+
 PATIENCE = 40.0  # seconds that a caller waits for an answer
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a caller sends.
+
+    Attributes:
+        data: Its bytes.
+        tenant: Whose rows alone the answer may hold; the body of each begins with its tenant.
+        body: Of the row that it adds.
+    """
+
+    data: bytes
+    tenant: str = ""
+    body: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +55,9 @@ class _Cut(Exception):  # noqa: N818  says what happened
     """The connection ended without an answer."""
 
 
+_open: set[_Connection] = set()
+
+
 class _Connection(asyncio.Protocol):
     def __init__(self) -> None:
         self.answer: asyncio.Future[tuple[int, bytes]] | None = None
@@ -45,9 +65,11 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
+        _open.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.usable = False
+        _open.discard(self)
         if self.answer is not None and not self.answer.done():
             self.answer.set_exception(_Cut())
 
@@ -84,19 +106,21 @@ class Callers:
     def __init__(self, port: int) -> None:
         self._port = port
         self._idle: deque[_Connection] = deque()
+        self.acknowledged: set[str] = set()  # bodies of rows that were said to be stored
+        self.rows = self.leaked = 0  # that were read, and those among them of another tenant
 
-    async def ask(self, request: bytes, due: float | None = None) -> Outcome:
+    async def ask(self, request: Request, due: float | None = None) -> Outcome:
         """Send one request.
 
         Args:
-            request: Its bytes.
+            request: What.
             due: When it was to be sent.
         """
         began = due or time.monotonic()
         kind = await self._ask(request)
         return Outcome(kind, began, time.monotonic() - began)
 
-    async def _ask(self, request: bytes) -> str:
+    async def _ask(self, request: Request) -> str:
         while self._idle and not self._idle[-1].usable:
             self._idle.pop()
         try:
@@ -107,7 +131,7 @@ class Callers:
         except OSError:
             return "unreachable"
         try:
-            status, body = await connection.ask(request)
+            status, body = await connection.ask(request.data)
         except _Cut:
             return "cut"
         except TimeoutError:
@@ -118,14 +142,23 @@ class Callers:
         else:
             connection.transport.close()
         if status < 400:
+            self._account(status, body, request)
             return str(status)
         try:
             return f"{status} {json.loads(body)['error']['code']}"
         except (ValueError, KeyError, TypeError):
             return f"{status} of another shape"
 
+    def _account(self, status: int, body: bytes, request: Request) -> None:
+        if status == 201:
+            self.acknowledged.add(request.body)
+        elif request.tenant:
+            rows = [row["body"] for row in json.loads(body)]
+            self.rows += len(rows)
+            self.leaked += sum(not row.startswith(f"{request.tenant} ") for row in rows)
+
     async def loop(
-        self, callers: int, seconds: float, request: Callable[[int], bytes], pause: float = 0
+        self, callers: int, seconds: float, request: Callable[[int], Request], pause: float = 0
     ) -> list[Outcome]:
         """So many callers, each of whom asks again when it has its answer.
 
@@ -145,7 +178,7 @@ class Callers:
         await asyncio.gather(*map(one, range(callers)))
         return outcomes
 
-    async def rate(self, per_second: float, seconds: float, request: Callable[[int], bytes]) -> list[Outcome]:
+    async def rate(self, per_second: float, seconds: float, request: Callable[[int], Request]) -> list[Outcome]:
         """So many requests a second, whether answers come or not.
 
         Args:
@@ -162,23 +195,33 @@ class Callers:
             await asyncio.sleep(0.002)
         return list(await asyncio.gather(*tasks))
 
-    def close(self) -> None:
-        """Hang up."""
-        while self._idle:
-            self._idle.pop().transport.close()
+
+def run(drill: Coroutine[Any, Any, T]) -> T:
+    """Run a drill in a loop of its own, and hang up afterwards."""
+
+    async def whole() -> T:
+        try:
+            return await drill
+        finally:
+            for connection in list(_open):
+                connection.transport.abort()
+            await asyncio.sleep(0.05)
+
+    return asyncio.run(whole())
 
 
-def get(path: str, token: str | None = None) -> bytes:
+def get(path: str, token: str | None = None, tenant: str = "") -> Request:
     """A request that reads."""
     credential = f"Authorization: Bearer {token}\r\n" if token else ""
-    return f"GET {path} HTTP/1.1\r\nHost: x\r\n{credential}\r\n".encode()
+    return Request(f"GET {path} HTTP/1.1\r\nHost: x\r\n{credential}\r\n".encode(), tenant)
 
 
-def post(path: str, token: str, content: object = None) -> bytes:
-    """A request that changes something."""
-    body = b"" if content is None else json.dumps(content).encode()
+def post(path: str, token: str, note: str = "") -> Request:
+    """A request that writes."""
+    body = json.dumps({"body": note}).encode() if note else b""
     kind = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-    return f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n{kind}\r\n".encode() + body
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n{kind}\r\n"
+    return Request(head.encode() + body, body=note)
 
 
 def kinds(outcomes: Iterable[Outcome]) -> Counter[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import httpx
@@ -13,7 +13,7 @@ import pytest
 
 from service import errors
 from service.errors import ApiError
-from service.http.admission import Shares
+from service.http.admission import Admission, Shares
 from service.tenancy import TenantId
 from tests.support.api.app import error_of
 from tests.support.api.server import Server
@@ -25,9 +25,9 @@ BUSY = (503, "SYS_011")
 
 @pytest.fixture(scope="module")
 def server(module_issuer: Issuer, module_database: Database) -> Iterator[Server]:
-    limits = {"MAX_REQUESTS": "8", "MAX_TENANT_REQUESTS": "2", "TEST_PATIENCE": "1"}
+    limits = {"MAX_REQUESTS": "16", "MAX_TENANT_REQUESTS": "2", "TEST_PATIENCE": "1"}
     environment = {**module_issuer.environment(), "DATABASE_URL": module_database.url(), **limits}
-    with Server(environment, "tests.support.api.serve_hurried") as running, ThreadPoolExecutor(16) as threads:
+    with Server(environment, "tests.support.api.serve_hurried") as running, ThreadPoolExecutor(32) as threads:
         running.until_ready()
         running.threads = threads  # type: ignore[attr-defined]
         yield running
@@ -36,8 +36,10 @@ def server(module_issuer: Issuer, module_database: Database) -> Iterator[Server]
 def begin(server: Server, issuer: Issuer, path: str, tenants: list[str]) -> list[Future[httpx.Response]]:
     """Requests that take a while, under way when this returns."""
     threads: ThreadPoolExecutor = server.threads  # type: ignore[attr-defined]
-    found = [threads.submit(server.post, f"/api/v1/notes/{path}", issuer.token(tenant)) for tenant in tenants]
-    time.sleep(0.5)
+    found = []
+    for tenant in tenants:
+        found.append(threads.submit(server.post, f"/api/v1/notes/{path}", issuer.token(tenant)))
+        time.sleep(0.1)
     return found
 
 
@@ -45,7 +47,7 @@ def test_what_is_over_the_limit_is_refused_but_not_what_the_platform_judges_the_
     server: Server, module_issuer: Issuer
 ) -> None:
     token, notes = module_issuer.token("other"), "/api/v1/notes"
-    under_way = begin(server, module_issuer, "thread/3", ["a", "a", "b", "b", "c", "c", "d", "d"])
+    under_way = begin(server, module_issuer, "sleep/4", [*"aabbccddeeffgghh"])
     with httpx.Client(base_url=server.url) as client:  # one connection
         headers = {"Authorization": f"Bearer {token}"}
         refused = client.get(notes, headers=headers)
@@ -62,7 +64,7 @@ def test_what_is_over_the_limit_is_refused_but_not_what_the_platform_judges_the_
         assert page.headers["Access-Control-Allow-Origin"] == "http://localhost:3000", "the page may read why"
         for vital in ("live", "ready?x=1", "status"):
             assert client.get(f"/api/v1/health/{vital}").status_code == 200
-    assert [future.result().status_code for future in under_way] == [200] * 8
+    assert [future.result().status_code for future in under_way] == [200] * 16
     assert server.get(notes, token).status_code == 200
     deadline = time.monotonic() + 10
     while not (told := [event["refused"] for event in server.events() if event["message"] == "overloaded"]):
@@ -82,6 +84,38 @@ def test_a_tenant_that_asks_for_much_waits_for_itself_and_for_nobody_else(
     answers = [future.result() for future in under_way]
     assert sorted(answer.status_code for answer in answers) == [200, 200, 503, 503], "it does not wait for ever"
     assert server.post("/api/v1/notes/sleep/0", module_issuer.token("flood")).status_code == 200
+
+
+def test_a_flood_is_counted_for_its_tenant_where_it_arrives() -> None:
+    admission = Admission(limit=40, most=10, vital=["/live"], credentials=["authorization"])
+    flood, quiet = [(b"host", b"x"), (b"authorization", b"flood")], [(b"authorization", b"quiet")]
+
+    def fill(count: int, headers: list[tuple[bytes, bytes]]) -> list[Callable[[object], None]]:
+        found = []
+        for _ in range(count):
+            admitted, credential = admission.judge(20, b"/x", headers)
+            if admitted and credential is not None:
+                found.append(admission.begin(credential))
+        return found
+
+    assert admission.judge(9, b"/x", flood) == (True, None), "nothing is counted while there is little to do"
+    admission.learn(b"flood", TenantId.parse("a"))
+    admission.learn(b"quiet", TenantId.parse("b"))
+    ends = fill(100, flood)
+    assert len(ends) == 10
+    assert not admission.judge(20, b"/x", flood)[0]
+    assert admission.judge(20, b"/x", quiet)[0]
+    assert len(fill(100, [(b"authorization", b"new")])) == 10
+    invented = sum(len(fill(1, [(b"authorization", b"%d" % number)])) for number in range(100))
+    assert invented == 10, "callers whom we do not know have one half, together"
+    admission.learn(b"new", TenantId.parse("c"))
+    assert admission.judge(20, b"/x", [])[0], "what is known since is counted for its tenant"
+    assert not admission.judge(20, b"/x", [(b"authorization", b"new")])[0]
+    assert admission.judge(20, b"/x", quiet)[0]
+    assert not admission.judge(40, b"/x", quiet)[0]
+    assert admission.judge(40, b"/live?x", flood) == (True, None)
+    ends.pop()(None)
+    assert admission.judge(20, b"/x", flood)[0]
 
 
 def test_a_request_that_is_given_up_gives_its_place_up() -> None:

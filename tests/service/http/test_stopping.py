@@ -67,7 +67,7 @@ def test_a_lame_duck_takes_requests_until_a_second_signal_and_says_that_each_ans
         assert (status, headers["connection"]) == (200, "close")
         server.process.send_signal(signal.SIGINT)
         assert idle.recv(1) == b"", "closed now, and not before"
-        assert server.process.wait(10) == 0
+        assert server.process.wait(30) == 0
         assert time.monotonic() - began < 14
 
 
@@ -79,14 +79,13 @@ def test_what_is_on_its_way_when_the_drain_begins_is_served_and_what_does_not_co
         slow.sendall(LIVE_REQUEST[:20])
         stalled.sendall(f"{head}Content-Length: 9\r\n\r\nhalf".encode())
         server.client.get(LIVE)  # by then it has read that
-        began = told(server)
+        told(server)
         slow.sendall(LIVE_REQUEST[20:])
         status, headers, body = answer(slow)
         assert (status, headers["connection"], body) == (200, "close", {"status": "ok"})
         status, _, body = answer(stalled)
-        assert (status, body["error"]["code"]) == (408, "REQ_013")
-        assert server.process.wait(10) == 0
-        assert time.monotonic() - began < 14
+        assert (status, body["error"]["code"]) == (408, "REQ_013"), "it was not waited for until everything is cut"
+        assert server.process.wait(30) == 0
 
 
 def test_what_does_not_end_is_cut_and_told_so(module_database: Database, module_issuer: Issuer) -> None:
@@ -106,7 +105,7 @@ def test_what_does_not_end_is_cut_and_told_so(module_database: Database, module_
             assert (cut.status_code, cut.json()["error"]["code"]) == (503, "SYS_012")
             assert cut.headers["X-Request-ID"] == request_id
             assert "Retry-After" not in cut.headers, "it may have been applied"
-        assert server.process.wait(20) == 0
+        assert server.process.wait(30) == 0
         assert time.monotonic() - began < 20
         for request_id in sent.values():
             lines = [e for e in server.events() if e["message"] == "request" and e["request_id"] == request_id]

@@ -1,0 +1,63 @@
+"""One server of the database that drills may break, one table of what became of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from infra.local.postgres import LocalPostgres, temporary_postgres
+from tests.faults.drill import Row, Traffic, table
+from tests.support.database.databases import Database, Databases
+from tests.support.idp.issuer import Issuer
+
+_rows: list[Row] = []
+
+
+@pytest.fixture(scope="session")
+def long(request: pytest.FixtureRequest) -> bool:
+    """Whether drills were asked for: they then last as long as it takes to measure something."""
+    return "faults" in request.config.option.markexpr
+
+
+@pytest.fixture(scope="session")
+def postgres_to_break() -> Iterator[LocalPostgres]:
+    with temporary_postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def database_to_break(postgres_to_break: LocalPostgres) -> Database:
+    return Databases(postgres_to_break).migrated()
+
+
+@pytest.fixture(scope="module")
+def issuer_of_drills() -> Iterator[Issuer]:
+    with Issuer() as running:
+        yield running
+
+
+@pytest.fixture
+def traffic(database_to_break: Database, issuer_of_drills: Issuer) -> Traffic:
+    return Traffic(database_to_break, issuer_of_drills)
+
+
+@pytest.fixture
+def told(pytestconfig: pytest.Config) -> Callable[[Row], Row]:
+    """Puts a row into the table, and holds what every drill promises."""
+
+    def tell(row: Row) -> Row:
+        _rows.append(row)
+        assert (row.lost, row.leaked) == (0, 0), table([row])
+        wrong = [kind for kind in row.answers if kind.startswith("500") or kind.endswith("shape") or kind == "silent"]
+        assert not wrong, table([row])
+        return row
+
+    return tell
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if _rows:
+        terminalreporter.write_sep("=", "drills")
+        terminalreporter.write_line(table(_rows))
+        _rows.clear()
