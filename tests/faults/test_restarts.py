@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -90,6 +91,13 @@ def proxy(kind: str, folder: Path, a: int, b: int) -> Iterator[int]:
     options = ["-f", str(file)] if kind == "haproxy" else ["-c", str(file), "-p", str(folder)]
     process = subprocess.Popen([binary, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
+        deadline = time.monotonic() + 30
+        while True:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            assert time.monotonic() < deadline, f"{kind} does not listen"
+            time.sleep(0.05)
         yield port
     finally:
         process.send_signal(signal.SIGTERM)
