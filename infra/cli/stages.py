@@ -201,6 +201,23 @@ STEP_COMMANDS = (
 
 @click.command()
 @_STAGE
+@click.option("--proxy", help="socks5://host:port into the tailnet, where this machine is not in it.")
+def migrate(name: str, proxy: str | None) -> None:
+    """Apply the migrations of this checkout to STAGE, where it says migrations="manual"."""
+    import os
+
+    from infra.deploy.migrate import environment
+    from infra.deploy.migrate import migrate as run
+    from infra.railway import sources
+    from infra.stage.chosen import stage
+
+    outputs = sources.outputs(sources.outputs_file(FOLDER, name), name)
+    run(ROOT, environment(stage(name), outputs, os.environ, proxy))
+    click.echo(f"The schema of stage {name} is as this checkout needs it.")
+
+
+@click.command()
+@_STAGE
 @_WORKSPACE
 @click.option("--name", "typed", prompt="Type the name of the stage to destroy it", help="The name once more.")
 def destroy(name: str, workspace: str | None, typed: str) -> None:
@@ -231,4 +248,4 @@ def certs(stage_name: str, renew: bool) -> None:
         click.echo(f"  {variable}  {issued.certificate.with_name(file)}")
 
 
-COMMANDS = (env, deploy, doctor, *STEP_COMMANDS, destroy, certs)
+COMMANDS = (env, deploy, doctor, *STEP_COMMANDS, migrate, destroy, certs)
