@@ -119,3 +119,44 @@ def test_without_its_key_nothing_is_changed(fake: FakeRailway, fake_stage: dict[
     with short, pytest.raises(Exception, match="RAILWAY_DIGEST_KEY needs 32 characters"):
         short.up(configure(tmp_path, SEALED))
     assert not fake.mutations
+
+
+def test_refresh_sees_what_another_hand_has_changed(
+    fake: FakeRailway, fake_stage: dict[str, str], tmp_path: Path
+) -> None:
+    name = "railway-development"
+    with Engine(fake_stage) as engine:
+        engine.up(configure(tmp_path, SEALED))
+        engine.refresh(name)
+        engine.up(configure(tmp_path, SEALED))
+        assert engine.done == ["same"]
+        fake.set_by_hand(NAME, "LOG_LEVEL", "DEBUG")
+        fake.service(NAME).config["deploy"]["healthcheckPath"] = "/"
+        engine.refresh(name)
+        engine.up(configure(tmp_path, SEALED))
+        assert engine.done == ["update"]
+        assert "LOG_LEVEL" not in fake.service(NAME).variables
+        assert fake.service(NAME).config["deploy"]["healthcheckPath"] != "/"
+
+
+def test_a_change_of_what_is_rendered_is_seen_although_no_input_changed(
+    fake: FakeRailway, fake_stage: dict[str, str], tmp_path: Path
+) -> None:
+    """As by a newer checkout: another record of the stage, another railway.json."""
+    with Engine(fake_stage) as engine:
+        engine.up(configure(tmp_path, SEALED))
+        engine.state["railway-development"]["outs"]["rendered"] = "what an older checkout rendered"
+        engine.up(configure(tmp_path, SEALED))
+        assert engine.done == ["update"]
+        engine.up(configure(tmp_path, SEALED))
+        assert engine.done == ["same"]
+
+
+def test_destroy_is_refused_with_the_command_that_does_it(
+    fake: FakeRailway, fake_stage: dict[str, str], tmp_path: Path
+) -> None:
+    with Engine(fake_stage) as engine:
+        engine.up(configure(tmp_path, SEALED))
+        with pytest.raises(Exception, match="uv run signalbox destroy development"):
+            engine.destroy("railway-development")
+        assert not fake.project(NAME).deleted

@@ -83,8 +83,25 @@ class Engine:
         self.done = []
         run(_Monitor(self), program)
 
+    def refresh(self, name: str) -> None:
+        """As ``pulumi refresh`` does: the state becomes what is there."""
+        old = self.state[name]
+        asked = provider_pb2.ReadRequest(id=old["id"], urn=_urn(name), properties=encode(old["outs"]))
+        found = self._provider.Read(asked, timeout=60)
+        if found.id:
+            old["outs"] = rpc.deserialize_properties(found.properties)
+        else:
+            del self.state[name]
+
+    def destroy(self, name: str) -> None:
+        """As ``pulumi destroy`` does."""
+        old = self.state[name]
+        asked = provider_pb2.DeleteRequest(id=old["id"], urn=_urn(name), properties=encode(old["outs"]))
+        self._provider.Delete(asked, timeout=60)
+        del self.state[name]
+
     def register(self, name: str, inputs: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-        urn = f"urn:pulumi:stack::project::pulumi-python:dynamic:Resource::{name}"
+        urn = _urn(name)
         old = self.state.get(name)
         check = provider_pb2.CheckRequest(urn=urn, olds=encode(old["inputs"] if old else {}), news=encode(inputs))
         checked = self._provider.Check(check, timeout=20).inputs
@@ -105,6 +122,10 @@ class Engine:
             found = {"id": old["id"], "inputs": inputs, "outs": rpc.deserialize_properties(changed.properties)}
         self.state[name] = found
         return found["id"], found["outs"]
+
+
+def _urn(name: str) -> str:
+    return f"urn:pulumi:stack::project::pulumi-python:dynamic:Resource::{name}"
 
 
 class _Monitor(pulumi.runtime.Mocks):
