@@ -219,13 +219,16 @@ def migrate(name: str, proxy: str | None) -> None:
 @click.command()
 @_STAGE
 @_WORKSPACE
-@click.option("--name", "typed", prompt="Type the name of the stage to destroy it", help="The name once more.")
-def destroy(name: str, workspace: str | None, typed: str) -> None:
+@click.option("--name", "typed", help="The name once more; without it, the command asks.")
+def destroy(name: str, workspace: str | None, typed: str | None) -> None:
     """Delete STAGE: its Railway project and its stacks. Not for production."""
     from infra.deploy.destroy import destroy as destroy_stage
     from infra.stage.chosen import stage
 
-    destroy_stage(ROOT, FOLDER, stage(name), typed, workspace, click.echo)
+    target = stage(name)
+    if typed is None and target.environment != "production" and not target.retain:  # those are refused, unasked
+        typed = click.prompt("Type the name of the stage to destroy it")
+    destroy_stage(ROOT, FOLDER, target, typed or "", workspace, click.echo)
 
 
 @click.command()

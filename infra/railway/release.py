@@ -173,7 +173,7 @@ def smoke(
     """
     clock = clock or Clock()
     with httpx.Client(base_url=url, timeout=10, follow_redirects=False) as http:
-        _until_ready(http, url, clock)
+        _until_ready(http, url, clock, told)
         told("ready")
         status = _json(_get(http, "/api/v1/health/status"))
         if status.get("environment") != environment:
@@ -194,9 +194,9 @@ def smoke(
         told(f"an authenticated request was answered, tenant {_json(answer).get('tenant')}")
 
 
-def _until_ready(http: httpx.Client, url: str, clock: Clock) -> None:
+def _until_ready(http: httpx.Client, url: str, clock: Clock, told: Callable[[str], None]) -> None:
     deadline = clock.now() + READY_TIMEOUT
-    seen = "no answer"
+    seen = shown = "no answer"
     while True:
         try:
             answer = http.get("/api/v1/health/ready")
@@ -207,6 +207,9 @@ def _until_ready(http: httpx.Client, url: str, clock: Clock) -> None:
             seen += "".join(f", {name} {word}" for name, word in checks.items() if word not in ("ok", "stale"))
         except httpx.HTTPError as failure:
             seen = type(failure).__name__
+        if seen != shown:
+            told(f"not ready yet: {seen}; waiting up to {READY_TIMEOUT:.0f} s")
+            shown = seen
         if clock.now() > deadline:
             raise ReleaseError(
                 f"{url} is not ready after {READY_TIMEOUT:.0f} s ({seen}). If its DNS records are new, wait for them "

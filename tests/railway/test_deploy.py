@@ -375,9 +375,13 @@ def test_what_is_wrong_from_outside_is_told(
     path: str, answer: tuple[int, dict[str, Any]], told: str, edge: Edge
 ) -> None:
     edge.answers[path] = answer
-    times = iter(range(0, 10_000, 100))
+    times = iter(range(0, 10_000, 50))
+    lines: list[str] = []
+    clock = Clock(lambda: next(times), lambda _: None)
     with pytest.raises(ReleaseError, match=told):
-        smoke(edge.url, "development", "c" * 40, None, clock=Clock(lambda: next(times), lambda _: None))
+        smoke(edge.url, "development", "c" * 40, None, clock=clock, told=lines.append)
+    if answer[0] == 503:
+        assert lines == ["not ready yet: HTTP 503, database unavailable; waiting up to 120 s"]
 
 
 def test_a_token_that_is_refused_is_told_by_its_code(edge: Edge) -> None:
@@ -432,6 +436,14 @@ def test_production_and_protected_stages_are_not_destroyed(world: World) -> None
     assert all(p.deleted for p in world.fake.projects.values())
     world.deployment().run()
     assert len(world.fake.projects) == 2
+
+
+def test_what_must_not_be_destroyed_is_refused_without_a_question() -> None:
+    command = [sys.executable, "-m", "infra.cli.main", "destroy", adopted("production").name]
+    done = subprocess.run(command, cwd=ROOT, input="", capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1
+    assert "Type the name" not in done.stdout
+    assert "Production is not destroyed by a command" in done.stderr
 
 
 def test_every_stage_has_a_price() -> None:
