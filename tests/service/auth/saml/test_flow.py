@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import signal
 import threading
 import time
@@ -533,6 +534,7 @@ def test_a_flood_at_one_provider_touches_no_other(server: Server, browser: httpx
     """Eight of the dearest documents that are admitted are always in flight at the clinic, which needs no request."""
     rules = expected(acs=f"{server.url}/api/v1/auth/clinic/callback", issuer=CLINIC, request_id="_none")
     raw = document(elements=340, namespaces=60, prefixes=16, rules=rules)  # all the work that is admitted
+    raw = raw.replace(b' InResponseTo="_none"', b"")  # or it would be refused before anything is computed
     body = urlencode({"SAMLResponse": base64.b64encode(raw).decode(), "RelayState": "x"})
     stop, answers = threading.Event(), Counter[str]()
 
@@ -556,9 +558,59 @@ def test_a_flood_at_one_provider_touches_no_other(server: Server, browser: httpx
         stop.set()
         for thread in threads:
             thread.join()
-    assert set(answers) <= {"AUTH_073", "AUTH_076", "AUTH_081", "SYS_005"}, answers
+    assert set(answers) <= {"AUTH_073", "SYS_005"}, answers
     assert sum(answers.values()) > 8
-    assert quickest < 1
+    assert quickest < 3  # a second on a machine of its own
+
+
+@pytest.mark.skipif("SAML_FLOOD_SECONDS" not in os.environ, reason="a drill: SAML_FLOOD_SECONDS=60 says for how long")
+def test_drill_a_flood_holds_up_neither_liveness_nor_the_end(environment: dict[str, str]) -> None:
+    """Eight of the dearest documents always in flight: how fast liveness answers, and how long a stop takes."""
+    with Server(environment) as idle:
+        _wait_until_ready(idle)
+        begun = time.monotonic()
+        assert idle.stop() == 0
+        normal = time.monotonic() - begun
+    with Server(environment) as flooded:
+        _wait_until_ready(flooded)
+        acs = f"{environment['PUBLIC_URL']}/api/v1/auth/clinic/callback"
+        rules = expected(acs=acs, issuer=CLINIC, request_id="_none")
+        raw = document(elements=340, namespaces=60, prefixes=16, rules=rules).replace(b' InResponseTo="_none"', b"")
+        body = urlencode({"SAMLResponse": base64.b64encode(raw).decode(), "RelayState": "x"})
+        ended, answers, beats = threading.Event(), Counter[str](), list[float]()
+
+        def flood() -> None:
+            with httpx.Client(timeout=20) as client:
+                while not ended.is_set():
+                    try:
+                        answers[code_of(post(flooded, client, body))] += 1
+                    except httpx.TransportError:  # while it stops
+                        ended.wait(0.1)
+
+        threads = [threading.Thread(target=flood) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        try:
+            deadline = time.monotonic() + float(os.environ["SAML_FLOOD_SECONDS"])
+            with httpx.Client() as client:
+                while time.monotonic() < deadline:
+                    begun = time.monotonic()
+                    assert client.get(f"{flooded.url}/api/v1/health/live").status_code == 200
+                    beats.append(time.monotonic() - begun)
+                    time.sleep(0.01)
+            begun = time.monotonic()
+            assert flooded.stop() == 0
+            stopped = time.monotonic() - begun
+        finally:
+            ended.set()
+            for thread in threads:
+                thread.join()
+    beats.sort()
+    p50, p99 = (beats[int(len(beats) * share)] * 1000 for share in (0.5, 0.99))
+    figures = f"liveness p50 {p50:.1f} ms, p99 {p99:.1f} ms, stop {stopped:.2f} s, without a flood {normal:.2f} s"
+    print(f"{sum(answers.values())} posts, {figures}", answers)  # noqa: T201
+    assert stopped < 30  # the time within which a process ends whatever is sent; on a machine of its own, ``normal``
+    assert p99 < 2000  # 50 ms on a machine of its own; this one may have other work
 
 
 def post(server: Server, browser: httpx.Client, body: str) -> httpx.Response:
