@@ -93,7 +93,7 @@ IRRELEVANT: Final = (
         r"AWS::EC2::(SubnetRouteTableAssociation|Route|VPCGatewayAttachment|VPCEndpoint)  remove the resource$",
         "a way less; a subnet without a table of its own has the network's, which leads nowhere",
     ),
-    (r"^NetworkVpcNat\S+ AWS::EC2::Route VpcPeeringConnectionId add$", "AWS takes one target only"),
+    (r"^NetworkVpcNat\S+ AWS::EC2::Route (VpcPeeringConnection|TransitGateway)Id add$", "AWS takes one target only"),
     (r"Custom::VpcRestrictDefaultSG Account", "tells CloudFormation when to run it again"),
     (_CUSTOM + r"Handler \S+ (Handler|Runtime|Timeout) ", "the CDK's own function, whose code is named by its hash"),
     (r"^UsersBranding ", "how the login page looks"),
