@@ -46,6 +46,15 @@ async def test_one_fetch_serves_many_callers(issuer: Issuer, issuer_keys: Issuer
     assert issuer.fetches == 1
 
 
+async def test_a_key_beside_another_is_still_held(issuer: Issuer, issuer_keys: IssuerKeys) -> None:
+    """Or every token of a provider with two keys would be judged anew at each request."""
+    second = SigningKey("k2")
+    issuer.keys = [issuer.key.jwk(), second.jwk()]
+    key = await issuer_keys.find("k1", "RS256", ISSUER)
+    assert issuer_keys.holds(key, "k1", "RS256", ISSUER)
+    assert not issuer_keys.holds(key, "k2", "RS256", ISSUER)
+
+
 async def test_unknown_key_ids_cause_one_fetch_per_cooldown(
     issuer: Issuer, issuer_keys: IssuerKeys, clock: Clock
 ) -> None:

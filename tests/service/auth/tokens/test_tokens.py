@@ -48,6 +48,29 @@ async def test_a_good_token_names_its_principal(issuer: Issuer, authenticator: A
     assert (principal.tenant, principal.subject, principal.issuer) == ("acme", "alice", issuer.url)
 
 
+async def test_a_principal_ends_when_its_token_does(issuer: Issuer, authenticator: Authenticator) -> None:
+    ends_at = int(time.time()) + 1234
+    assert principal_of(await authenticator.verify(issuer.token(exp=ends_at))).expires_at == ends_at
+
+
+async def test_only_a_blank_parts_scopes(issuer: Issuer, authenticator: Authenticator) -> None:
+    """RFC 6749, section 3.3."""
+    verified = await authenticator.verify(issuer.token(scope="read  write\tadmin"))
+    assert principal_of(verified).scopes == {"read", "write\tadmin"}
+
+
+@pytest.mark.parametrize("audience", [["us", 7], 7, {"us": 1}, None])
+async def test_an_audience_that_is_none_is_told_apart_from_another_ones(
+    issuer: Issuer, client: httpx.AsyncClient, audience: object
+) -> None:
+    """Its advice is another: no client of ours is wrong."""
+    strict = provider_of(issuer, IDP__TEST__AUDIENCE="us")
+    judge = Authenticator([ExternalIssuers([IssuerKeys(strict, client)])])
+    with pytest.raises(ApiError) as refused:
+        await judge.verify(issuer.token(aud=audience))
+    assert (refused.value.error, refused.value.reason) == (errors.TOKEN_AUDIENCE, "aud_form")
+
+
 NOW = int(time.time())
 HOUR = 3600
 
