@@ -16,7 +16,7 @@ from service.database.engine import Connector, create_engine
 from service.database.probe import DatabaseProbe
 from service.database.session import sessions
 from service.feature import Core, Feature, Started, all_errors, checked, together
-from service.http import answers, openapi, settled, swagger
+from service.http import answers, openapi, settled, swagger, table
 from service.http.admission import Admission, Shares
 from service.http.credentials import Strategies
 from service.http.gate import refuse_ungated, vital_paths
@@ -110,6 +110,12 @@ def create_app(settings: Settings, features: Sequence[Feature], *, names: Names,
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.running = state()
+    answers.install(app)
+    settled.order(app)
+    openapi.install(app, all_errors(features), [s for f in features for s in f.schemes], public=settings.docs_open)
+    if settings.docs_open:
+        swagger.install(app)
+    table.install(app)
     app.add_middleware(
         RequestMiddleware,
         allowed_origins=settings.allowed_origins,
@@ -117,9 +123,4 @@ def create_app(settings: Settings, features: Sequence[Feature], *, names: Names,
         local_origins=settings.development,
         max_body_bytes=settings.max_body_bytes,
     )
-    answers.install(app)
-    settled.order(app)
-    openapi.install(app, all_errors(features), [s for f in features for s in f.schemes], public=settings.docs_open)
-    if settings.docs_open:
-        swagger.install(app)
     return app

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -65,10 +65,10 @@ def part_of(app: Starlette, kind: type[T]) -> T:
     return found
 
 
-def part(kind: type[T]) -> Callable[[Request], T]:
+def part(kind: type[T]) -> Callable[[Request], Awaitable[T]]:
     """A dependency that gives what a feature brought; see ``part_of``."""
 
-    def found(request: Request) -> T:
+    async def found(request: Request) -> T:
         return part_of(request.app, kind)
 
     return found

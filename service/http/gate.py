@@ -15,11 +15,12 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.http.admission import CREDENTIAL, Admission, Shares
 from service.http.credentials import Strategies
 from service.http.settled import settled
+from service.http.table import DIRECT, RouteTable
 from service.log import bind
 from service.principal import current
 from service.tenancy import tenant_scope
@@ -36,7 +37,16 @@ class Gated(Protocol):
     def shares(self) -> Shares: ...
 
 
-class ProtectedRoute(APIRoute):
+class _Route(APIRoute):
+    """A route that the table may have found a shorter way to serve."""
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve the request: past FastAPI's own handler where the table says so."""
+        served: ASGIApp | None = scope.pop(DIRECT, None)
+        await (served or super().handle)(scope, receive, send)
+
+
+class ProtectedRoute(_Route):
     """A route behind the gate."""
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -60,7 +70,7 @@ class ProtectedRoute(APIRoute):
         return settled(self.dependant, super().get_route_handler())
 
 
-class PublicRoute(APIRoute):
+class PublicRoute(_Route):
     """A route that anyone may call."""
 
 
@@ -117,7 +127,7 @@ def refuse_ungated(app: FastAPI) -> None:
     for context in iter_route_contexts(app.routes):
         if "HEAD" in (context.methods or ()):
             raise RuntimeError(f"Route {context.path} takes HEAD, which the GET of a path answers: take it out")
-        if not isinstance(context.original_route, ProtectedRoute | PublicRoute):
+        if not isinstance(context.original_route, ProtectedRoute | PublicRoute | RouteTable):  # the table finds these
             raise RuntimeError(
                 f"Route {context.path} was not made by service.http.gate.Router, so nothing guards it. "
                 "Make its router with Router(...), or Router(public=True) when anyone may call it."

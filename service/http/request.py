@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service import errors
 from service.http.head import Head, read
 from service.log import get_logger, log_context
+from service.log_lines import Plain
 
 log = get_logger(__name__)
 
@@ -140,7 +141,6 @@ class RequestMiddleware:
     ) -> None:
         self.app = app
         self._max_body_bytes = max_body_bytes
-        self._access = get_logger(__name__).bind()  # once: finding out what a logger does costs as much as a line
         self._cors = _Cors(
             self._guarded,
             allow_origins=allowed_origins,
@@ -175,7 +175,7 @@ class RequestMiddleware:
             await (self._cors if added is None else self._guarded)(scope, receive, answer.send)
         finally:
             log_context.set(answer.context)
-            self._access.info(
+            Plain.info(
                 "request",
                 method=method if method in _METHODS else "OTHER",
                 route=getattr(scope.get("route"), "path_format", None),  # the template: a path may name a patient

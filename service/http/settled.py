@@ -57,7 +57,7 @@ def settled(dependant: Dependant, handler: Handler) -> Handler:
         dependant: Of the route.
         handler: What FastAPI made of it.
     """
-    reads_body = _runs_last(dependant)
+    reads_body = settles(dependant)
 
     async def handle(request: Request) -> Response:
         if reads_body:
@@ -87,8 +87,9 @@ def order(app: FastAPI) -> None:
 def _order(dependant: Dependant) -> None:
     for inner in dependant.dependencies:
         _order(inner)
-    dependant.dependencies.sort(key=_runs_last)  # stable: all else keeps its place
+    dependant.dependencies.sort(key=settles)  # stable: all else keeps its place
 
 
-def _runs_last(dependant: Dependant) -> bool:
-    return getattr(dependant.call, _LAST, False) or any(map(_runs_last, dependant.dependencies))
+def settles(dependant: Dependant) -> bool:
+    """Whether a marked dependency stands below one."""
+    return getattr(dependant.call, _LAST, False) or any(map(settles, dependant.dependencies))

@@ -73,6 +73,9 @@ def key_for(table: KeyTable, kid: str | None, algorithm: str, issuer: str) -> Ke
         algorithm: ``alg`` of the header.
         issuer: ``iss``, which was found to be this provider's.
     """
+    named = table.get((kid, algorithm)) if kid is not None else None
+    if named is not None and len(named) == 1 and "" in named:  # as nearly all sets are; each request asks
+        return named[""]
     scopes = ("", issuer, GUID.sub("{tenantid}", issuer))
     names = [(kid, algorithm)] if kid is not None else [name for name in table if name[1] == algorithm]
     fitting = {id(key): key for name in names for scope in scopes if (key := table.get(name, {}).get(scope))}
