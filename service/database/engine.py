@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from service.aws.identity import Aws
 from service.aws.secrets import Secrets, login
+from service.database import idle
 from service.database.failures import Pool, watch
 from service.errors import SECRETS_DOWN, ApiError
 from service.log import get_logger
@@ -218,10 +219,10 @@ def create_engine(settings: Settings, connector: Connector, names: Names) -> Asy
         pool_size=settings.database_pool_size,
         max_overflow=settings.database_max_overflow,
         pool_timeout=POOL_TIMEOUT,
-        pool_pre_ping=True,
         pool_recycle=1800,
         pool_reset_on_return="rollback",
     )
+    idle.watch(engine)
     watch(engine)
     return engine
 

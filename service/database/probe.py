@@ -45,7 +45,7 @@ class DatabaseProbe:
         self._asked = asyncio.Event()
 
     async def prepare(self) -> None:
-        """Read which revisions this code expects: at start, because it takes tens of milliseconds."""
+        """Read which revisions this code expects: at start, because it reads files."""
         self._expected = await asyncio.to_thread(expected, self._lines)
 
     async def database(self) -> State:
