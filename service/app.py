@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from service import __version__
 from service.aws.identity import Aws
 from service.aws.secrets import Secrets
+from service.aws.tenant import TenantClients
 from service.database.engine import Connector, create_engine
 from service.database.probe import DatabaseProbe
 from service.database.session import sessions
@@ -46,7 +47,7 @@ def create_app(settings: Settings, features: Sequence[Feature], *, names: Names,
     features = checked(features)
     declare_fields(frozenset().union(*(f.log_fields for f in features)), strict=settings.development)
     aws = Aws(settings)
-    secrets = Secrets(aws)
+    secrets, tenant_clients = Secrets(aws), TenantClients(aws, settings)
     iam = aws if settings.database_iam_auth else None
     connector = Connector(settings, secrets, settings.database_secret, iam=iam)
     engine = create_engine(settings, connector, names)
@@ -71,6 +72,7 @@ def create_app(settings: Settings, features: Sequence[Feature], *, names: Names,
         return Running(
             settings=settings,
             sessions=sessions(engine),
+            tenant_aws=tenant_clients,
             strategies=Strategies(brought.strategies),
             admission=admission,
             shares=shares,

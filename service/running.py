@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from starlette.applications import Starlette
 from starlette.requests import Request
 
+from service.aws.tenant import TenantClients
 from service.http.admission import Admission, Shares
 from service.http.credentials import Strategies
 from service.readiness import Readiness
@@ -25,6 +26,7 @@ class Running:
     Attributes:
         settings: The environment, checked.
         sessions: Makes sessions that see one tenant's rows.
+        tenant_aws: Gives AWS as one tenant may use it.
         strategies: Tell who calls.
         admission: Judges what may be begun.
         shares: How much each tenant uses.
@@ -34,6 +36,7 @@ class Running:
 
     settings: Settings
     sessions: async_sessionmaker[AsyncSession]
+    tenant_aws: TenantClients
     strategies: Strategies
     admission: Admission
     shares: Shares

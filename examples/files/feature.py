@@ -25,7 +25,7 @@ async def start(core: Core) -> AsyncIterator[Started]:
         core: Of the application.
     """
     settings = core.settings.of(FilesSettings)
-    storage = Storage(core.aws, core.settings.s3_bucket_name)
+    storage = Storage(core.settings.s3_bucket_name)
     keys = Keys(core.secrets, settings.key_secret) if settings.key_secret else None
     try:
         yield Started(

@@ -12,6 +12,7 @@ from sqlalchemy import text
 from starlette.responses import Response
 
 from service import errors
+from service.aws.tenant import TenantAws
 from service.database.session import TenantSession
 from service.errors import ApiError, raises
 from service.http.gate import Router
@@ -83,27 +84,27 @@ async def list_files(session: TenantSession) -> list[File]:
 
 @router.post("", status_code=201)
 @raises(STORAGE_DOWN, TOO_LARGE)
-async def add_file(new: NewFile, files: Running, session: TenantSession) -> File:
+async def add_file(new: NewFile, files: Running, aws: TenantAws, session: TenantSession) -> File:
     """Keep a file."""
     if len(new.content) > files.settings.max_bytes:
         raise ApiError(TOO_LARGE)
     made = File(id=uuid4(), name=new.name, bytes=len(new.content))
     bind(file_id=str(made.id))
     # The content first: one without a row is seen by no caller, a row without its content would be.
-    await files.storage.put(made.id, new.content)
+    await files.storage.put(aws, made.id, new.content)
     await session.execute(text("insert into app.file (id, name, bytes) values (:id, :name, :bytes)"), made.model_dump())
     return made
 
 
 @router.get("/{file_id}", response_class=Response)
 @raises(errors.NOT_FOUND, STORAGE_DOWN)
-async def read_file(file_id: UUID, files: Running, session: TenantSession) -> Response:
+async def read_file(file_id: UUID, files: Running, aws: TenantAws, session: TenantSession) -> Response:
     """The content of a file."""
     bind(file_id=str(file_id))
     found = await session.execute(text("select 1 from app.file where id = :id"), {"id": file_id})
     if found.one_or_none() is None:
         raise ApiError(errors.NOT_FOUND)
-    content = await files.storage.get(file_id)
+    content = await files.storage.get(aws, file_id)
     # Never shown by a browser as what the sender may have made it: it is saved.
     return Response(content, media_type="application/octet-stream", headers={"Content-Disposition": "attachment"})
 

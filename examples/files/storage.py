@@ -6,12 +6,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
-from service.aws.identity import Aws
+from service.aws.tenant import OfTenant
 from service.bounded import Bounded
 from service.errors import ApiError
 from service.log import get_logger
 from service.readiness import State
-from service.tenancy import current_tenant
 
 from .errors import STORAGE_DOWN
 
@@ -24,52 +23,53 @@ log = get_logger(__name__)
 
 
 class Storage:
-    """The bucket, as the current tenant may see it.
+    """The bucket, as the caller's tenant may see it: AWS itself refuses another's prefix.
 
     Args:
-        aws: Makes the client, which gives up by itself after seconds.
         bucket: Its name; None where the deployment has none.
     """
 
-    def __init__(self, aws: Aws, bucket: str | None) -> None:
-        self._aws, self._bucket = aws, bucket
+    def __init__(self, bucket: str | None) -> None:
+        self._bucket = bucket
         # Threads of its own: a bucket that hangs holds up nothing else. A request that waits here may hold a connection
         # to the database, so that fewer wait than the pool has.
         self._threads = Bounded("files", threads=4, waiting=8, full=STORAGE_DOWN, reason="storage_busy")
         self._state: State = "ok" if bucket else "unavailable"
 
-    async def put(self, file: UUID, content: bytes) -> None:
+    async def put(self, aws: OfTenant, file: UUID, content: bytes) -> None:
         """Store a content.
 
         Args:
-            file: Of the current tenant.
+            aws: Of the caller's tenant.
+            file: Its id.
             content: Its bytes.
 
         Raises:
-            ApiError: FILES_001.
+            ApiError: FILES_001, SYS_013.
         """
-        key = _key(file)
+        key = aws.key(f"files/{file}")
 
         def work(s3: S3Client, bucket: str) -> None:
             s3.put_object(Bucket=bucket, Key=key, Body=content)
 
-        await self._with_bucket(work)
+        await self._with_bucket(aws, work)
 
-    async def get(self, file: UUID) -> bytes:
+    async def get(self, aws: OfTenant, file: UUID) -> bytes:
         """Fetch a content.
 
         Args:
-            file: Of the current tenant.
+            aws: Of the caller's tenant.
+            file: Its id.
 
         Raises:
-            ApiError: FILES_001.
+            ApiError: FILES_001, SYS_013.
         """
-        key = _key(file)
+        key = aws.key(f"files/{file}")
 
         def work(s3: S3Client, bucket: str) -> bytes:
             return s3.get_object(Bucket=bucket, Key=key)["Body"].read()
 
-        return await self._with_bucket(work)
+        return await self._with_bucket(aws, work)
 
     async def state(self) -> State:
         """For readiness: whether the last call went well. Asks nobody, because the service may not list the bucket."""
@@ -79,13 +79,13 @@ class Storage:
         """Take no more."""
         self._threads.close()
 
-    async def _with_bucket(self, work: Callable[[S3Client, str], T]) -> T:
+    async def _with_bucket(self, aws: OfTenant, work: Callable[[S3Client, str], T]) -> T:
         bucket = self._bucket
         if bucket is None:
             raise ApiError(STORAGE_DOWN, "no_bucket")
 
         def call() -> T:
-            client: Any = self._aws.client("s3")  # blocks at its first use
+            client: Any = aws.client("s3")  # blocks at its first use
             return work(client, bucket)
 
         try:
@@ -98,8 +98,3 @@ class Storage:
             raise ApiError(STORAGE_DOWN, "storage") from failure
         self._state = "ok"
         return found
-
-
-def _key(file: UUID) -> str:
-    """The tenant comes from the request's context, never from an argument: no caller of ours can mix them up."""
-    return f"tenants/{current_tenant()}/files/{file}"

@@ -144,10 +144,10 @@ REGISTER: Final = (
         for path, policy, stages in _MANAGED_ROLES
     ),
     Acknowledged(
-        "AwsSolutions::AwsSolutions-IAM5[Resource::<DocumentsBucket089EA665.Arn>/tenants/*]",
-        ("SignalboxData/Service/ServicePolicy/Resource",),
-        "The service reads and writes documents of every tenant, below this prefix of one bucket; which tenant's is "
-        "decided for each request by the service, from the token.",
+        "AwsSolutions::AwsSolutions-IAM5[Resource::<DocumentsBucket089EA665.Arn>/tenants/<aws:PrincipalTag/tenant_id>/*]",
+        ("SignalboxData/Tenant/Policy/Resource",),
+        "All objects of one tenant, whose name the session carries: the role cannot be taken on without one, and the "
+        "service takes the name from the token.",
         _SECURITY,
         _NEXT,
     ),

@@ -184,7 +184,8 @@ _ROWS: Final[tuple[Row, ...]] = (
     Row("DATABASE_SECRET_ID", optional_output("DatabaseLoginSecretArn", lambda stage: not stage.database.iam_auth)),
     Row("DATABASE_SECRET", UNUSED, reference(_TRIAL_LOGIN)),
     Row("DATABASE_IAM_AUTH", composed("stage record", lambda i: "true" if i.stage.database.iam_auth else "")),
-    Row("DATABASE_MIGRATION_SECRET_ID", output("DatabaseMasterSecretArn")),
+    # Where an operator migrates, the service may not even read the login that can.
+    Row("DATABASE_MIGRATION_SECRET_ID", optional_output("DatabaseMasterSecretArn", lambda s: s.migrations == "auto")),
     # The superuser of Railway's PostgreSQL migrates; the service itself refuses to run as one. Not sealed: nobody says
     # whether Railway fills in references there, and its PostgreSQL has the password in a plain variable anyway.
     Row("DATABASE_MIGRATION_SECRET", UNUSED, reference(_TRIAL_MASTER)),
@@ -204,6 +205,7 @@ _ROWS: Final[tuple[Row, ...]] = (
     Row("SECRETS_PREFIX", output("SecretsPrefix")),
     Row("S3_BUCKET_NAME", output("BucketName")),
     Row("KMS_KEY_ID", output("DataKeyArn")),
+    Row("TENANT_ROLE_ARN", output("TenantRoleArn")),
     Row("TOKEN_SIGNING_KEY_ID", output("TokenSigningKeyArn")),
     Row("IDP__<NAME>__KIND", constant("cognito"), constant("oidc")),
     Row("IDP__<NAME>__ISSUER", output("UserPoolIssuer"), asked("your provider's issuer")),

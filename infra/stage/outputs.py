@@ -52,6 +52,7 @@ OUTPUTS: Final = (
     Output("data", "SecretsPrefix", "What the names of this stage's secrets begin with"),
     Output("data", "BucketName", "Bucket for documents"),
     Output("data", "DataKeyArn", "KMS key of the stored data"),
+    Output("data", "TenantRoleArn", "Role in which the service touches one tenant's objects"),
     Output(
         "data",
         "TokenSigningKeyArn",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from service.settings import Settings
@@ -51,27 +51,46 @@ class Aws:
         """
         with self._lock:  # sessions are not safe to share while they make clients
             if service not in self._clients:
-                from botocore.config import Config
-
                 if self._session is None:
                     self._session = self._open()
-                from service.aws.bounds import BoundedSession
-
-                connect, read, attempts = _IMPATIENT.get(service, (CONNECT_TIMEOUT, READ_TIMEOUT, _ATTEMPTS))
-                client = self._session.client(  # type: ignore[call-overload]
-                    service,
-                    region_name=self._settings.aws_region,
-                    endpoint_url=self._settings.aws_endpoint_url,
-                    config=Config(
-                        connect_timeout=connect,
-                        read_timeout=read,
-                        retries={"total_max_attempts": attempts},
-                    ),
-                )
-                sending = BoundedSession(client.meta.endpoint_url, connect, read, _authorities())
-                client.meta.events.register("before-send", sending.handle)
-                self._clients[service] = client
+                self._clients[service] = self.client_of(self._session, service)
             return self._clients[service]
+
+    def client_of(self, session: Session, service: str) -> Any:
+        """A new client of a session, as impatient as all of ours.
+
+        Args:
+            session: Whose credentials it has.
+            service: boto3's name.
+        """
+        from botocore.config import Config
+
+        from service.aws.bounds import BoundedSession
+
+        connect, read, attempts = _IMPATIENT.get(service, (CONNECT_TIMEOUT, READ_TIMEOUT, _ATTEMPTS))
+        client = session.client(  # type: ignore[call-overload]
+            service,
+            region_name=self._settings.aws_region,
+            endpoint_url=self._settings.aws_endpoint_url,
+            config=Config(connect_timeout=connect, read_timeout=read, retries={"total_max_attempts": attempts}),
+        )
+        sending = BoundedSession(client.meta.endpoint_url, connect, read, _authorities())
+        client.meta.events.register("before-send", sending.handle)
+        return client
+
+    def session_from(self, fetch: Callable[[], dict[str, str]]) -> Session:
+        """A session whose credentials are fetched at their first use, and again before they end.
+
+        Args:
+            fetch: Gives ``access_key``, ``secret_key``, ``token`` and ``expiry_time``, as botocore names them.
+        """
+        import boto3
+        from botocore.credentials import DeferredRefreshableCredentials
+        from botocore.session import get_session
+
+        inner: Any = get_session()
+        inner._credentials = DeferredRefreshableCredentials(refresh_using=fetch, method="tenant-role")
+        return boto3.Session(botocore_session=inner, region_name=self._settings.aws_region)
 
     def database_token(self, host: str, port: int, user: str) -> str:
         """A password for one database login, good for 15 minutes of logging in. Made here, by signing; blocks.

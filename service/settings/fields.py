@@ -367,6 +367,11 @@ class Settings(BaseModel):
         description="KMS key that protects stored data.",
         examples=["arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"],
     )
+    tenant_role_arn: str | None = Field(
+        default=None,
+        description="Role in which a request touches its tenant's objects (TenantAws); production needs it for that.",
+        examples=["arn:aws:iam::111122223333:role/signalbox-tenant"],
+    )
     token_signing_key_id: Annotated[tuple[str, ...], Listed] = Field(
         default=(),
         description="KMS key (ECC_NIST_P256, sign and verify) that signs the tokens this service issues; after a "

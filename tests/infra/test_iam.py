@@ -74,9 +74,8 @@ ALLOWED: dict[str, Call] = {
     "read the session key": secret("SessionKeySecretArn"),
     "sign a token": sign("ECDSA_SHA_256"),
     "read the public key": lambda s: s.client("kms").get_public_key(KeyId=s.outputs["TokenSigningKeyArn"]),
-    "read a document": lambda s: s.client("s3").get_object(Bucket=s.outputs["BucketName"], Key="tenants/acme/a.txt"),
-    "write a document": lambda s: s.client("s3").put_object(
-        Bucket=s.outputs["BucketName"], Key="tenants/acme/b.txt", Body=b"x"
+    "act for a tenant": lambda s: s.client("sts").assume_role(
+        RoleArn=s.outputs["TenantRoleArn"], RoleSessionName="test", Tags=[{"Key": "tenant_id", "Value": "acme"}]
     ),
 }
 
@@ -96,6 +95,9 @@ DENIED: dict[str, Call] = {
     "delete the signing key": lambda s: s.client("kms").schedule_key_deletion(KeyId=s.outputs["TokenSigningKeyArn"]),
     "change the signing key's policy": lambda s: s.client("kms").put_key_policy(
         KeyId=s.outputs["TokenSigningKeyArn"], PolicyName="default", Policy="{}"
+    ),
+    "read a document as itself": lambda s: s.client("s3").get_object(
+        Bucket=s.outputs["BucketName"], Key="tenants/acme/a.txt"
     ),
     "read outside the tenants": lambda s: s.client("s3").get_object(Bucket=s.outputs["BucketName"], Key="other/a.txt"),
     "write outside the tenants": lambda s: s.client("s3").put_object(

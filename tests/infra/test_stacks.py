@@ -142,7 +142,7 @@ def test_the_policy_of_the_service_names_what_it_is_for(production: Synthesized)
     ]
     statements = {s["Sid"]: s for s in policy["PolicyDocument"]["Statement"]}
     assert set(statements) == {
-        *("ReadSecrets", "UseKeyThroughServices", "SignTokens", "TenantDocuments", "DatabaseLogin"),
+        *("ReadSecrets", "UseKeyThroughServices", "SignTokens", "ActForOneTenant", "DatabaseLogin"),
     }
     assert "kms:ViaService" in json.dumps(statements["UseKeyThroughServices"]["Condition"])
     # Which statement Router's key is in: none. It would let the service onto the tailnet as a router.

@@ -15,7 +15,7 @@ from tests.support.cloud.emulator import Emulator
 from tests.support.database.databases import Database, Databases
 from tests.support.idp.issuer import Issuer
 
-BUCKET = "files-of-the-tests"
+BUCKET, ROLE = "files-of-the-tests", "tenant-of-the-tests"
 SECRET = "a-secret-that-keys-are-digested-with"
 CONTENT = b"a report"
 FILE = {"name": "report", "content": base64.b64encode(CONTENT).decode()}
@@ -36,6 +36,7 @@ def database(databases: Databases) -> Database:
 def aws() -> Iterator[Emulator]:
     with Emulator() as running:
         running.client("s3").create_bucket(Bucket=BUCKET)
+        running.client("iam").create_role(RoleName=ROLE, AssumeRolePolicyDocument="{}")
         yield running
 
 
@@ -49,6 +50,7 @@ def environment(issuer: Issuer, database: Database, aws: Emulator) -> dict[str, 
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
         "S3_BUCKET_NAME": BUCKET,
+        "TENANT_ROLE_ARN": f"arn:aws:iam::000000000000:role/{ROLE}",
         "FILES__MAX_BYTES": "1000",
         "FILES__KEY_SECRET": SECRET,
     }

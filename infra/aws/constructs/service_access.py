@@ -8,7 +8,6 @@ from aws_cdk import ArnFormat, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_rds as rds
-from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from infra.stage.names import LABEL
@@ -21,10 +20,10 @@ class ServiceAccess(Construct):
         scope: The stack.
         construct_id: Its id there.
         secrets: ARNs of the secrets it reads.
-        master_secret_arn: Secret of the login that runs its migrations.
-        key: Key of the secrets and the documents.
+        master_secret_arn: Secret of the login that runs its migrations; None where the service runs none.
+        key: Key of the secrets.
         signing_keys: Keys of the tokens it issues.
-        bucket: Documents.
+        tenant_role: What it takes on to touch a tenant's objects; it may touch none as itself.
         instance: Database.
         app_user: The one database login that it may get an IAM token for.
 
@@ -38,10 +37,10 @@ class ServiceAccess(Construct):
         construct_id: str,
         *,
         secrets: list[str],
-        master_secret_arn: str,
+        master_secret_arn: str | None,
         key: kms.IKey,
         signing_keys: Sequence[kms.IKey],
-        bucket: s3.IBucket,
+        tenant_role: iam.IRole,
         instance: rds.DatabaseInstance,
         app_user: str,
     ) -> None:
@@ -61,20 +60,14 @@ class ServiceAccess(Construct):
                 iam.PolicyStatement(
                     sid="ReadSecrets",
                     actions=["secretsmanager:GetSecretValue"],
-                    resources=[*secrets, master_secret_arn],
+                    resources=[*secrets, *([master_secret_arn] if master_secret_arn else [])],
                 ),
-                # Through these services only: with stolen credentials, the key alone decrypts nothing.
+                # Through this service only: with stolen credentials, the key alone decrypts nothing.
                 iam.PolicyStatement(
                     sid="UseKeyThroughServices",
-                    actions=["kms:Decrypt", "kms:GenerateDataKey"],
+                    actions=["kms:Decrypt"],
                     resources=[key.key_arn],
-                    conditions={
-                        "StringEquals": {
-                            "kms:ViaService": [
-                                f"{name}.{stack.region}.amazonaws.com" for name in ("s3", "secretsmanager")
-                            ]
-                        }
-                    },
+                    conditions={"StringEquals": {"kms:ViaService": f"secretsmanager.{stack.region}.amazonaws.com"}},
                 ),
                 # No condition on the algorithm: a key on this curve has one.
                 iam.PolicyStatement(
@@ -82,10 +75,11 @@ class ServiceAccess(Construct):
                     actions=["kms:Sign", "kms:GetPublicKey"],
                     resources=[signing_key.key_arn for signing_key in signing_keys],
                 ),
+                # Whoever may do this may name any tenant: the service, and administrators of the account.
                 iam.PolicyStatement(
-                    sid="TenantDocuments",
-                    actions=["s3:GetObject", "s3:PutObject"],
-                    resources=[bucket.arn_for_objects("tenants/*")],
+                    sid="ActForOneTenant",
+                    actions=["sts:AssumeRole", "sts:TagSession"],
+                    resources=[tenant_role.role_arn],
                 ),
                 iam.PolicyStatement(sid="DatabaseLogin", actions=["rds-db:connect"], resources=[login]),
             ],

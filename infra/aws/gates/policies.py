@@ -66,8 +66,15 @@ TRUSTED: Final[Mapping[str, Conditions]] = {
     },
     "vpc-flow-logs.amazonaws.com": {},
 }
+# What the account's own identities have to say when they take on a role: who is acted for, and nothing else.
+_FOR_A_TENANT: Final[Mapping[str, tuple[str, str]]] = {
+    "aws:RequestTag/tenant_id": ("StringLike", r"^\?\*$"),
+    "aws:TagKeys": ("ForAllValues:StringEquals", "^tenant_id$"),
+}
 _TRUST: Final = {"sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"}
 _VIA: Final[Conditions] = {"kms:ViaService": lambda stage: rf"^(s3|secretsmanager)\.{stage.region}\.amazonaws\.com$"}
+_BOUND: Final[Conditions] = {"kms:EncryptionContext:tenant_id": lambda _: r"^\$\{aws:PrincipalTag/tenant_id\}$"}
+_MAY: Final = {"ActForOneTenant": frozenset({"sts:AssumeRole", "sts:TagSession"})}  # though NEVER says otherwise
 # AWS's own policies that a role of ours may have; the register says why.
 AWS_POLICIES: Final = (
     "AmazonSSMManagedInstanceCore",
@@ -84,14 +91,23 @@ class Right:
 
     actions: frozenset[str]
     conditions: Conditions = field(default_factory=dict)
+    within: str = ""  # what every resource ends with
 
 
 # By Sid.
 RIGHTS: Final[Mapping[str, Right]] = {
     "ReadSecrets": Right(frozenset({"secretsmanager:GetSecretValue"})),
-    "UseKeyThroughServices": Right(frozenset({"kms:Decrypt", "kms:GenerateDataKey"}), _VIA),
+    "UseKeyThroughServices": Right(frozenset({"kms:Decrypt"}), _VIA),
+    "ActForOneTenant": Right(frozenset({"sts:AssumeRole", "sts:TagSession"})),
     "SignTokens": Right(frozenset({"kms:Sign", "kms:GetPublicKey"})),
-    "TenantDocuments": Right(frozenset({"s3:GetObject", "s3:PutObject"})),
+    "TenantDocuments": Right(
+        frozenset({"s3:GetObject", "s3:PutObject"}), within="tenants/${aws:PrincipalTag/tenant_id}/*"
+    ),
+    "TenantDocumentsKey": Right(
+        frozenset({"kms:Decrypt", "kms:GenerateDataKey"}),
+        {**_VIA, "kms:EncryptionContext:aws:s3:arn": lambda _: None},
+    ),
+    "TenantKey": Right(frozenset({"kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"}), _BOUND),
     "DatabaseLogin": Right(frozenset({"rds-db:connect"})),
     "ReadOwnKey": Right(frozenset({"secretsmanager:GetSecretValue"})),
     "DecryptOwnKey": Right(frozenset({"kms:Decrypt"}), {**_VIA, "kms:EncryptionContext:SecretARN": lambda _: None}),
@@ -246,6 +262,13 @@ def _trusted(statements: list[Statement], stage: Stage) -> Iterator[str]:
         yield "no one can take on the role"
     for statement in statements:
         services = _listed(_principals(statement).get("Service"))
+        if {*_principals(statement)} == {"AWS"} and ours(_principals(statement)["AWS"], stage):
+            if {*map(str, _listed(statement.get("Action")))} - _TRUST:
+                yield "the role's trust allows more than to take it on"
+            for key, (operator, pattern) in _FOR_A_TENANT.items():
+                if not _asks(statement, key, pattern, stage, (operator,)):
+                    yield f"the role can be taken on without naming a tenant: {key}"
+            continue
         if not services or {*_principals(statement)} != {"Service"} or not all(name in TRUSTED for name in services):
             yield "the role trusts another than the services of TRUSTED"
             continue
@@ -269,14 +292,20 @@ def _rights(statements: list[Statement], stage: Stage) -> Iterator[str]:
             yield "the policy allows everything that a service can do"
         if not all(ours(resource, stage) for resource in _listed(statement.get("Resource"))):
             yield "the policy is about what is not ours, or about everything there is"
-        if forbidden := sorted(action for action in actions if any(fnmatchcase(action, never) for never in NEVER)):
+        judged = actions - _MAY.get(str(statement.get("Sid")), frozenset())
+        if forbidden := sorted(action for action in judged if any(fnmatchcase(action, never) for never in NEVER)):
             yield f"the policy allows what no role of ours may: {', '.join(forbidden)}"
         for key, fits in _VIA.items():
-            if actions & {"kms:Decrypt", "kms:GenerateDataKey"} and not _asks(statement, key, fits(stage), stage):
+            bound = all(_asks(statement, name, one(stage), stage) for name, one in _BOUND.items())
+            if actions & {"kms:Decrypt", "kms:GenerateDataKey"} and not (
+                bound or _asks(statement, key, fits(stage), stage)
+            ):
                 yield "the policy lets a key be used past the services that it is for"
         if right is not None:
             if actions - right.actions:
                 yield f"{statement['Sid']} allows more than it is for: {', '.join(sorted(actions - right.actions))}"
+            if not all(json.dumps(r).rstrip('"]}').endswith(right.within) for r in _listed(statement.get("Resource"))):
+                yield f"{statement['Sid']} is about more than {right.within}"
             for key, fits in right.conditions.items():
                 if not _asks(statement, key, fits(stage), stage):
                     yield f"{statement['Sid']} does not ask for {key}, or for another value than ours"

@@ -12,6 +12,7 @@ from infra.aws.constructs.keys import DataKey, SigningKey
 from infra.aws.constructs.network import Network
 from infra.aws.constructs.secrets import Secrets
 from infra.aws.constructs.service_access import ServiceAccess
+from infra.aws.constructs.tenant_role import TenantRole
 from infra.aws.stacks.base import StageStack
 from infra.stage.names import LABEL
 from infra.stage.outputs import emit
@@ -34,6 +35,7 @@ class DataStack(StageStack):
         access_logs: Where requests to buckets are recorded.
         documents: The bucket.
         secrets: What the service and the subnet router read.
+        tenant_role: The role in which the service touches a tenant's objects.
         service: The service's policy. Beside what it names: another stack would know the bucket by a reference that no
             reviewer can read.
     """
@@ -67,6 +69,7 @@ class DataStack(StageStack):
         )
         self.secrets = Secrets(self, "Secrets", stage=stage, key=self.key)
         instance = self.database.instance
+        self.tenant_role = TenantRole(self, "Tenant", bucket=self.documents.bucket, key=self.key)
         self.service = ServiceAccess(
             self,
             "Service",
@@ -75,10 +78,10 @@ class DataStack(StageStack):
                 self.secrets.session_key.secret_arn,
                 *(self._arn_of(f"{stage.secrets_prefix}/{name}") for name in stage.provider_secrets),
             ],
-            master_secret_arn=self.database.master_secret_arn,
+            master_secret_arn=self.database.master_secret_arn if stage.migrations == "auto" else None,
             key=self.key,
             signing_keys=self.signing_keys,
-            bucket=self.documents.bucket,
+            tenant_role=self.tenant_role.role,
             instance=instance,
             app_user=stage.database.app_user,
         )
@@ -92,6 +95,7 @@ class DataStack(StageStack):
         emit(self, "SecretsPrefix", stage.secrets_prefix)
         emit(self, "BucketName", self.documents.bucket.bucket_name)
         emit(self, "DataKeyArn", self.key.key_arn)
+        emit(self, "TenantRoleArn", self.tenant_role.role.role_arn)
         emit(self, "TokenSigningKeyArn", ",".join(key.key_arn for key in self.signing_keys))
 
     def _arn_of(self, secret_name: str) -> str:

@@ -1,0 +1,143 @@
+"""AWS as one tenant may use it: ``TenantAws``, beside ``TenantSession``.
+
+The role's session carries the tenant as a tag, and its policy compares objects and encryption contexts with it. A
+mistake in a handler then meets AWS's refusal instead of another tenant's objects. There is no default: without a tenant
+nothing is given, and production gives nothing without the role.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+from fastapi import Depends
+from starlette.requests import Request
+
+from service.aws.identity import Aws
+from service.errors import TENANT_AWS_DOWN, ApiError, raises
+from service.log import get_logger
+from service.settings import Settings
+from service.tenancy import TenantId, current_tenant
+
+if TYPE_CHECKING:
+    from boto3.session import Session
+
+SECONDS: Final = 3600  # AWS gives no more to a role that was taken on from another
+TAG: Final = "tenant_id"
+_MOST: Final = 128  # tenants; a session and its clients take about two megabytes
+
+log = get_logger(__name__)
+
+
+class OfTenant:
+    """Clients of one tenant; safe to call from any thread.
+
+    Args:
+        aws: Makes them.
+        tenant: Whose.
+        role_arn: The role to take on; None gives the process's own identity.
+
+    Attributes:
+        tenant: Whose.
+    """
+
+    def __init__(self, aws: Aws, tenant: TenantId, role_arn: str | None) -> None:
+        self.tenant = tenant
+        self._aws, self._role_arn = aws, role_arn
+        self._lock = threading.Lock()
+        self._session: Session | None = None
+        self._clients: dict[str, Any] = {}
+
+    @property
+    def context(self) -> dict[str, str]:
+        """The encryption context that KMS asks of this tenant's session."""
+        return {TAG: self.tenant}
+
+    def key(self, name: str) -> str:
+        """The name of an object in the bucket.
+
+        Args:
+            name: Below the tenant's prefix.
+        """
+        return f"tenants/{self.tenant}/{name}"
+
+    def client(self, service: str) -> Any:
+        """A client, made at its first use. Blocks.
+
+        Args:
+            service: boto3's name, such as ``s3``.
+
+        Raises:
+            ApiError: SYS_013, the role cannot be taken on.
+            Exception: What boto3 and botocore raise; they have no common base.
+        """
+        if self._role_arn is None:
+            return self._aws.client(service)
+        with self._lock:  # of this tenant alone: another's does not wait for it
+            if service not in self._clients:
+                if self._session is None:
+                    self._session = self._aws.session_from(self._credentials)
+                self._clients[service] = self._aws.client_of(self._session, service)
+            return self._clients[service]
+
+    def _credentials(self) -> dict[str, str]:
+        """Fetched when they are needed, and again before they end; botocore asks."""
+        try:
+            given = self._aws.client("sts").assume_role(
+                RoleArn=self._role_arn,
+                RoleSessionName=f"t-{self.tenant}"[:64],
+                DurationSeconds=SECONDS,
+                Tags=[{"Key": TAG, "Value": self.tenant}],
+            )["Credentials"]
+        except Exception as failure:  # botocore has no common base for what can go wrong on the way
+            log.warning("tenant_role_failed", reason=type(failure).__name__)
+            raise ApiError(TENANT_AWS_DOWN, "tenant_role") from failure
+        return {
+            "access_key": given["AccessKeyId"],
+            "secret_key": given["SecretAccessKey"],
+            "token": given["SessionToken"],
+            "expiry_time": given["Expiration"].isoformat(),
+        }
+
+
+class TenantClients:
+    """The tenants that were served last, each with its session.
+
+    Args:
+        aws: Makes clients.
+        settings: The role.
+    """
+
+    def __init__(self, aws: Aws, settings: Settings) -> None:
+        self._aws, self._role_arn = aws, settings.tenant_role_arn
+        self._required = settings.environment == "production"
+        self._lock = threading.Lock()
+        self._known: OrderedDict[TenantId, OfTenant] = OrderedDict()
+
+    def current(self) -> OfTenant:
+        """That of the running request.
+
+        Raises:
+            TenantMissingError: There is no tenant: the route is public.
+            ApiError: SYS_013, no role is configured where one has to be.
+        """
+        tenant = current_tenant()
+        if self._role_arn is None and self._required:
+            raise ApiError(TENANT_AWS_DOWN, "no_tenant_role")
+        with self._lock:
+            found = self._known.pop(tenant, None) or OfTenant(self._aws, tenant, self._role_arn)
+            self._known[tenant] = found
+            if len(self._known) > _MOST:
+                self._known.popitem(last=False)
+            return found
+
+
+@raises(TENANT_AWS_DOWN)
+def tenant_aws(request: Request) -> OfTenant:
+    """AWS as the caller's tenant may use it; as a dependency: ``TenantAws``."""
+    clients: TenantClients = request.app.state.running.tenant_aws
+    return clients.current()
+
+
+TenantAws = Annotated[OfTenant, Depends(tenant_aws)]
