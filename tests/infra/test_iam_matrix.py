@@ -6,11 +6,15 @@ they reach. The engine is npm's @cloud-copilot/iam-simulate, in a folder of its 
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import re
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -48,13 +52,13 @@ class Stage:
         self.resources = {name: row for t in self.templates.values() for name, row in t["Resources"].items()}
 
     def arn(self, logical: str) -> str:
-        kind = self.resources[logical]["Type"]
+        kind: str = self.resources[logical]["Type"]
         made_up = f"arn:aws:x:{REGION}:{ACCOUNT}:{kind.lower().replace('::', '-')}/{{}}"
         return str(_ARNS.get(kind, made_up)).format(f"{self.name}-{logical}")
 
     def one(self, kind: str, prefix: str) -> str:
         """Logical id of the one resource of a type whose id begins so."""
-        (found,) = [n for n, row in self.resources.items() if row["Type"] == kind and n.startswith(prefix)]
+        (found,) = [str(n) for n, row in self.resources.items() if row["Type"] == kind and n.startswith(prefix)]
         return found
 
     def resolve(self, value: Any) -> Any:
@@ -168,15 +172,18 @@ class Request:
 
 @pytest.fixture(scope="session")
 def engine() -> None:
-    if not (FOLDER / "node_modules" / "@cloud-copilot" / "iam-simulate").is_dir():
-        command = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
-        subprocess.run(command, cwd=FOLDER, env=_environment(), check=True, capture_output=True, timeout=120)
+    with (FOLDER / "package.json").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two runs at once must not install into each other
+        if not (FOLDER / "node_modules" / "@cloud-copilot" / "iam-simulate").is_dir():
+            # The one of the environment's bin folder: that of the package knows its place only when started from there.
+            npm = str(Path(sys.executable).with_name("npm"))
+            command = [npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
+            done = subprocess.run(command, cwd=FOLDER, env=_environment(), capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
 
 
 def _environment() -> dict[str, str]:
-    import os
-
-    return {"PATH": search_path(ROOT), "HOME": os.environ["HOME"]}
+    return {**os.environ, "PATH": search_path(ROOT), "NO_UPDATE_NOTIFIER": "1"}
 
 
 def verdicts(stage: Stage, requests: Sequence[Request]) -> list[str]:

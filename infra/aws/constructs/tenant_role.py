@@ -70,10 +70,7 @@ class TenantRole(Construct):
                 sid="TenantKey",
                 actions=["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"],
                 resources=[key.key_arn],
-                conditions={
-                    "StringEquals": {f"kms:EncryptionContext:{TAG}": _TENANT},
-                    "ForAllValues:StringEquals": {"kms:EncryptionContextKeys": [TAG]},
-                },
+                conditions={"StringEquals": {f"kms:EncryptionContext:{TAG}": _TENANT}},
             ),
         ]
         iam.ManagedPolicy(self, "Policy", roles=[self.role], statements=statements)

@@ -59,11 +59,11 @@ IRRELEVANT: Final = (
     (r"drop pg_stat_statements", "figures for tuning"),
     (r"ManagedPolicyArns(|\.0) (remove|drop|empty)$", "a right less: what needs it stops, and says so"),
     (
-        r"drop statement (ReadOwnKey|DecryptOwnKey|ReadSecrets|UseKeyThroughServices|SignTokens|TenantDocuments|"
-        r"DatabaseLogin)$",
+        r"drop statement (ReadOwnKey|DecryptOwnKey|ReadSecrets|UseKeyThroughServices|SignTokens|"
+        r"TenantDocuments(Key)?|TenantKey|ActForOneTenant|DatabaseLogin)$",
         "a right less: what needs it stops, and readiness says so",
     ),
-    (r"^RouterPolicy AWS::IAM::ManagedPolicy  remove the resource", "the router's rights: it stops"),
+    (r"^(Router|Tenant)Policy AWS::IAM::ManagedPolicy  remove the resource", "the rights of one: it stops"),
     (r"^RouterSecurityGroup \S+ SecurityGroupEgress\.[0-9] drop$", "less is allowed than before"),
     (r"^Router.* AWS::EC2::SecurityGroup(Egress|Ingress)  remove the resource$", "less is allowed than before"),
     (
