@@ -232,6 +232,26 @@ def destroy(name: str, workspace: str | None, typed: str | None) -> None:
 
 
 @click.command()
+@_STAGE
+@click.option("--format", "form", type=click.Choice(("markdown", "json")), default="markdown", show_default=True)
+def verify(name: str, form: str) -> None:
+    """Compare what lives in the account of STAGE with its templates; change nothing. Exits with 1 where they differ."""
+    from infra.deploy.account import Account
+    from infra.deploy.verify import verify as compare
+    from infra.stage.chosen import stage
+
+    target = stage(name)
+    report = compare(Account(target.region), target)
+    folder = FOLDER / name
+    folder.mkdir(parents=True, exist_ok=True)
+    for suffix, text in (("md", report.markdown()), ("json", report.json())):
+        (folder / f"verify-{report.when[:10]}.{suffix}").write_text(text, encoding="utf-8")
+    click.echo(report.json() if form == "json" else report.markdown(), nl=False)
+    if report.deviations:
+        raise SystemExit(1)
+
+
+@click.command()
 @click.argument("stage_name", metavar="STAGE")
 @click.option("--renew", is_flag=True, help="Make a new client certificate although the present one is good.")
 def certs(stage_name: str, renew: bool) -> None:
@@ -251,4 +271,8 @@ def certs(stage_name: str, renew: bool) -> None:
         click.echo(f"  {variable}  {issued.certificate.with_name(file)}")
 
 
+<<<<<<< HEAD
 COMMANDS = (env, deploy, doctor, *STEP_COMMANDS, migrate, destroy, certs)
+=======
+COMMANDS = (env, deploy, doctor, *STEP_COMMANDS, verify, destroy, certs)
+>>>>>>> d78fbf1 (Compare a stage's account with its templates: signalbox verify)

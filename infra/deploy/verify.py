@@ -1,0 +1,288 @@
+"""What lives in an account, compared with what its stacks' templates say: a dated report. Reads only.
+
+CloudFormation's own drift detection is the deeper look; this is the one that says in words what protects health data.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from infra.deploy.account import Account, AwsError, Resource, code, made_by, survey
+from infra.stage.record import Stage
+
+Properties = Mapping[str, Any]
+
+KEY_DAYS: Final = 90  # of an access key, as docs/INFRASTRUCTURE.md has it
+COPY_DAYS: Final = 2  # the plan copies every day
+
+
+@dataclass(frozen=True, slots=True)
+class Deviation:
+    """Something that is not as the template says, or could not be asked.
+
+    Attributes:
+        resource: Its id in the account.
+        what: What was compared.
+        wanted: As the template has it.
+        found: As the account has it.
+    """
+
+    resource: str
+    what: str
+    wanted: str
+    found: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One comparison.
+
+    Attributes:
+        type: Of the resource.
+        what: In words.
+        wanted: From the template's properties; None is not compared.
+        found: From the account.
+    """
+
+    type: str
+    what: str
+    wanted: Callable[[Properties], object]
+    found: Callable[[Account, str], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was found, and when.
+
+    Attributes:
+        stage: Its name.
+        when: Time in UTC, as ISO 8601 has it.
+        compared: How many comparisons were made.
+        deviations: What is not as it should be.
+    """
+
+    stage: str
+    when: str
+    compared: int
+    deviations: tuple[Deviation, ...]
+
+    def json(self) -> str:
+        """For machines."""
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+    def markdown(self) -> str:
+        """For people."""
+        head = f"# Stage {self.stage}, {self.when}\n\n{self.compared} comparisons, {len(self.deviations)} deviations.\n"
+        if not self.deviations:
+            return head
+        rows = [f"| {one.resource} | {one.what} | {one.wanted} | {one.found} |" for one in self.deviations]
+        return "\n".join([head, "| resource | what | template | account |", "|---|---|---|---|", *rows, ""])
+
+
+def verify(account: Account, stage: Stage, now: datetime | None = None) -> Report:
+    """Compare a stage's account with the templates that its stacks have.
+
+    Args:
+        account: Where.
+        stage: Which.
+        now: The time; None takes the clock's.
+
+    Raises:
+        AwsError: A stack does not stand, or the account does not say.
+    """
+    now = now or datetime.now(UTC)
+    deviations, compared = list[Deviation](), 0
+    for stack in survey(account, stage):
+        if stack.state != "stands":
+            raise AwsError(f"{stack.name} is {stack.status or 'not there'}: deploy stage {stage.name} first")
+        template = account.client("cloudformation").get_template(StackName=stack.id)["TemplateBody"]
+        resources = (json.loads(template) if isinstance(template, str) else template)["Resources"]
+        if stage.retain and not stack.protected:
+            deviations.append(Deviation(stack.name, "protection from termination", "on", "off"))
+        compared += 1
+        for resource in made_by(account, stack.id):
+            properties = resources.get(resource.logical, {}).get("Properties", {})
+            for row in (row for row in ROWS if row.type == resource.type):
+                wanted = row.wanted(properties)
+                if wanted is not None:
+                    compared += 1
+                    deviations += _compare(account, resource, row, wanted)
+            for look in LOOKS.get(resource.type, ()):
+                compared += 1
+                deviations += look(account, resource.physical, now)
+    return Report(stage.name, now.isoformat(timespec="seconds"), compared, tuple(deviations))
+
+
+def _compare(account: Account, resource: Resource, row: Row, wanted: object) -> Iterator[Deviation]:
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        found = row.found(account, resource.physical)
+    except ClientError as failure:
+        found = f"not known: AWS says {code(failure)}"
+    except BotoCoreError as failure:
+        found = f"not known ({type(failure).__name__})"
+    if found != wanted:
+        yield Deviation(resource.physical, row.what, _told(wanted), _told(found))
+
+
+def _told(value: object) -> str:
+    return json.dumps(value, sort_keys=True, default=str) if isinstance(value, dict | list) else str(value)
+
+
+def _of(*path: str | int, default: object = None) -> Callable[[Properties], object]:
+    """A value of the template; one that is found at deployment is not compared."""
+
+    def found(properties: Properties) -> object:
+        value: Any = properties
+        for part in path:
+            try:
+                value = value[part]
+            except (KeyError, IndexError, TypeError):
+                return default
+        return (
+            None
+            if isinstance(value, dict) and len(value) == 1 and next(iter(value)).startswith(("Ref", "Fn::"))
+            else value
+        )
+
+    return found
+
+
+def _bucket(call: str, *path: str | int) -> Callable[[Account, str], object]:
+    def found(account: Account, name: str) -> object:
+        return _of(*path)(getattr(account.client("s3"), call)(Bucket=name))
+
+    return found
+
+
+def _log_group(key: str) -> Callable[[Account, str], object]:
+    def found(account: Account, name: str) -> object:
+        groups = account.client("logs").describe_log_groups(logGroupNamePrefix=name)["logGroups"]
+        return next((group.get(key) for group in groups if group["logGroupName"] == name), None)
+
+    return found
+
+
+def _database(key: str) -> Callable[[Account, str], object]:
+    def found(account: Account, name: str) -> object:
+        (instance,) = account.client("rds").describe_db_instances(DBInstanceIdentifier=name)["DBInstances"]
+        return instance.get(key)
+
+    return found
+
+
+def _pool(*path: str) -> Callable[[Account, str], object]:
+    def found(account: Account, pool_id: str) -> object:
+        return _of(*path)(account.client("cognito-idp").describe_user_pool(UserPoolId=pool_id)["UserPool"])
+
+    return found
+
+
+def _rotation(account: Account, key_id: str) -> object:
+    return account.client("kms").get_key_rotation_status(KeyId=key_id)["KeyRotationEnabled"]
+
+
+def _key_state(account: Account, key_id: str) -> object:
+    return account.client("kms").describe_key(KeyId=key_id)["KeyMetadata"]["KeyState"]
+
+
+def _tenants(account: Account, name: str) -> object:
+    configuration = account.client("lambda").get_function_configuration(FunctionName=name)
+    return configuration.get("Environment", {}).get("Variables", {}).get("TENANTS_BY_PROVIDER")
+
+
+def _actions(account: Account, name: str) -> object:
+    return account.client("cloudwatch").describe_alarms(AlarmNames=[name])["MetricAlarms"][0]["ActionsEnabled"]
+
+
+def _ringing(account: Account, name: str, _: datetime) -> list[Deviation]:
+    (alarm,) = account.client("cloudwatch").describe_alarms(AlarmNames=[name])["MetricAlarms"]
+    return [Deviation(name, "state of the alarm", "OK", "ALARM")] if alarm["StateValue"] == "ALARM" else []
+
+
+def _old_keys(account: Account, name: str, now: datetime) -> list[Deviation]:
+    keys = account.client("iam").list_access_keys(UserName=name)["AccessKeyMetadata"]
+    old = [key["AccessKeyId"] for key in keys if now - key["CreateDate"] > timedelta(days=KEY_DAYS)]
+    return [Deviation(name, f"age of access key {one}", f"{KEY_DAYS} days", "more") for one in old]
+
+
+def _copies(account: Account, vault: str, now: datetime) -> list[Deviation]:
+    points = account.client("backup").list_recovery_points_by_backup_vault(BackupVaultName=vault)["RecoveryPoints"]
+    done = [point["CreationDate"] for point in points if point.get("Status") in ("COMPLETED", "AVAILABLE")]
+    if done and now - max(done) <= timedelta(days=COPY_DAYS):
+        return []
+    last = f"{max(done):%Y-%m-%d}" if done else "none"
+    return [Deviation(vault, "last copy of the database", f"within {COPY_DAYS} days", last)]
+
+
+def _logging(account: Account, name: str) -> object:
+    return account.client("cloudtrail").get_trail_status(Name=name)["IsLogging"]
+
+
+_SSE: Final = ("ServerSideEncryptionConfiguration", 0, "ServerSideEncryptionByDefault", "SSEAlgorithm")
+_ANSWERED: Final = (
+    "ServerSideEncryptionConfiguration",
+    "Rules",
+    0,
+    "ApplyServerSideEncryptionByDefault",
+    "SSEAlgorithm",
+)
+_DATABASE: Final = {
+    "storage is encrypted": ("StorageEncrypted", "StorageEncrypted"),
+    "reachable from the internet": ("PubliclyAccessible", "PubliclyAccessible"),
+    "days of backups": ("BackupRetentionPeriod", "BackupRetentionPeriod"),
+    "deletion protection": ("DeletionProtection", "DeletionProtection"),
+    "a standby in a second zone": ("MultiAZ", "MultiAZ"),
+}
+
+ROWS: Final = (
+    Row(
+        "AWS::S3::Bucket",
+        "public access is blocked",
+        _of("PublicAccessBlockConfiguration"),
+        _bucket("get_public_access_block", "PublicAccessBlockConfiguration"),
+    ),
+    Row(
+        "AWS::S3::Bucket",
+        "versions are kept",
+        _of("VersioningConfiguration", "Status"),
+        _bucket("get_bucket_versioning", "Status"),
+    ),
+    Row("AWS::S3::Bucket", "encryption", _of("BucketEncryption", *_SSE), _bucket("get_bucket_encryption", *_ANSWERED)),
+    Row("AWS::Logs::LogGroup", "days that logs are kept", _of("RetentionInDays"), _log_group("retentionInDays")),
+    *(Row("AWS::RDS::DBInstance", what, _of(wanted), _database(found)) for what, (wanted, found) in _DATABASE.items()),
+    Row("AWS::KMS::Key", "rotation", _of("EnableKeyRotation"), _rotation),
+    Row("AWS::KMS::Key", "state of the key", lambda _: "Enabled", _key_state),
+    Row("AWS::Cognito::UserPool", "second factor", _of("MfaConfiguration"), _pool("MfaConfiguration")),
+    Row(
+        "AWS::Cognito::UserPool",
+        "administrators alone make users",
+        _of("AdminCreateUserConfig", "AllowAdminCreateUserOnly"),
+        _pool("AdminCreateUserConfig", "AllowAdminCreateUserOnly"),
+    ),
+    Row(
+        "AWS::Cognito::UserPool",
+        "shortest password",
+        _of("Policies", "PasswordPolicy", "MinimumLength"),
+        _pool("Policies", "PasswordPolicy", "MinimumLength"),
+    ),
+    Row(
+        "AWS::Lambda::Function",
+        "tenants of providers",
+        _of("Environment", "Variables", "TENANTS_BY_PROVIDER"),
+        _tenants,
+    ),
+    Row("AWS::CloudWatch::Alarm", "the alarm acts", lambda _: True, _actions),
+    Row("AWS::CloudTrail::Trail", "the trail records", _of("IsLogging"), _logging),
+)
+# What the template does not say: how old, how long ago.
+LOOKS: Final[Mapping[str, tuple[Callable[[Account, str, datetime], list[Deviation]], ...]]] = {
+    "AWS::CloudWatch::Alarm": (_ringing,),
+    "AWS::IAM::User": (_old_keys,),
+    "AWS::Backup::BackupVault": (_copies,),
+}
