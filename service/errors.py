@@ -146,7 +146,7 @@ OUTCOME_UNKNOWN = Error(
 SECRETS_DOWN = outage("SYS_004", "The secrets store cannot be reached", "Retry after the given time.")
 STARTING = outage("SYS_014", "This replica is starting", "Retry after the given time.")
 TENANT_AWS_DOWN = outage(
-    "SYS_013", "What belongs to the tenant in AWS cannot be reached", "Retry after the given time."
+    "SYS_015", "What belongs to the tenant in AWS cannot be reached", "Retry after the given time."
 )
 NOT_READY = outage("SYS_005", "A dependency is not ready", "See the checks beside the error.")
 OVERLOADED = outage("SYS_011", "This replica, or the caller's share of it, is busy", "Retry after the given time.")

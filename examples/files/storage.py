@@ -45,7 +45,7 @@ class Storage:
             content: Its bytes.
 
         Raises:
-            ApiError: FILES_001, SYS_013.
+            ApiError: FILES_001, SYS_015.
         """
         key = aws.key(f"files/{file}")
 
@@ -62,7 +62,7 @@ class Storage:
             file: Its id.
 
         Raises:
-            ApiError: FILES_001, SYS_013.
+            ApiError: FILES_001, SYS_015.
         """
         key = aws.key(f"files/{file}")
 

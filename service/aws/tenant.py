@@ -69,7 +69,7 @@ class OfTenant:
             service: boto3's name, such as ``s3``.
 
         Raises:
-            ApiError: SYS_013, the role cannot be taken on.
+            ApiError: SYS_015, the role cannot be taken on.
             Exception: What boto3 and botocore raise; they have no common base.
         """
         if self._role_arn is None:
@@ -120,7 +120,7 @@ class TenantClients:
 
         Raises:
             TenantMissingError: There is no tenant: the route is public.
-            ApiError: SYS_013, no role is configured where one has to be.
+            ApiError: SYS_015, no role is configured where one has to be.
         """
         tenant = current_tenant()
         if self._role_arn is None and self._required:

@@ -102,7 +102,7 @@ def test_without_a_tenant_nothing_is_given(aws: Aws, emulator: Emulator) -> None
 def test_production_gives_nothing_without_the_role(aws: Aws) -> None:
     with tenant_scope(ACME), pytest.raises(ApiError) as refused:
         TenantClients(aws, load(GOOD)).current()
-    assert (refused.value.error.code, refused.value.reason) == ("SYS_013", "no_tenant_role")
+    assert (refused.value.error.code, refused.value.reason) == ("SYS_015", "no_tenant_role")
 
 
 def test_a_role_that_cannot_be_taken_on_is_an_outage(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,4 +111,4 @@ def test_a_role_that_cannot_be_taken_on_is_an_outage(aws: Aws, monkeypatch: pyte
         mine = TenantClients(Aws(nowhere), nowhere).current()
     with pytest.raises(ApiError) as refused:
         mine.client("s3").list_buckets()
-    assert (refused.value.error.code, refused.value.error.status) == ("SYS_013", 503)
+    assert (refused.value.error.code, refused.value.error.status) == ("SYS_015", 503)
