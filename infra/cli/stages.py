@@ -271,8 +271,4 @@ def certs(stage_name: str, renew: bool) -> None:
         click.echo(f"  {variable}  {issued.certificate.with_name(file)}")
 
 
-<<<<<<< HEAD
-COMMANDS = (env, deploy, doctor, *STEP_COMMANDS, migrate, destroy, certs)
-=======
-COMMANDS = (env, deploy, doctor, *STEP_COMMANDS, verify, destroy, certs)
->>>>>>> d78fbf1 (Compare a stage's account with its templates: signalbox verify)
+COMMANDS = (env, deploy, doctor, *STEP_COMMANDS, migrate, verify, destroy, certs)
