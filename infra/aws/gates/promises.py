@@ -6,12 +6,13 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from infra.stage.record import Stage
+if TYPE_CHECKING:
+    from infra.stage.record import Stage
 
 Resource = Mapping[str, Any]
-When = Callable[[Stage], bool]
+When = Callable[["Stage"], bool]
 
 _ACCOUNT: Final = re.compile(r"(?<![0-9A-Za-z])\d{12}(?![0-9A-Za-z])")  # never part of a made-up name
 _FOUND_AT_DEPLOYMENT: Final = ("Ref", "Fn::GetAtt", "Fn::GetStackOutput")

@@ -11,11 +11,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from infra.aws.gates.promises import dig, holds
 from infra.docs.hipaa.citations import PARAGRAPHS, SECURITY_RULE
-from infra.stage.record import Stage
+
+if TYPE_CHECKING:
+    from infra.stage.record import Stage
 
 Kind = Literal["required", "addressable", "standard"]
 Status = Literal["implemented", "shared", "customer", "planned"]
