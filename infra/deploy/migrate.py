@@ -43,6 +43,8 @@ def environment(
     for variable in build(Inputs(stage, outputs)):
         if variable.value is not None and not variable.name.startswith(_THE_SERVICES):
             found[variable.name] = variable.value
+    # The service of such a stage is not told, because it may not read it; the operator has to.
+    found["DATABASE_MIGRATION_SECRET_ID"] = outputs["DatabaseMasterSecretArn"]
     return found | ({"DATABASE_PROXY": proxy} if proxy else {})
 
 
