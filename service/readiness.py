@@ -99,6 +99,9 @@ class Readiness:
                     state = await check.ask()
             except Exception as caught:  # drivers, resolvers and TLS raise what they like
                 failure = caught
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise asyncio.CancelledError  # a driver took it for a failure of its own, and the stop would wait
             before = self._told.get(name, (None, 0.0))[0]
             self._told[name] = (state, self._clock())
             if state != before:

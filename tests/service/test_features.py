@@ -270,6 +270,23 @@ async def test_a_check_is_told_and_keeps_traffic_away_only_when_it_is_decisive(d
 
 
 @pytest.mark.anyio
+async def test_a_stop_ends_a_check_that_takes_it_for_a_failure_of_its_own() -> None:
+    asked = anyio.Event()
+
+    async def deaf() -> State:
+        asked.set()
+        try:
+            await anyio.sleep(60)
+        except BaseException:  # as a driver does whose connection is being opened
+            raise ConnectionError from None
+        return "ok"
+
+    with anyio.fail_after(10):
+        async with Readiness({"deaf": Check(deaf)}).running():
+            await asked.wait()
+
+
+@pytest.mark.anyio
 async def test_openapi_lists_what_dependencies_raise_and_every_scheme() -> None:
     document = application(AUTH, HEALTH, probe()).openapi()
     assert set(document["components"]["securitySchemes"]) == {"bearer", "badge"}
