@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
-CHECKED: Final = date(2026, 11, 26)  # when a person last held FLOORS against the advisories; due again after 90 days
+CHECKED: Final = date(2026, 11, 26)  # when FLOORS was last written down
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +210,8 @@ def page() -> str:
     parts = [
         "# Supply chain: floors, licences, watched libraries\n\nThis page is generated from `infra/docs/supply.py`: "
         "`uv run signalbox docs`. What it is for: [SUPPLY_CHAIN.md](../SUPPLY_CHAIN.md).\n\n"
-        f"## Floors\n\nLast held against the advisories on {CHECKED:%Y-%m-%d}. A lock file below one of them fails the "
+        f"## Floors\n\nWritten down on {CHECKED:%Y-%m-%d} from known advisories; `uv audit --locked`, which the weekly "
+        "workflow runs, asks the database itself. A lock file below one of them fails the "
         f"build.\n\n| package | at least | advisory | what an older one allows |\n| --- | --- | --- | --- |\n{floors}\n"
         f"## Licences\n\nOf packages in the image: {', '.join(sorted(LICENCES))}.\n"
     ]
