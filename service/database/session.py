@@ -80,6 +80,7 @@ def _begin(connection: Connection) -> None:
             if not connection.invalidated or isinstance(failure.__cause__, TimeoutError):
                 raise
             connection.rollback()  # it was cut after the pool had tested it; the pool lends another
+            _ = connection.connection  # asked for here: within a statement, a failure of the pool's counts as its own
             _name_tenant(connection)
     except BaseException:
         connection.close()  # its maker never gets to hold it

@@ -191,7 +191,10 @@ def test_of_two_stages_side_by_side_the_one_that_ends_goes_whole_and_the_other_s
     for _ in range(2):
         destroy(ROOT, STAGES["local"], deployed.folder, account=account)
     assert {one.state for one in survey(account, STAGES["local"])} == {"absent"}
-    left = {kind: {name for name in names if f"{NAME}-local" not in name} for kind, names in before.items()}
+    left = {
+        kind: {name for name in names if f"{NAME}-local" not in name or "of-somebody-else" in name}
+        for kind, names in before.items()
+    }
     assert contents(deployed) == left
     assert {len(names) for names in left.values()} != {0}
     assert s3.get_object(Bucket=everything["BucketName"], Key="tenants/acme/a.txt")["Body"].read() == b"2"

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import httpx
 import psutil  # type: ignore[import-untyped]
 import pytest
+from dotenv import dotenv_values
 from pydantic import SecretStr
 
 from infra.cli.stages import local_project
@@ -152,8 +153,7 @@ def test_nobody_enters_without_a_token(stack: Stack) -> None:
 
 
 def test_the_environment_that_the_api_runs_from_holds_no_secret(stack: Stack) -> None:
-    lines = Path(stack.ready["env_file"]).read_text().splitlines()
-    environment = {name: json.loads(value) for name, _, value in (line.partition("=") for line in lines)}
+    environment = {name: value or "" for name, value in dotenv_values(stack.ready["env_file"]).items()}
     outputs = json.loads(Path(stack.ready["outputs_file"]).read_text())
     assert environment["DATABASE_SECRET_ID"] == outputs[f"{NAME}-local-data"]["DatabaseLoginSecretArn"]
     assert "@" in environment["DATABASE_URL"]
@@ -262,8 +262,8 @@ def test_another_stage_is_deployed_by_the_commands_that_production_uses(stack: S
             "SIGNALBOX_RAILWAY_URL": fake.url,
         }
         try:
-            for step in ("stacks", "plan", "apply"):
-                done = stack.run(step, *options)
+            for step, more in (("stacks", ()), ("plan", ()), ("apply", ("--yes",))):
+                done = stack.run(step, *options, *more)
                 assert done.returncode == 0, done.stderr
         finally:
             stack.environment = before
