@@ -8,7 +8,6 @@ import signal
 import socket
 import sys
 import threading
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -22,7 +21,6 @@ from service.settings import Settings, SettingsError, load
 if TYPE_CHECKING:
     from service.http.entrance import Entrance
 
-SCHEMA_RETRY = 1.0  # seconds between two questions to a database that does not answer
 DRAIN_SECONDS = 28  # from SIGTERM to the end of the process; Railway kills after its draining time, see railway.json
 
 
@@ -68,6 +66,7 @@ def _serve(settings: Settings, listener: socket.socket, features: Sequence[Featu
     from service import log_lines  # after the checks: a wrong variable is told in milliseconds
     from service.app import create_app
     from service.http.entrance import Entrance
+    from service.http.gate import vital_paths
     from service.http.protocol import Protocol
     from service.http.server import Server
     from service.running import running
@@ -75,7 +74,7 @@ def _serve(settings: Settings, listener: socket.socket, features: Sequence[Featu
     log_lines.configure(settings.log_level)
     log_lines.install_excepthook()
     app = create_app(settings, features, names=Names(NAME), title=TITLE)
-    entrance = Entrance(app)
+    entrance = Entrance(app, vital_paths(router for feature in features for router in feature.routers))
     server = Server(
         uvicorn.Config(
             entrance,
@@ -118,20 +117,21 @@ class Schema(threading.Thread):
         self.refused = False
 
     def run(self) -> None:
-        """Until the database has told what is applied, and that is enough."""
+        """Until the schema is fit, or will not be."""
         from service.database.start import SchemaRefused, prepare_schema
 
         try:
-            while not prepare_schema(self._settings, self._lines):
-                self._entrance.open = True
-                time.sleep(SCHEMA_RETRY)
-            self._entrance.open = True
+            prepare_schema(self._settings, self._lines, unknown=self._open)
+            self._open()
         except SchemaRefused as failure:
             print(failure, file=sys.stderr)  # noqa: T201  for the person who starts it
             self._refuse()
         except BaseException:
             self._refuse()
             raise
+
+    def _open(self) -> None:
+        self._entrance.open = True
 
     def _refuse(self) -> None:
         self.refused = True

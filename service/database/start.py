@@ -8,7 +8,7 @@ still answers what needs none, readiness keeps traffic away, and the start is go
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from service.aws.identity import Aws
@@ -19,6 +19,7 @@ from service.log import get_logger
 from service.settings import Settings
 
 COMMAND = "python -m migrations upgrade"
+RETRY = 1.0  # seconds between two questions to a database that does not answer
 ASK_TIMEOUT = 5.0  # seconds for the one question, once connected; a database that hangs counts as one that is away
 
 log = get_logger(__name__)
@@ -28,7 +29,7 @@ class SchemaRefused(Exception):  # noqa: N818  named after what was refused
     """The schema is behind and stays so; the text is one message for the person who starts the service."""
 
 
-def prepare_schema(settings: Settings, lines: Sequence[Path] = ()) -> bool:
+def prepare_schema(settings: Settings, lines: Sequence[Path], *, unknown: Callable[[], None]) -> None:
     """Make sure that the schema is not behind this code, as ``RUN_MIGRATIONS`` says.
 
     A schema that is ahead is left alone: newer code is being rolled out, and this process may be an older replica that
@@ -37,17 +38,15 @@ def prepare_schema(settings: Settings, lines: Sequence[Path] = ()) -> bool:
     Args:
         settings: The environment; migrations read the same one again.
         lines: Folders of the features' migrations.
-
-    Returns:
-        Whether the database told what is applied.
+        unknown: Called while the database cannot be asked; it is asked until it answers.
 
     Raises:
         SchemaRefused: It is behind, and must not be migrated from here or could not be.
     """
     needed = expected(lines)
-    found = asyncio.run(_ask(settings))
-    if found is None or needed.satisfied_by(found):
-        return found is not None
+    found = asyncio.run(_told(settings, unknown))
+    if needed.satisfied_by(found):
+        return
     if settings.run_migrations == "manual":
         raise SchemaRefused(
             f"The database schema is behind this version of the service (applied: {_listed(found)}; "
@@ -59,7 +58,7 @@ def prepare_schema(settings: Settings, lines: Sequence[Path] = ()) -> bool:
         _upgrade(lines)
     except Exception as failure:
         if _others_did(settings, needed):
-            return True
+            return
         log.critical("migrations_failed", exc_info=failure)
         raise SchemaRefused(
             "The migrations failed and the service was not started; nothing of them was kept, unless one of them "
@@ -67,7 +66,6 @@ def prepare_schema(settings: Settings, lines: Sequence[Path] = ()) -> bool:
             f"text, run them by hand with this environment:\n\n  {COMMAND}\n\n"
             "They need a login that may create roles and schemas: name it with DATABASE_MIGRATION_SECRET_ID."
         ) from None
-    return True
 
 
 def _upgrade(lines: Sequence[Path]) -> None:
@@ -78,19 +76,31 @@ def _upgrade(lines: Sequence[Path]) -> None:
 
 def _others_did(settings: Settings, needed: Expected) -> bool:
     """Newer code may have migrated while we waited for our turn; Alembic does not know its revisions and gives up."""
-    found = asyncio.run(_ask(settings))
+    found = asyncio.run(_ask(_connector(settings)))
     return found is not None and needed.satisfied_by(found)
 
 
-async def _ask(settings: Settings) -> frozenset[str] | None:
-    """Which revisions are applied; None when the database cannot be asked."""
+def _connector(settings: Settings) -> Connector:
     # The login that migrates, where there is one: the application's own is made by the first migration.
     secret = settings.database_migration_secret or settings.database_secret
+    aws = Aws(settings)
+    iam = aws if settings.database_iam_auth and not settings.database_migration_secret else None
+    return Connector(settings, Secrets(aws), secret, confined=False, iam=iam)
+
+
+async def _told(settings: Settings, unknown: Callable[[], None]) -> frozenset[str]:
+    """Which revisions are applied, as soon as the database tells."""
+    connector = _connector(settings)
+    while (found := await _ask(connector)) is None:
+        unknown()
+        await asyncio.sleep(RETRY)
+    return found
+
+
+async def _ask(connector: Connector) -> frozenset[str] | None:
+    """Which revisions are applied; None when the database cannot be asked."""
     try:
-        aws = Aws(settings)
-        iam = aws if settings.database_iam_auth and not settings.database_migration_secret else None
-        secrets = Secrets(aws)
-        connection = await Connector(settings, secrets, secret, confined=False, iam=iam).connect()
+        connection = await connector.connect()
         try:
             async with asyncio.timeout(ASK_TIMEOUT):
                 return await applied(connection)

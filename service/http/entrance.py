@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -10,7 +11,6 @@ from service.errors import STARTING
 from service.http.request import REFUSED
 
 CLOSED: Final = "closed"  # in the scope of what is asked before
-_HEALTH: Final = "/api/v1/health/"
 
 
 class Entrance:
@@ -18,16 +18,17 @@ class Entrance:
 
     Args:
         app: The application, which answers the refusal in its own shape.
+        vital: Paths that are served all the same (``service.http.gate.vital_paths``).
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, vital: Iterable[str]) -> None:
+        self._app, self._vital = app, frozenset(vital)
         self.open = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One connection of ASGI's."""
         if not self.open and scope["type"] == "http":
             scope[CLOSED] = True
-            if not scope["path"].startswith(_HEALTH):
+            if scope["path"] not in self._vital:
                 scope.setdefault(REFUSED, STARTING)
         await self._app(scope, receive, send)
