@@ -24,6 +24,30 @@ _ATTEMPTS: Final = 2
 _IMPATIENT: Final[Mapping[str, tuple[float, float, int]]] = {"kms": (1.0, 1.5, 1)}
 
 
+class Clients:
+    """The clients of one session, all made at their first use; safe to call from any thread.
+
+    Args:
+        open_session: Makes the session.
+        make: Makes a client of it, by boto3's name of the service.
+    """
+
+    def __init__(self, open_session: Callable[[], Session], make: Callable[[Session, str], Any]) -> None:
+        self._open, self._make = open_session, make
+        self._lock = threading.Lock()  # sessions are not safe to share while they make clients
+        self._session: Session | None = None
+        self._made: dict[str, Any] = {}
+
+    def client(self, service: str) -> Any:
+        """See ``Aws.client``."""
+        with self._lock:
+            if service not in self._made:
+                if self._session is None:
+                    self._session = self._open()
+                self._made[service] = self._make(self._session, service)
+            return self._made[service]
+
+
 class Aws:
     """Clients for AWS; safe to call from any thread, and to be kept for the life of the process.
 
@@ -36,9 +60,7 @@ class Aws:
     def __init__(self, settings: Settings, *, endpoint: str | None = None, verify: str | bool = True) -> None:
         self._settings = settings
         self._endpoint, self._verify = endpoint, verify
-        self._lock = threading.Lock()
-        self._session: Session | None = None
-        self._clients: dict[str, Any] = {}
+        self._own = Clients(self._open, self.client_of)
 
     def client(self, service: str) -> Any:
         """A client, made at its first use: the import takes 160 ms that a process without AWS never pays. Blocks.
@@ -49,12 +71,7 @@ class Aws:
         Raises:
             Exception: What boto3 and botocore raise; they have no common base.
         """
-        with self._lock:  # sessions are not safe to share while they make clients
-            if service not in self._clients:
-                if self._session is None:
-                    self._session = self._open()
-                self._clients[service] = self.client_of(self._session, service)
-            return self._clients[service]
+        return self._own.client(service)
 
     def client_of(self, session: Session, service: str) -> Any:
         """A new client of a session, as impatient as all of ours.

@@ -100,10 +100,11 @@ class Secrets:
         return "unavailable" if "unavailable" in states else "stale" if "stale" in states else "ok"
 
     def _entry(self, secret_id: str, label: str) -> Fresh[str]:
-        return self._entries.setdefault(
-            (secret_id, label),
-            Fresh(lambda: self._read(secret_id, label), _told, hard_age=float("inf"), pause=PAUSE, eager=True),
-        )
+        entry = self._entries.get((secret_id, label))
+        if entry is None:
+            entry = Fresh(lambda: self._read(secret_id, label), _told, hard_age=float("inf"), pause=PAUSE, eager=True)
+            self._entries[secret_id, label] = entry
+        return entry
 
     async def _read(self, secret_id: str, label: str) -> str:
         async with asyncio.timeout(CALL_TIMEOUT):

@@ -9,19 +9,16 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any, Final
 
 from fastapi import Depends
 from starlette.requests import Request
 
-from service.aws.identity import Aws
+from service.aws.identity import Aws, Clients
 from service.errors import TENANT_AWS_DOWN, ApiError, raises
 from service.log import get_logger
 from service.settings import Settings
 from service.tenancy import TenantId, current_tenant
-
-if TYPE_CHECKING:
-    from boto3.session import Session
 
 SECONDS: Final = 3600  # AWS gives no more to a role that was taken on from another
 TAG: Final = "tenant_id"
@@ -45,9 +42,7 @@ class OfTenant:
     def __init__(self, aws: Aws, tenant: TenantId, role_arn: str | None) -> None:
         self.tenant = tenant
         self._aws, self._role_arn = aws, role_arn
-        self._lock = threading.Lock()
-        self._session: Session | None = None
-        self._clients: dict[str, Any] = {}
+        self._own = Clients(lambda: aws.session_from(self._credentials), aws.client_of)  # no tenant waits for another
 
     @property
     def context(self) -> dict[str, str]:
@@ -72,14 +67,7 @@ class OfTenant:
             ApiError: SYS_015, the role cannot be taken on.
             Exception: What boto3 and botocore raise; they have no common base.
         """
-        if self._role_arn is None:
-            return self._aws.client(service)
-        with self._lock:  # of this tenant alone: another's does not wait for it
-            if service not in self._clients:
-                if self._session is None:
-                    self._session = self._aws.session_from(self._credentials)
-                self._clients[service] = self._aws.client_of(self._session, service)
-            return self._clients[service]
+        return self._aws.client(service) if self._role_arn is None else self._own.client(service)
 
     def _credentials(self) -> dict[str, str]:
         """Fetched when they are needed, and again before they end; botocore asks."""
@@ -134,7 +122,7 @@ class TenantClients:
 
 
 @raises(TENANT_AWS_DOWN)
-def tenant_aws(request: Request) -> OfTenant:
+async def tenant_aws(request: Request) -> OfTenant:
     """AWS as the caller's tenant may use it; as a dependency: ``TenantAws``."""
     clients: TenantClients = request.app.state.running.tenant_aws
     return clients.current()
