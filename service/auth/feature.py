@@ -21,9 +21,9 @@ from service.auth.login.transaction import Logins
 from service.auth.oidc.sign_in import OidcSignIn
 from service.auth.providers import presets as providers
 from service.auth.providers.discovery import Discovery
-from service.auth.tokens.admission import Admission
 from service.auth.tokens.judge import Authenticator, ExternalIssuers, Strategy
 from service.auth.tokens.keys import IssuerKeys
+from service.auth.tokens.remembered import RememberedTokens
 from service.feature import Core, Feature, Started
 from service.http import swagger
 from service.http.credentials import Scheme
@@ -51,13 +51,13 @@ class BearerTokens:
     """The strategy for bearer tokens (RFC 6750, section 2.1); a token in a query or a form is not looked at.
 
     Args:
-        admission: Judges them.
+        tokens: Judges them.
     """
 
     scheme = BEARER
 
-    def __init__(self, admission: Admission) -> None:
-        self.admit = admission.admit
+    def __init__(self, tokens: RememberedTokens) -> None:
+        self.admit = tokens.admit
 
     async def authenticate(self, credential: str) -> Principal | None:
         """See ``http.credentials.Strategy``."""
@@ -178,7 +178,7 @@ def assemble(core: Core) -> Auth:
             settings, signer=signer, admit=admit, engine=engine, sealer=sealer, secrets=secrets, client=for_keys
         )
     strategies: list[Strategy] = [ExternalIssuers(keys), *([saml.strategy] if saml else [])]
-    tokens = BearerTokens(Admission(Authenticator(strategies), remembered=settings.tokens_remembered))
+    tokens = BearerTokens(RememberedTokens(Authenticator(strategies), remembered=settings.tokens_remembered))
     sign_ins: dict[str, SignIn] = {}
     for entry in keys:
         if entry.provider.client_id is not None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from service.auth import errors
@@ -52,43 +53,36 @@ async def check_id_token(
     Raises:
         ApiError: AUTH_046, with the failed rule as the reason; SYS_003 while no keys can be had.
     """
+    with _told_as_identity():
+        token = UnverifiedToken.parse(text)
+        claims = token.claims
+        issuer = keys.provider.issuer_of(claims)
+        if issuer is None or claims.get("iss") != issuer:
+            raise ApiError(errors.LOGIN_IDENTITY, "iss")
+        await check_signature(token, keys, _TYPES, algorithms)
+        check_kind(claims, keys.provider.preset.id_required)
+        subject = check_subject(claims)
+        _check_audience(claims, client_id)
+        check_times(claims, now, _MAX_LIFETIME)
+        if claims["iat"] < not_before - LEEWAY - keys.provider.preset.backdated:
+            raise ApiError(errors.LOGIN_IDENTITY, "iat_before_sign_in")
+        # Compared as they are: neither is a secret to who holds the token, and text in JSON may not be encodable.
+        if claims.get("nonce") != nonce:
+            raise ApiError(errors.LOGIN_IDENTITY, "nonce")
+        if "at_hash" in claims and claims["at_hash"] != _half_hash(access_token, str(token.header["alg"])):
+            raise ApiError(errors.LOGIN_IDENTITY, "at_hash")
+        return subject
+
+
+@contextmanager
+def _told_as_identity() -> Iterator[None]:
     try:
-        return await _check(text, keys, algorithms, client_id, nonce, access_token, not_before, now)
+        yield
     except ApiError as failure:
         if failure.error.status == 503 or failure.error is errors.LOGIN_IDENTITY:
             raise
         cause = f"{failure.error.code}_{failure.reason}" if failure.reason else failure.error.code
         raise ApiError(errors.LOGIN_IDENTITY, cause) from None
-
-
-async def _check(
-    text: str,
-    keys: KeySource,
-    algorithms: frozenset[str],
-    client_id: str,
-    nonce: str,
-    access_token: str,
-    not_before: float,
-    now: float,
-) -> str:
-    token = UnverifiedToken.parse(text)
-    claims = token.claims
-    issuer = keys.provider.issuer_of(claims)
-    if issuer is None or claims.get("iss") != issuer:
-        raise ApiError(errors.LOGIN_IDENTITY, "iss")
-    await check_signature(token, keys, _TYPES, algorithms)
-    check_kind(claims, keys.provider.preset.id_required)
-    subject = check_subject(claims)
-    _check_audience(claims, client_id)
-    check_times(claims, now, _MAX_LIFETIME)
-    if claims["iat"] < not_before - LEEWAY - keys.provider.preset.backdated:
-        raise ApiError(errors.LOGIN_IDENTITY, "iat_before_sign_in")
-    # Compared as they are: neither is a secret to the one who holds the token, and text in JSON may not be encodable.
-    if claims.get("nonce") != nonce:
-        raise ApiError(errors.LOGIN_IDENTITY, "nonce")
-    if "at_hash" in claims and claims["at_hash"] != _half_hash(access_token, str(token.header["alg"])):
-        raise ApiError(errors.LOGIN_IDENTITY, "at_hash")
-    return subject
 
 
 def _check_audience(claims: Mapping[str, Any], client_id: str) -> None:

@@ -23,8 +23,9 @@ from service.auth.oidc.id_token import check_id_token
 from service.auth.providers.discovery import Discovery
 from service.auth.providers.fetch import FetchError, Reply, exchange
 from service.auth.providers.presets import Provider
-from service.auth.tokens.judge import MAX_TOKEN_BYTES, KeySource
+from service.auth.tokens.judge import KeySource
 from service.auth.tokens.principal import tenant_of
+from service.auth.tokens.unverified import MAX_TOKEN_BYTES
 from service.aws.secrets import Secrets
 from service.errors import ApiError
 from service.log import get_logger

@@ -17,7 +17,6 @@ from jose.backends.base import Key
 from service.auth import errors
 from service.auth.providers.presets import Provider
 from service.auth.tokens.claims import audiences, check_subject, check_times, scopes_of
-from service.auth.tokens.unverified import MAX_TOKEN_BYTES as MAX_TOKEN_BYTES
 from service.auth.tokens.unverified import UnverifiedToken as UnverifiedToken
 from service.errors import ApiError
 

@@ -20,10 +20,10 @@ import pytest
 
 from service.auth import errors
 from service.auth.tokens import keys
-from service.auth.tokens.admission import Admission
 from service.auth.tokens.judge import Authenticator, ExternalIssuers, VerifiedClaims
 from service.auth.tokens.keys import IssuerKeys
 from service.auth.tokens.principal import principal_of
+from service.auth.tokens.remembered import RememberedTokens
 from service.errors import ApiError, Error
 from service.principal import Principal
 from tests.support.clock import Clock
@@ -263,7 +263,7 @@ async def test_a_remembered_token_ends_with_its_time_and_with_its_key(
     now, clock = [time.time()], Clock()
     source = IssuerKeys(provider_of(issuer), client, clock)
     judge = Authenticator([ExternalIssuers([source], now=lambda: now[0])])
-    gate = Admission(judge, remembered=10, now=lambda: now[0])
+    gate = RememberedTokens(judge, remembered=10, now=lambda: now[0])
     token = issuer.token()
     await gate.admit(token)
     first = await gate.admit(token)
@@ -282,7 +282,7 @@ async def test_a_remembered_token_ends_with_its_time_and_with_its_key(
     assert await refused(gate, token) == errors.TOKEN_SIGNATURE
 
 
-async def refused(gate: Admission, token: str) -> Error:
+async def refused(gate: RememberedTokens, token: str) -> Error:
     with pytest.raises(ApiError) as caught:
         await gate.admit(token)
     return caught.value.error
@@ -290,7 +290,7 @@ async def refused(gate: Admission, token: str) -> Error:
 
 async def test_refusals_are_not_remembered_and_the_table_is_bounded(issuer: Issuer, client: httpx.AsyncClient) -> None:
     """A token that is remembered gives the same principal again; one that is not is judged anew."""
-    gate = Admission(Authenticator([ExternalIssuers([IssuerKeys(provider_of(issuer), client)])]), remembered=3)
+    gate = RememberedTokens(Authenticator([ExternalIssuers([IssuerKeys(provider_of(issuer), client)])]), remembered=3)
     tokens = [issuer.token(subject=f"user-{n}") for n in range(5)]
     for token in tokens:
         await gate.admit(token)
@@ -311,7 +311,7 @@ async def test_refusals_are_not_remembered_and_the_table_is_bounded(issuer: Issu
 
 
 async def test_a_remembered_principal_is_the_one_that_was_judged(issuer: Issuer, client: httpx.AsyncClient) -> None:
-    gate = Admission(Authenticator([ExternalIssuers([IssuerKeys(provider_of(issuer), client)])]), remembered=3)
+    gate = RememberedTokens(Authenticator([ExternalIssuers([IssuerKeys(provider_of(issuer), client)])]), remembered=3)
     token = issuer.token(roles=["admin"], nested={"a": [1, 2.5, None]}, scope="read write")
     judged, kept = await gate.admit(token), await gate.admit(token)
     assert kept is not judged
@@ -326,7 +326,7 @@ async def test_a_remembered_principal_is_the_one_that_was_judged(issuer: Issuer,
 async def test_what_has_ended_makes_room_before_the_table_is_full(issuer: Issuer, client: httpx.AsyncClient) -> None:
     now = [time.time()]
     judge = Authenticator([ExternalIssuers([IssuerKeys(provider_of(issuer), client)], now=lambda: now[0])])
-    gate = Admission(judge, remembered=1000, now=lambda: now[0])
+    gate = RememberedTokens(judge, remembered=1000, now=lambda: now[0])
     for number in range(3):
         await gate.admit(issuer.token(subject=f"user-{number}", exp=int(now[0]) + 60))
     now[0] += 120
@@ -336,7 +336,9 @@ async def test_what_has_ended_makes_room_before_the_table_is_full(issuer: Issuer
 
 async def test_a_remembered_token_takes_what_the_setting_says(issuer: Issuer, client: httpx.AsyncClient) -> None:
     """100,000 of them in less than 250 MB: 2.5 kB each, for a token of 1.2 kB with twenty claims."""
-    gate = Admission(Authenticator([ExternalIssuers([IssuerKeys(provider_of(issuer), client)])]), remembered=1000)
+    gate = RememberedTokens(
+        Authenticator([ExternalIssuers([IssuerKeys(provider_of(issuer), client)])]), remembered=1000
+    )
     filler: dict[str, Any] = {f"claim_{number}": f"{number:024}" for number in range(12)}
     tokens = [issuer.token(subject=str(uuid4()), scope="read write", **filler) for _ in range(300)]
     assert 1100 < len(tokens[0]) < 1400
@@ -356,7 +358,7 @@ async def test_a_remembered_token_takes_what_the_setting_says(issuer: Issuer, cl
 
 
 async def test_the_gate_keeps_no_token(issuer: Issuer, client: httpx.AsyncClient) -> None:
-    gate = Admission(Authenticator([ExternalIssuers([IssuerKeys(provider_of(issuer), client)])]), remembered=3)
+    gate = RememberedTokens(Authenticator([ExternalIssuers([IssuerKeys(provider_of(issuer), client)])]), remembered=3)
     token = issuer.token()
     await gate.admit(token)
     principal = await gate.admit(token)

@@ -29,7 +29,7 @@ _LONGEST: Final = 4096  # characters of a token that is remembered: with it, the
 _READ: Final = 1024  # claims that are held parsed, because they were asked for
 
 
-class Admission:
+class RememberedTokens:
     """Judges bearer tokens, and remembers who came with them.
 
     Args:
