@@ -18,6 +18,7 @@ from infra.stage.outputs import OUTPUTS
 from service.product import NAME
 from tests.infra.conftest import Synthesized, synthesize
 from tests.support.api.server import ROOT
+from tests.support.cloud.formation import NAMED
 
 SNAPSHOT = Path(__file__).with_name("stateful_ids.json")
 
@@ -254,32 +255,13 @@ def test_a_second_signing_key_is_allowed_and_told_beside_the_first(
     assert told.index(ids[0]) < told.index(ids[1]), "the one that signs comes first"
 
 
-# Where CloudFormation takes a name instead of making one up, and what the name is unique in is account and region.
-_NAMED = {
-    "AWS::Backup::BackupPlan": "BackupPlan.BackupPlanName",
-    "AWS::Backup::BackupVault": "BackupVaultName",
-    "AWS::Budgets::Budget": "Budget.BudgetName",
-    "AWS::CloudTrail::Trail": "TrailName",
-    "AWS::CloudWatch::Alarm": "AlarmName",
-    "AWS::Cognito::UserPool": "UserPoolName",
-    "AWS::Cognito::UserPoolDomain": "Domain",
-    "AWS::IAM::User": "UserName",
-    "AWS::KMS::Alias": "AliasName",
-    "AWS::Logs::LogGroup": "LogGroupName",
-    "AWS::RDS::DBInstance": "DBInstanceIdentifier",
-    "AWS::RolesAnywhere::Profile": "Name",
-    "AWS::RolesAnywhere::TrustAnchor": "Name",
-    "AWS::SecretsManager::Secret": "Name",
-}
-
-
 def physical_names(stage: Synthesized) -> list[tuple[str, str]]:
     """Type and name of every resource with a name of its own."""
     found = []
     for template in stage.templates.values():
         for resource in template["Resources"].values():
             value: Any = resource.get("Properties", {})
-            for part in _NAMED.get(resource["Type"], "-").split("."):
+            for part in NAMED.get(resource["Type"], "-").split("."):
                 value = value.get(part) if isinstance(value, dict) else None
             if value is not None:
                 found.append((resource["Type"], json.dumps(value)))
@@ -293,7 +275,7 @@ def test_no_two_stages_of_an_account_give_anything_the_same_name(stages: Mapping
         for kind, called in physical_names(stage):
             assert NAME in called, (kind, called)
             assert name in called, (kind, called)
-    assert {kind for kind, _ in named} == set(_NAMED), "a row of the table is about nothing"
+    assert {kind for kind, _ in named} == set(NAMED), "a row of the table is about nothing"
 
 
 def test_a_third_zone_leaves_every_subnet_where_it_is(tmp_path: Path) -> None:

@@ -23,7 +23,8 @@ from infra.stage.record import Stage
 
 Template = Mapping[str, Any]
 
-# Where a template gives a resource its name; what has none here is named by CloudFormation, each time anew.
+# Where a template gives a resource its name, which account and region then have once; what has none here is named by
+# CloudFormation, each time anew.
 NAMED = {
     "AWS::Backup::BackupPlan": "BackupPlan.BackupPlanName",
     "AWS::Backup::BackupVault": "BackupVaultName",

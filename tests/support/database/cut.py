@@ -8,20 +8,11 @@ from contextlib import suppress
 from typing import Self
 
 
-class LosesCommits:
-    """Passes everything on until a COMMIT comes by while ``armed``; then the answer is lost with the connection.
+class _Way:
+    """Takes connections on a port of its own, for as long as its block runs."""
 
-    Args:
-        port: Of the database on this machine.
-        word: What is lost instead of a COMMIT.
-        times: How often; then it is no longer armed.
-    """
-
-    def __init__(self, port: int, word: bytes = b"COMMIT", times: int = 1_000_000) -> None:
-        self.armed = False
-        self._word, self._times = word, times
-        self.lost = 0
-        self._target = port
+    def __init__(self, target: int) -> None:
+        self._target = target
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
 
@@ -35,11 +26,32 @@ class LosesCommits:
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
-                client, _ = self._listener.accept()
-                server = socket.create_connection(("127.0.0.1", self._target))
-                lost = threading.Event()
-                threading.Thread(target=self._up, args=(client, server, lost), daemon=True).start()
-                threading.Thread(target=self._down, args=(server, client, lost), daemon=True).start()
+                self._take(self._listener.accept()[0])
+
+    def _take(self, client: socket.socket) -> None:
+        raise NotImplementedError
+
+
+class LosesCommits(_Way):
+    """Passes everything on until a COMMIT comes by while ``armed``; then the answer is lost with the connection.
+
+    Args:
+        port: Of the database on this machine.
+        word: What is lost instead of a COMMIT.
+        times: How often; then it is no longer armed.
+    """
+
+    def __init__(self, port: int, word: bytes = b"COMMIT", times: int = 1_000_000) -> None:
+        super().__init__(port)
+        self.armed = False
+        self._word, self._times = word, times
+        self.lost = 0
+
+    def _take(self, client: socket.socket) -> None:
+        server = socket.create_connection(("127.0.0.1", self._target))
+        lost = threading.Event()
+        threading.Thread(target=self._up, args=(client, server, lost), daemon=True).start()
+        threading.Thread(target=self._down, args=(server, client, lost), daemon=True).start()
 
     def _up(self, client: socket.socket, server: socket.socket, lost: threading.Event) -> None:
         with suppress(OSError):
@@ -60,7 +72,7 @@ class LosesCommits:
         _end(client)
 
 
-class CutsOpening:
+class CutsOpening(_Way):
     """Ends connections while they are being opened, and counts those that are begun.
 
     Args:
@@ -70,24 +82,13 @@ class CutsOpening:
     """
 
     def __init__(self, port: int, *, after: int = 0, times: int = 0) -> None:
+        super().__init__(port)
         self.begun = 0
-        self._target, self._after, self._times = port, after, times
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
+        self._after, self._times = after, times
 
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._listener.close()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = self._listener.accept()
-                self.begun += 1
-                threading.Thread(target=self._pass, args=(client, self.begun <= self._times), daemon=True).start()
+    def _take(self, client: socket.socket) -> None:
+        self.begun += 1
+        threading.Thread(target=self._pass, args=(client, self.begun <= self._times), daemon=True).start()
 
     def _pass(self, client: socket.socket, cut: bool) -> None:
         with suppress(OSError), socket.create_connection(("127.0.0.1", self._target)) as server:

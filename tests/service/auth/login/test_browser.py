@@ -2,34 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
 from selenium.webdriver.chrome.webdriver import WebDriver
 from selenium.webdriver.common.by import By
 
-from tests.support.api.chromium import chromium, complaints, press, sign_in_at_op, text_of, type_into, wait
-from tests.support.api.server import Server, free_port
-from tests.support.database.databases import Databases
-from tests.support.idp.peers import CLIENT_SECRET, OpenIdProvider
-
-
-@pytest.fixture(scope="module")
-def server(peers: Path, databases: Databases) -> Iterator[Server]:
-    with OpenIdProvider.running(free_port()) as provider:
-        environment = {
-            **provider.settings("basic", secret=CLIENT_SECRET),
-            "DATABASE_URL": databases.migrated().url(),
-        }
-        with Server(environment, port=provider.api_port) as running:
-            yield running
-
-
-@pytest.fixture(scope="module")
-def window() -> Iterator[WebDriver]:
-    with chromium() as opened:
-        yield opened
+from tests.support.api.chromium import complaints, press, sign_in_at_op, text_of, type_into, wait
+from tests.support.api.server import Server
 
 
 def test_swagger_ui_signs_in_and_calls_a_protected_route(server: Server, window: WebDriver) -> None:
