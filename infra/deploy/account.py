@@ -221,11 +221,18 @@ def made_by(account: Account, arn: str) -> list[Resource]:
             event["ResourceStatus"] == "CREATE_IN_PROGRESS" and initiated and resource.physical
         ):
             made.setdefault((resource.logical, resource.physical), resource)
-    pages = account.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=arn)
-    there = {
-        (one["LogicalResourceId"], one.get("PhysicalResourceId") or "")
-        for page in pages
-        for one in page["StackResourceSummaries"]
-        if one["ResourceStatus"] != "DELETE_COMPLETE"
-    }
+    there = {(resource.logical, resource.physical) for resource in listed(account, arn)}
     return [resource for key, resource in made.items() if key in there]
+
+
+def listed(account: Account, arn: str) -> Iterator[Resource]:
+    """What is listed under a stack: all that one which stands has. Its events, which end some day, are not asked.
+
+    Args:
+        account: Where.
+        arn: The stack's.
+    """
+    pages = account.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=arn)
+    for one in (one for page in pages for one in page["StackResourceSummaries"]):
+        if one["ResourceStatus"] != "DELETE_COMPLETE":
+            yield Resource(one["ResourceType"], one["LogicalResourceId"], one.get("PhysicalResourceId") or "")

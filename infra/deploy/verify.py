@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from infra.deploy.account import Account, AwsError, Resource, code, made_by, survey
+from infra.deploy.account import Account, AwsError, Resource, code, listed, survey
 from infra.stage.record import Stage
 
 Properties = Mapping[str, Any]
@@ -104,7 +104,7 @@ def verify(account: Account, stage: Stage, now: datetime | None = None) -> Repor
         if stage.retain and not stack.protected:
             deviations.append(Deviation(stack.name, "protection from termination", "on", "off"))
         compared += 1
-        for resource in made_by(account, stack.id):
+        for resource in listed(account, stack.id):
             properties = resources.get(resource.logical, {}).get("Properties", {})
             for row in (row for row in ROWS if row.type == resource.type):
                 wanted = row.wanted(properties)
@@ -134,7 +134,7 @@ def _told(value: object) -> str:
     return json.dumps(value, sort_keys=True, default=str) if isinstance(value, dict | list) else str(value)
 
 
-def _of(*path: str | int, default: object = None) -> Callable[[Properties], object]:
+def _of(*path: str | int) -> Callable[[Properties], object]:
     """A value of the template; one that is found at deployment is not compared."""
 
     def found(properties: Properties) -> object:
@@ -143,12 +143,9 @@ def _of(*path: str | int, default: object = None) -> Callable[[Properties], obje
             try:
                 value = value[part]
             except (KeyError, IndexError, TypeError):
-                return default
-        return (
-            None
-            if isinstance(value, dict) and len(value) == 1 and next(iter(value)).startswith(("Ref", "Fn::"))
-            else value
-        )
+                return None
+        told_later = isinstance(value, dict) and len(value) == 1 and next(iter(value)).startswith(("Ref", "Fn::"))
+        return None if told_later else value
 
     return found
 

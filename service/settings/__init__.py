@@ -4,6 +4,7 @@ What a feature's own settings are made of is here too: ``Secret``, formats, ``Fo
 """
 
 from service.settings.fields import (
+    SESSION_KEY_CHARACTERS,
     Groups,
     OpenIdSettings,
     ProviderSettings,
@@ -17,6 +18,7 @@ from service.settings.load import SettingsError, load
 from service.settings.secret import ByValue, Secret
 
 __all__ = [
+    "SESSION_KEY_CHARACTERS",
     "ByValue",
     "FormatError",
     "Groups",

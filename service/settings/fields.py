@@ -32,6 +32,7 @@ from service.settings.formats import (
 from service.settings.secret import ByValue, Secret, by_value, secrets_in
 
 PROVIDER_LIMIT = 50
+SESSION_KEY_CHARACTERS = 32  # at least, by value or in the store: a shorter one could be guessed from one cookie
 
 Environment = Literal["development", "staging", "production"]
 OpenIdKind = Literal["cognito", "okta", "auth0", "entra", "keycloak", "google", "oidc"]
@@ -314,7 +315,7 @@ class Settings(BaseModel):
     )
     session_secret: Annotated[
         Secret | None,
-        LongEnough(32),
+        LongEnough(SESSION_KEY_CHARACTERS),
         ByValue(
             "That secret itself, 32 characters or more; outside production only.",
             "an-example-of-32-or-more-characters",

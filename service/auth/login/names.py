@@ -18,7 +18,7 @@ _PAGE = re.compile(rf"({LOCAL_ORIGIN})(?=[/?]|\Z)")
 _HOSTS = ("localhost", "127.0.0.1", "[::1]")
 
 
-class Names:
+class LocalNames:
     """The names that the service is asked by, and the pages beside it.
 
     Args:

@@ -20,12 +20,11 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from service.aws.secrets import Secrets
 from service.errors import SECRETS_DOWN, ApiError
 from service.log import get_logger
-from service.settings import Secret
+from service.settings import SESSION_KEY_CHARACTERS, Secret
 from service.strict import base64url, unbase64url
 
 _MARK = 4  # bytes that say which key: of its hash, so that they tell nothing about it
 _NONCE = 12
-_MIN_SECRET = 32  # characters; what the settings ask of one that is given by value
 REREAD_AFTER = 10.0  # seconds; a flood of forged cookies must not become a flood of reads
 
 log = get_logger(__name__)
@@ -102,7 +101,7 @@ class Sealer:
 
     async def _find(self, mark: bytes) -> _Key | None:
         async for secret in self._candidates():
-            if len(secret) >= _MIN_SECRET and (key := self._key(secret)).mark == mark:
+            if len(secret) >= SESSION_KEY_CHARACTERS and (key := self._key(secret)).mark == mark:
                 return key
         return None
 
@@ -121,8 +120,11 @@ class Sealer:
         if self._named is None:
             return self._own
         secret = await self._secrets.text(self._named)
-        if len(secret) < _MIN_SECRET:  # it could be guessed from one cookie
-            log.error("session_key_too_short", reason=f"{len(secret)} characters, at least {_MIN_SECRET} are needed")
+        if len(secret) < SESSION_KEY_CHARACTERS:
+            log.error(
+                "session_key_too_short",
+                reason=f"{len(secret)} characters, at least {SESSION_KEY_CHARACTERS} are needed",
+            )
             raise ApiError(SECRETS_DOWN, "session_key_too_short")
         return secret
 

@@ -31,7 +31,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from service.auth import errors
 from service.auth.login.cookies import ID, Cookies
-from service.auth.login.names import Names
+from service.auth.login.names import LocalNames
 from service.auth.login.onetime import OneTime as OneTime
 from service.auth.login.onetime import Use
 from service.auth.login.sealing import SealBroken, Sealer
@@ -83,7 +83,7 @@ class Logins:
         self._own_page = own_page
         self._now = now
         self._cookies = Cookies(public_url, cookie)
-        self.names = Names(public_url, development=development)
+        self.names = LocalNames(public_url, development=development)
 
     def begin(self, provider: str, return_to: str | None, action: Action = "login") -> Transaction:
         """A new transaction.
