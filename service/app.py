@@ -102,6 +102,7 @@ def create_app(settings: Settings, features: Sequence[Feature], *, names: Names,
     app = FastAPI(
         title=title,
         version=__version__,
+        servers=[{"url": settings.public_url, "description": f"This service ({settings.environment})"}],
         lifespan=lifespan,
         routes=[route for feature in features for router in feature.routers for route in router.routes],
         docs_url=None,

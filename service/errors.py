@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse
 
 RETRY_AFTER_SECONDS = 5
 _RAISES = "errors_raised"
 _REALM = 'Bearer realm="api"'
+_LINE = r"^[\x20-\x7e]+$"  # a header field repeats it
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,9 +205,9 @@ def raised_by(call: object) -> tuple[Error, ...]:
 class ErrorBody(BaseModel):
     """What went wrong."""
 
-    code: str
-    message: str
-    detail: str
+    code: str = Field(pattern=r"^[A-Z][A-Z0-9_]*$", max_length=40, description="Stable: what a program may branch on.")
+    message: str = Field(pattern=_LINE, max_length=200, description="The kind of failure.")
+    detail: str = Field(pattern=_LINE, max_length=400, description="What exactly was wrong.")
 
 
 class ErrorResponse(BaseModel):

@@ -31,7 +31,7 @@ from .errors import KEY_REFUSED
 API_KEY: Final = Scheme(
     "files_key",
     "x-api-key",
-    {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "Made by POST /api/v1/files/keys."},
     (KEY_REFUSED, errors.DATABASE_DOWN, errors.SECRETS_DOWN),
 )
 _FORM: Final = re.compile(r"fk_[A-Za-z0-9_-]{43}\Z")

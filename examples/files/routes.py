@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated
 from uuid import UUID, uuid4
 
-from fastapi import Depends
+from fastapi import Depends, Path
 from pydantic import Base64Bytes, BaseModel, Field
 from sqlalchemy import text
 from starlette.responses import Response
@@ -15,6 +15,7 @@ from service import errors
 from service.aws.tenant import TenantAws
 from service.database.session import TenantSession
 from service.errors import ApiError, raises
+from service.http.described import LINE, counted, told
 from service.http.gate import Router
 from service.log import bind
 from service.principal import Principal, requires
@@ -47,38 +48,47 @@ Running = Annotated[Files, Depends(part(Files))]
 Administrator = Annotated[Principal, requires(lambda caller: "admin" in caller.listed("roles"), NO_ADMINISTRATOR)]
 
 
+_MOST = 1000  # files in one answer
+
+Name = Annotated[str, Field(max_length=200, pattern=LINE, examples=["letter.pdf"])]
+FileId = Annotated[UUID, Path(description="As in the list of files.")]
+KeyId = Annotated[UUID, Path(description="As told when the key was made.")]
+
+
 class NewFile(BaseModel):
     """What a caller brings."""
 
-    name: str = Field(max_length=200)
-    content: Base64Bytes
+    name: Name
+    content: Annotated[Base64Bytes, Field(json_schema_extra={"maxLength": 2**20, "examples": ["aGVsbG8="]})]
 
 
 class File(BaseModel):
     """What is known of a file."""
 
     id: UUID
-    name: str
-    bytes: int
+    name: Name
+    bytes: Annotated[int, counted(50_000_000)]
 
 
 class NewKey(BaseModel):
     """What a key is for."""
 
-    name: str = Field(max_length=200)
+    name: Name
 
 
 class Key(BaseModel):
     """A key that was just made: it is told this once."""
 
     id: UUID
-    key: str
+    key: Annotated[str, told(46, "^fk_[A-Za-z0-9_-]{43}$")]
 
 
 @router.get("")
-async def list_files(session: TenantSession) -> list[File]:
-    """All files of the caller's tenant."""
-    rows = await session.execute(text("select id, name, bytes from app.file order by name"))
+async def list_files(session: TenantSession) -> Annotated[list[File], Field(max_length=_MOST)]:
+    """The files of the caller's tenant."""
+    rows = await session.execute(
+        text("select id, name, bytes from app.file order by name limit :most"), {"most": _MOST}
+    )
     return [File(id=row.id, name=row.name, bytes=row.bytes) for row in rows]
 
 
@@ -98,7 +108,7 @@ async def add_file(new: NewFile, files: Running, aws: TenantAws, session: Tenant
 
 @router.get("/{file_id}", response_class=Response)
 @raises(errors.NOT_FOUND, STORAGE_DOWN)
-async def read_file(file_id: UUID, files: Running, aws: TenantAws, session: TenantSession) -> Response:
+async def read_file(file_id: FileId, files: Running, aws: TenantAws, session: TenantSession) -> Response:
     """The content of a file."""
     bind(file_id=str(file_id))
     found = await session.execute(text("select 1 from app.file where id = :id"), {"id": file_id})
@@ -128,7 +138,7 @@ async def add_key(_: Administrator, new: NewKey, files: Running, session: Tenant
 
 @router.delete("/keys/{key_id}", status_code=204)
 @raises(errors.NOT_FOUND)
-async def end_key(_: Administrator, key_id: UUID, session: TenantSession) -> None:
+async def end_key(_: Administrator, key_id: KeyId, session: TenantSession) -> None:
     """End a key; the next request with it is refused."""
     ended = await session.execute(text("delete from app.file_key where id = :id returning id"), {"id": key_id})
     if ended.one_or_none() is None:

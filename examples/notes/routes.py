@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
 from uuid import UUID
 
+from fastapi import Path
 from pydantic import BaseModel, Field
 from sqlalchemy import text
 
@@ -11,29 +13,37 @@ from service import errors
 from service.database.idempotency import Idempotent
 from service.database.session import TenantSession
 from service.errors import ApiError, raises
+from service.http.described import PLAIN
 from service.http.gate import Router
 
 router = Router(prefix="/api/v1/notes", tags=["notes"])
 
 
+_MOST = 1000  # notes in one answer
+
+Body = Annotated[str, Field(max_length=1000, pattern=PLAIN, examples=["Call back on Monday"])]
+Slug = Annotated[str, Field(max_length=100, pattern=PLAIN, examples=["call-back"])]
+NoteId = Annotated[UUID, Path(description="As in the list of notes.")]
+
+
 class NewNote(BaseModel):
     """What a caller writes."""
 
-    body: str = Field(max_length=1000)
-    slug: str | None = None
+    body: Body
+    slug: Slug | None = None
 
 
 class Note(BaseModel):
     """What is kept."""
 
     id: UUID
-    body: str
+    body: Body
 
 
 @router.get("")
-async def list_notes(session: TenantSession) -> list[Note]:
-    """All notes of the caller's tenant."""
-    rows = await session.execute(text("select id, body from app.note order by body"))
+async def list_notes(session: TenantSession) -> Annotated[list[Note], Field(max_length=_MOST)]:
+    """The notes of the caller's tenant."""
+    rows = await session.execute(text("select id, body from app.note order by body limit :most"), {"most": _MOST})
     return [Note(id=row.id, body=row.body) for row in rows]
 
 
@@ -51,7 +61,7 @@ async def add_note(note: NewNote, session: TenantSession) -> Note:
 
 @router.get("/{note_id}")
 @raises(errors.NOT_FOUND)
-async def read_note(note_id: UUID, session: TenantSession) -> Note:
+async def read_note(note_id: NoteId, session: TenantSession) -> Note:
     """One note."""
     row = (await session.execute(text("select id, body from app.note where id = :id"), {"id": note_id})).one_or_none()
     if row is None:

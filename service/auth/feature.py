@@ -42,7 +42,12 @@ _PREFIX = "bearer "
 BEARER = Scheme(
     "bearer",
     "authorization",
-    {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+    {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "An access token (JWT) of one of /api/v1/auth/providers, judged by the rules of RFC8725.",
+    },
     TOKEN_ERRORS,
 )
 

@@ -62,7 +62,7 @@ _KEEP = text("""
 _PARAMETER: dict[str, Any] = {
     "name": HEADER,
     "in": "header",
-    "schema": {"type": "string", "minLength": 1, "maxLength": MOST_CHARACTERS},
+    "schema": {"type": "string", "minLength": 1, "maxLength": MOST_CHARACTERS, "pattern": r"^[\x20-\x7e]+$"},
     "description": (
         "Names this request, so that it is applied once however often it is sent: a string in quotes, such as a new "
         f"UUID for each request. Repeated within a day by the same caller it is answered as before, with {REPLAYED}."

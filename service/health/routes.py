@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from service import __version__, errors
 from service.errors import ErrorBody, body, openapi_responses
+from service.http.described import counted, told
 from service.http.entrance import CLOSED
 from service.http.gate import Router
 from service.readiness import State
@@ -30,6 +31,8 @@ class Live(BaseModel):
 class Ready(BaseModel):
     """What this replica depends on; which provider, and why not, is in the log."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"status": "ok", "checks": {"database": "ok"}}]})
+
     status: Literal["ok"] = "ok"
     checks: dict[str, State]
 
@@ -44,24 +47,26 @@ class NotReady(BaseModel):
 class Status(BaseModel):
     """Which build runs where, and since when."""
 
-    version: str
-    commit: str
-    environment: str
-    uptime_seconds: int
+    version: Annotated[str, told(64)]
+    commit: Annotated[str, told(40)]
+    environment: Annotated[str, told(64)]
+    uptime_seconds: Annotated[int, counted(2**53)]
 
 
 _NOT_READY = openapi_responses([errors.NOT_READY, errors.STARTING])
 _NOT_READY[503]["model"] = NotReady
+for _example in _NOT_READY[503]["content"]["application/json"]["examples"].values():
+    _example["value"]["checks"] = {"database": "unavailable"}
 
 
 @router.get("/live")
-async def live() -> Live:
+async def check_liveness() -> Live:
     """Answer while the process serves."""
     return Live()
 
 
 @router.get("/ready", response_model=Ready, responses=_NOT_READY)
-async def ready(request: Request) -> Any:
+async def check_readiness(request: Request) -> Any:
     """Whether to send requests here."""
     report = running(request.app).readiness.report()
     refusal = errors.STARTING if CLOSED in request.scope else errors.NOT_READY
@@ -72,7 +77,7 @@ async def ready(request: Request) -> Any:
 
 
 @router.get("/status")
-async def status(request: Request) -> Status:
+async def read_status(request: Request) -> Status:
     """Which build this is."""
     return Status(
         version=__version__,

@@ -89,6 +89,8 @@ class Router(APIRouter):
 
     def __init__(self, *, public: bool = False, vital: bool = False, **options: Any) -> None:
         kind = VitalRoute if vital else PublicRoute if public else ProtectedRoute
+        # An operation is called as its function is: clients that are generated name their methods after it.
+        options.setdefault("generate_unique_id_function", lambda route: route.name)
         super().__init__(route_class=kind, redirect_slashes=False, **options)
 
 

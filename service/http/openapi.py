@@ -14,12 +14,14 @@ from starlette.responses import JSONResponse
 from service import errors
 from service.errors import Call, Error, openapi_responses, raised_by
 from service.http.credentials import GATE_ERRORS, Scheme
+from service.http.described import complete, refuse_same_names
 from service.http.gate import ProtectedRoute, PublicRoute, VitalRoute
 
-_ALWAYS = (errors.INTERNAL,)
+_ALWAYS = (errors.BAD_REQUEST, errors.HEADERS_TOO_LARGE, errors.INTERNAL)
 _UNLESS_VITAL = (errors.OVERLOADED, errors.STOPPING)
 _PARAMETER = "openapi_parameter"
-_WITH_INPUT = (errors.BAD_REQUEST, errors.TOO_LARGE, errors.TIMED_OUT, errors.INVALID_REQUEST)
+_SHAPE = {"$ref": "#/components/schemas/ErrorResponse"}
+_WITH_INPUT = (errors.TOO_LARGE, errors.TIMED_OUT, errors.INVALID_REQUEST)
 
 
 def parameter(described: Mapping[str, Any]) -> Callable[[Call], Call]:
@@ -44,13 +46,18 @@ def install(app: FastAPI, registry: Mapping[str, Error], schemes: Sequence[Schem
         registry: Every row by code; the order of the rows is the order in which answers list them.
         schemes: How callers may present themselves.
         public: Whether anyone may read it; otherwise it takes a token.
+
+    Raises:
+        RuntimeError: Two operations have the same name.
     """
+    refuse_same_names(_names(app))
     derive = app.openapi
     order = {code: index for index, code in enumerate(sorted(registry))}
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
             app.openapi_schema = _corrected(derive(), dict(_operations(app, schemes)), schemes, order)
+            complete(app.openapi_schema, _tags(app))
         return app.openapi_schema
 
     app.openapi = document  # type: ignore[method-assign]  # FastAPI's documented way to extend it
@@ -77,8 +84,7 @@ def _corrected(
                 operation["parameters"] = [*operation.get("parameters", ()), *parameters]
             answers = operation["responses"]
             takes_input = answers.pop("422", None) is not None
-            if protected:
-                operation["security"] = [{scheme.name: []} for scheme in schemes]
+            operation["security"] = [{scheme.name: []} for scheme in schemes] if protected else []
             _add(answers, (*rows, *(_WITH_INPUT if takes_input else ()), *_ALWAYS), order)
     for unused in ("HTTPValidationError", "ValidationError"):
         components.get("schemas", {}).pop(unused, None)
@@ -90,11 +96,15 @@ def _add(answers: dict[str, Any], rows: Iterable[Error], order: Mapping[str, int
     """Add rows to the answers of an operation, beside others of the same status."""
     for status, answer in openapi_responses(sorted(set(rows), key=lambda row: order.get(row.code, 0))).items():
         answer.pop("model")
-        answer["content"]["application/json"]["schema"] = {"$ref": "#/components/schemas/ErrorResponse"}
+        answer["content"]["application/json"]["schema"] = _SHAPE
         known = answers.setdefault(str(status), answer)
-        examples = known["content"]["application/json"].setdefault("examples", {})
+        content = known.setdefault("content", {}).setdefault("application/json", {})
+        own = content.setdefault("schema", _SHAPE)
+        if own != _SHAPE:  # what the route says of this status itself, such as readiness
+            content["schema"] = {"anyOf": [own, _SHAPE]}
+        examples = content.setdefault("examples", {})
         examples.update(answer["content"]["application/json"]["examples"])
-        known["description"] = "; ".join(f"{code}: {row['summary']}" for code, row in examples.items())
+        known["description"] = "; ".join(f"{code}: {row.get('summary', '')}" for code, row in examples.items())
 
 
 def _operations(
@@ -117,6 +127,27 @@ def _operations(
             parameters = [call.__dict__[_PARAMETER] for call in below if _PARAMETER in getattr(call, "__dict__", {})]
             for method in context.methods or ():
                 yield (str(context.path_format), method.lower()), (protected, rows, parameters)
+
+
+def _api_routes(app: FastAPI) -> Iterator[tuple[str, APIRoute, Iterable[str]]]:
+    for context in iter_route_contexts(app.routes):
+        route = context.original_route
+        if isinstance(route, APIRoute) and route.include_in_schema:
+            yield str(context.path_format), route, context.methods or ()
+
+
+def _names(app: FastAPI) -> Iterator[tuple[str, str]]:
+    for path, route, methods in _api_routes(app):
+        for method in methods:
+            yield route.unique_id, f"{method} {path}"
+
+
+def _tags(app: FastAPI) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for _, route, _ in _api_routes(app):
+        for tag in route.tags:
+            found.setdefault(str(tag), route.endpoint.__module__)
+    return found
 
 
 def _below(dependant: Dependant) -> Iterator[object]:

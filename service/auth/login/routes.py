@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import Depends, Path, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
@@ -20,8 +20,9 @@ from service.auth.issued.signing import TokenSigner
 from service.auth.login.sign_in import AskAnewError, SignIn, Transaction
 from service.auth.login.transaction import Logins
 from service.errors import ApiError, openapi_responses
+from service.http.described import PLAIN, counted, told
 from service.http.gate import Router
-from service.http.request import LOCAL_ORIGIN
+from service.http.request import LOCAL_ORIGIN, MAX_HEAD_BYTES
 from service.log import get_logger
 from service.principal import CurrentPrincipal
 from service.running import part, running
@@ -32,6 +33,8 @@ public = Router(public=True, prefix="/api/v1/auth", tags=["auth"])
 well_known = Router(public=True, tags=["auth"])
 
 _MAX_FIELDS = 20
+_ADDRESS, _TOKEN, _IN_HEAD = 4096, 16_384, MAX_HEAD_BYTES  # characters at most
+_FREE = {"maxLength": 2**20, "pattern": PLAIN}
 _METADATA = "application/samlmetadata+xml"
 _FORM = "application/x-www-form-urlencoded"
 _OUTAGES = (
@@ -44,7 +47,8 @@ _OUTAGES = (
     errors.KEYS_UNUSABLE,
     core_errors.NOT_READY,
 )
-_FORM_BODY: dict[str, Any] = {"requestBody": {"required": True, "content": {_FORM: {"schema": {"type": "object"}}}}}
+_FIELDS = {"type": "object", "maxProperties": _MAX_FIELDS, "additionalProperties": {"type": "string", **_FREE}}
+_FORM_BODY: dict[str, Any] = {"requestBody": {"required": True, "content": {_FORM: {"schema": _FIELDS}}}}
 _SAML_FORM = (errors.SAML_UNREADABLE, errors.SAML_OVERSIZED, errors.SAML_CONSTRUCT)
 _LOGIN_ERRORS = openapi_responses([core_errors.NOT_FOUND, errors.LOGIN_TARGET, *_OUTAGES])
 _ON: dict[int | str, dict[str, Any]] = {303: {"description": "On to `return_to`."}}
@@ -81,23 +85,28 @@ class SignIns:
 Offered = Annotated[SignIns, Depends(part(SignIns))]
 
 
+def _most(items: int) -> Any:
+    """What the document promises of a list that is answered."""
+    return Field(json_schema_extra={"maxItems": items})
+
+
 class Caller(BaseModel):
     """Who the token's bearer is."""
 
-    subject: str
-    tenant: str
-    issuer: str
-    provider: str
+    subject: Annotated[str, told(1024)]
+    tenant: Annotated[str, told(64, r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+    issuer: Annotated[str, told(_ADDRESS)]
+    provider: Annotated[str, told(64)]
     expires_at: datetime | None
-    scopes: list[str]
+    scopes: Annotated[list[Annotated[str, told(_IN_HEAD, PLAIN)]], _most(_IN_HEAD)]
 
 
 class SignInOption(BaseModel):
     """A button of a sign-in page."""
 
-    name: str
-    kind: str
-    login_url: str
+    name: Annotated[str, told(64)]
+    kind: Annotated[str, told(64)]
+    login_url: Annotated[str, told(_ADDRESS)]
 
 
 class LoginCode(BaseModel):
@@ -105,16 +114,16 @@ class LoginCode(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    login_code: str = Field(min_length=1, max_length=200)
+    login_code: str = Field(min_length=1, max_length=200, pattern=PLAIN)
 
 
 class Token(BaseModel):
     """A bearer token for this API (RFC 6749, section 5.1)."""
 
-    access_token: str
-    token_type: str
-    expires_in: int
-    id_token: str | None = None
+    access_token: Annotated[str, told(_TOKEN)]
+    token_type: Annotated[str, WithJsonSchema({"const": "Bearer", "type": "string"})]
+    expires_in: Annotated[int, counted(3600)]
+    id_token: Annotated[str, told(_TOKEN)] | None = None
 
 
 class SignOut(BaseModel):
@@ -122,28 +131,33 @@ class SignOut(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    return_to: str | None = Field(default=None, max_length=1024)
-    id_token_hint: str | None = Field(default=None, max_length=16_384)
+    return_to: Annotated[str, Field(max_length=1024, pattern=PLAIN)] | None = None
+    id_token_hint: Annotated[str, Field(max_length=_TOKEN, pattern=PLAIN)] | None = None
 
 
 class SignedOut(BaseModel):
     """``logout_url`` ends the provider's session when the browser goes there; null where there is no such thing."""
 
-    logout_url: str | None
+    logout_url: Annotated[str, told(_ADDRESS)] | None
 
 
 class KeySet(BaseModel):
     """A JSON Web Key Set."""
 
-    keys: list[dict[str, str]]
+    keys: Annotated[list[dict[str, Annotated[str, told(2048, r"^[A-Za-z0-9_-]+$")]]], _most(16)]
 
 
-ProviderName = Annotated[str, Path(max_length=64, description="As in GET /api/v1/auth/providers.")]
-ReturnTo = Annotated[str | None, Query(max_length=1024, description="An address below one of ALLOWED_ORIGINS.")]
+ProviderName = Annotated[
+    str, Path(max_length=64, pattern=PLAIN, description="As in GET /api/v1/auth/providers.", examples=["cognito"])
+]
+ReturnTo = Annotated[
+    Annotated[str, Field(max_length=1024, pattern=PLAIN)] | None,
+    Query(description="An address below one of ALLOWED_ORIGINS."),
+]
 
 
 @router.get("/validate")
-async def validate(principal: CurrentPrincipal) -> Caller:
+async def validate_token(principal: CurrentPrincipal) -> Caller:
     """Who am I: answers for the token that was sent."""
     return Caller(
         subject=principal.subject,
@@ -156,7 +170,7 @@ async def validate(principal: CurrentPrincipal) -> Caller:
 
 
 @public.get("/providers")
-async def providers(request: Request, offered: Offered) -> list[SignInOption]:
+async def list_providers(request: Request, offered: Offered) -> Annotated[list[SignInOption], _most(1000)]:
     """Where a person can sign in."""
     base = running(request.app).settings.public_url
     return [
@@ -166,7 +180,9 @@ async def providers(request: Request, offered: Offered) -> list[SignInOption]:
 
 
 @public.get("/{provider}/login", status_code=303, response_class=RedirectResponse, responses=_LOGIN_ERRORS)
-async def login(request: Request, offered: Offered, provider: ProviderName, return_to: ReturnTo = None) -> Response:
+async def begin_sign_in(
+    request: Request, offered: Offered, provider: ProviderName, return_to: ReturnTo = None
+) -> Response:
     """Send the browser to the provider. Afterwards it comes back to `return_to` with a one-time `login_code`."""
     sign_in = offered.at(provider)
     begun = offered.logins.begin(sign_in.name, return_to)
@@ -184,13 +200,13 @@ async def _send(request: Request, logins: Logins, sign_in: SignIn, transaction: 
 
 
 @public.get("/{provider}/callback", response_model=Token, responses=_CALLBACK_ERRORS)
-async def callback(request: Request, offered: Offered, provider: ProviderName) -> Response:
+async def finish_sign_in(request: Request, offered: Offered, provider: ProviderName) -> Response:
     """Where the provider sends the browser back to: a token as JSON, or on to `return_to`."""
     return await _conclude(request, offered, provider, _once_each(request.query_params.multi_items()))
 
 
 @public.post("/{provider}/callback", response_model=Token, responses=_FORM_ERRORS, openapi_extra=_FORM_BODY)
-async def callback_form(request: Request, offered: Offered, provider: ProviderName) -> Response:
+async def finish_sign_in_by_form(request: Request, offered: Offered, provider: ProviderName) -> Response:
     """The same for a provider that answers with a form (`form_post`, SAML)."""
     return await _conclude(request, offered, provider, await _form(request))
 
@@ -217,7 +233,7 @@ async def _from_ours(request: Request) -> None:
     ),
     dependencies=[Depends(_from_ours)],
 )
-async def token(request: Request, offered: Offered, code: LoginCode, response: Response) -> Token:
+async def redeem_login_code(request: Request, offered: Offered, code: LoginCode, response: Response) -> Token:
     """Exchange a `login_code` for the token: once, within a minute, from the browser that signed in."""
     logins = offered.logins
     grant, ended = await logins.redeem(request, code.login_code)
@@ -234,7 +250,7 @@ async def token(request: Request, offered: Offered, code: LoginCode, response: R
     ),
     dependencies=[Depends(_from_ours)],
 )
-async def logout(
+async def sign_out(
     request: Request, offered: Offered, provider: ProviderName, options: SignOut | None = None
 ) -> Response:
     """Forget every sign-in that is under way here, and say where the browser ends the provider's session."""
@@ -267,7 +283,7 @@ async def logout(
         ]
     ),
 )
-async def signed_out(request: Request, offered: Offered, provider: ProviderName) -> Response:
+async def finish_sign_out(request: Request, offered: Offered, provider: ProviderName) -> Response:
     """Where the provider sends the browser back to after a sign-out."""
     sign_in, logins = offered.at(provider), offered.logins
     query = request.scope["query_string"].decode("latin-1")  # as it came: request.url is built with the Host header
@@ -306,7 +322,7 @@ async def signed_out(request: Request, offered: Offered, provider: ProviderName)
         200: {"content": {_METADATA: {}}, "description": "Our metadata: entity id, addresses, certificates."},
     },
 )
-async def metadata(offered: Offered, provider: ProviderName) -> Response:
+async def read_provider_metadata(offered: Offered, provider: ProviderName) -> Response:
     """What a SAML provider's administrator needs of us."""
     document = await offered.at(provider).describe()
     if document is None:
@@ -315,7 +331,7 @@ async def metadata(offered: Offered, provider: ProviderName) -> Response:
 
 
 @well_known.get("/.well-known/jwks.json", responses=openapi_responses([core_errors.NOT_FOUND, errors.KEYS_DOWN]))
-async def key_set(offered: Offered, response: Response) -> KeySet:
+async def list_signing_keys(offered: Offered, response: Response) -> KeySet:
     """The keys that the tokens we issue verify with (RFC 7517)."""
     signer = offered.signer
     if signer is None:
