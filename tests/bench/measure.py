@@ -28,6 +28,7 @@ from tests.support.idp.peers import install
 
 SERVER_CORE, LOAD_CORE = 0, 1
 ORIGIN = "https://app.example.com"
+TENANTS = ("acme", "globex", "initech", "umbrella")  # of the callers, in turn: one tenant has a share, not the replica
 
 
 @dataclass(frozen=True)
@@ -130,22 +131,24 @@ class Bench:
         self._connections, self._new_tokens = connections, new_tokens
         self._curve = SigningKey("ec", curve=True)
         issuer.keys.append(self._curve.jwk(use=None))  # fastapi-azure-auth falls over a curve that says so
-        self._one = self._token("RS256")
+        self._few = [self._token("RS256", tenant) for tenant in TENANTS]
 
-    def _token(self, algorithm: str) -> str:
+    def _token(self, algorithm: str, tenant: str) -> str:
         """As providers make them: 1.2 kB, about twenty claims, and what fastapi-azure-auth asks for."""
         claims: dict[str, Any] = {f"claim_{number}": secrets.token_hex(12) for number in range(9)}
         claims |= {"aud": CLIENT_ID, "nbf": int(time.time()), "ver": "2.0", "jti": secrets.token_hex(16)}
         key = self._curve if algorithm == "ES256" else self._issuer.key
-        return self._issuer.token(key=key, roles=["reader", "writer"], **claims)
+        return self._issuer.token(tenant, key=key, roles=["reader", "writer"], **claims)
 
     def _requests(self, variant: Variant, port: int) -> Iterator[bytes]:
         head = f"GET {variant.path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nOrigin: {ORIGIN}\r\nAccept: */*\r\n"
         if variant.tokens.startswith("new"):
-            made = [self._token(variant.tokens.removeprefix("new ")) for _ in range(self._new_tokens)]
+            algorithm, tenants = variant.tokens.removeprefix("new "), itertools.cycle(TENANTS)
+            made = [self._token(algorithm, next(tenants)) for _ in range(self._new_tokens)]
             return iter([f"{head}Authorization: Bearer {token}\r\n\r\n".encode() for token in made])
-        token = f"Authorization: Bearer {self._one}\r\n" if variant.tokens == "one" else ""
-        return itertools.repeat(f"{head}{token}\r\n".encode())
+        if variant.tokens == "none":
+            return itertools.repeat(f"{head}\r\n".encode())
+        return itertools.cycle([f"{head}Authorization: Bearer {token}\r\n\r\n".encode() for token in self._few])
 
     def until_it_answers(self, variant: Variant) -> None:
         """Wait for the server, and have it do what it does once."""
@@ -200,7 +203,8 @@ def bench(
         root: Folder of the service.
     """
     database.as_superuser(
-        "insert into app.note (tenant_id, body) select 'acme', 'note ' || n from generate_series(1, 5) n"
+        "insert into app.note (tenant_id, body) "
+        f"select tenant, 'note ' || n from unnest(array{list(TENANTS)}) tenant, generate_series(1, 5) n"
     )
     servers = Servers(issuer, database.url(), logs, root)
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-Tokens = Literal["none", "one", "new RS256", "new ES256"]
+Tokens = Literal["none", "few", "new RS256", "new ES256"]
 
 
 @dataclass(frozen=True)
@@ -16,14 +16,14 @@ class Variant:
         name: For people.
         server: A module of ``tests.bench.servers``, or ``fastify``.
         path: What is asked.
-        tokens: What the requests carry: the same token again and again, or one that the server has not seen.
+        tokens: What the requests carry: the same few again and again, or one that the server has not seen.
         base: The row that it is compared with; None where it is that of the bare FastAPI route.
     """
 
     name: str
     server: str
     path: str
-    tokens: Tokens = "one"
+    tokens: Tokens = "few"
     base: str | None = None
 
 
