@@ -17,6 +17,7 @@ import threading
 import traceback
 from collections.abc import MutableMapping
 from contextlib import nullcontext
+from datetime import UTC, datetime
 from functools import partialmethod
 from types import TracebackType
 from typing import Any
@@ -79,11 +80,10 @@ def _to_line(_: WrappedLogger, __: str, event: MutableMapping[str, Any]) -> str:
     return orjson.dumps(event, default=lambda value: type(value).__name__).decode()
 
 
-_STAMP = structlog.processors.TimeStamper(fmt="iso", utc=True, key="timestamp")
 _SHARED: list[Processor] = [
     structlog.processors.add_log_level,
     _add_context,
-    _STAMP,
+    structlog.processors.TimeStamper(fmt="iso", utc=True, key="timestamp"),
     _exceptions,
 ]
 
@@ -155,8 +155,9 @@ class Plain:
         if _Configured.handler is None:
             _log.info(event, **fields)
         elif _ours.isEnabledFor(logging.INFO):
-            line = {**fields, "level": "info", **log_context.get(), "event": event}
-            _Configured.handler.write(_STAMP(None, "", line))
+            stamp = f"{datetime.now(UTC).isoformat()[:-6]}Z"
+            line = {**fields, "level": "info", **log_context.get(), "timestamp": stamp, "event": event}
+            _Configured.handler.write(line)
 
 
 def configure(level: str = "INFO") -> None:

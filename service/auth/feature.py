@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 log = get_logger(__name__)
 
 _PREFIX = "bearer "
-
+_PREFIX_BYTES = _PREFIX.encode("ascii")
 
 BEARER = Scheme(
     "bearer",
@@ -62,13 +62,19 @@ class BearerTokens:
     scheme = BEARER
 
     def __init__(self, tokens: RememberedTokens) -> None:
-        self.admit = tokens.admit
+        self.admit, self._known = tokens.admit, tokens.known
 
     async def authenticate(self, credential: str) -> Principal | None:
         """See ``http.credentials.Strategy``."""
         if credential[: len(_PREFIX)].lower() != _PREFIX:
             return None
         return await self.admit(credential[len(_PREFIX) :].strip(" "))
+
+    def recall(self, credential: bytes) -> Principal | None:
+        """See ``http.credentials.Recalling``."""
+        if credential[: len(_PREFIX)].lower() != _PREFIX_BYTES:
+            return None
+        return self._known(credential[len(_PREFIX) :].strip(b" "))
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,7 @@ _BEYOND: Final = (
     "parent_oauth_scopes",
     "concurrency",
 )
+BEGUN: Final = "signalbox.begun"  # in a scope: what fails from here on may have sent half an answer
 _WITHOUT_BODY: Final = frozenset({204, 205, 304})
 _JSON: Final = (b"content-type", b"application/json")
 _REQUEST: Final = -1  # stands for the request among the values
@@ -117,6 +118,7 @@ def direct(route: APIRoute) -> ASGIApp | None:
                 found = await call(request, stack)
         else:
             found = await call(request, None)
+        scope[BEGUN] = True
         if isinstance(found, Response):
             await found(scope, receive, send)
             return

@@ -37,20 +37,12 @@ class Gated(Protocol):
     def shares(self) -> Shares: ...
 
 
-class _Route(APIRoute):
-    """A route that the table may have found a shorter way to serve."""
-
-    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve the request: past FastAPI's own handler where the table says so."""
-        served: ASGIApp | None = scope.pop(DIRECT, None)
-        await (served or super().handle)(scope, receive, send)
-
-
-class ProtectedRoute(_Route):
+class ProtectedRoute(APIRoute):
     """A route behind the gate."""
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Admit the caller, then serve for the caller's tenant."""
+        """Admit the caller, then serve for the caller's tenant: past FastAPI's own handler where the table says so."""
+        served: ASGIApp = scope.pop(DIRECT, None) or super().handle
         running: Gated = scope["app"].state.running
         principal = await running.strategies.authenticate(scope["headers"])
         bind(tenant_id=principal.tenant, user_id=principal.user_id)
@@ -60,7 +52,7 @@ class ProtectedRoute(_Route):
         token = current.set(principal)
         try:
             with tenant_scope(principal.tenant):
-                await super().handle(scope, receive, send)
+                await served(scope, receive, send)
         finally:
             current.reset(token)
             running.shares.give_back(principal.tenant)
@@ -70,8 +62,12 @@ class ProtectedRoute(_Route):
         return settled(self.dependant, super().get_route_handler())
 
 
-class PublicRoute(_Route):
+class PublicRoute(APIRoute):
     """A route that anyone may call."""
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve the request: past FastAPI's own handler where the table says so."""
+        await (scope.pop(DIRECT, None) or super().handle)(scope, receive, send)
 
 
 class VitalRoute(PublicRoute):

@@ -8,15 +8,15 @@ already. What it does not find, FastAPI looks for. Without this module requests 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute, Match
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.http.direct import direct
+from service.http.direct import BEGUN, direct
 
 DIRECT: Final = "signalbox.direct"  # in a scope: what serves the route past FastAPI's own handler
 _FOUND: Final = "signalbox.found"  # what the table has found
@@ -31,21 +31,23 @@ class RouteTable(BaseRoute):
     """
 
     def __init__(self, routes: Sequence[BaseRoute]) -> None:
-        self._routes: dict[int, tuple[APIRoute, ASGIApp | None]] = {}
-        self._whole: dict[str, list[int]] = {}
+        self._routes: dict[int, tuple[APIRoute, ASGIApp | None, Collection[str] | None]] = {}
         self._beginning: dict[str, list[int]] = {}
         self._others: list[tuple[int, BaseRoute]] = []  # nested routers, mounts: they have an order too
+        whole: dict[str, list[int]] = {}
         for number, route in enumerate(routes):
             if not isinstance(route, APIRoute):
                 self._others.append((number, route))
                 continue
-            self._routes[number] = route, direct(route)
             fixed, variable, _ = route.path.partition("{")
+            methods = route.methods if not variable and type(route).matches is APIRoute.matches else None
+            self._routes[number] = route, direct(route), methods
             if variable:
                 self._beginning.setdefault(fixed[: fixed.rindex("/") + 1], []).append(number)
             else:
-                self._whole.setdefault(fixed, []).append(number)
+                whole.setdefault(fixed, []).append(number)
         self._deepest = max((beginning.count("/") for beginning in self._beginning), default=0)
+        self._whole = {path: sorted([*numbers, *self._variable(path)]) for path, numbers in whole.items()}
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """What was found before, or has failed since."""
@@ -60,20 +62,26 @@ class RouteTable(BaseRoute):
         # Below a root path another part counts; and a pattern's end fits before a trailing line feed, too.
         if scope["type"] != "http" or scope.get("root_path") or "\n" in path:
             return None
-        for number in self._candidates(path):
+        candidates = self._whole.get(path)
+        for number in self._variable(path) if candidates is None else candidates:
             for before, other in self._others:
                 if before < number and other.matches(scope)[0] is not Match.NONE:
                     return None
-            route, served = self._routes[number]
-            match, found = route.matches(scope)
+            route, served, methods = self._routes[number]
+            if methods:  # what the route would find out by a pattern
+                found: Scope = {"endpoint": route.endpoint, "path_params": {}, "route": route}
+                match = Match.FULL if scope["method"] in methods else Match.PARTIAL
+            else:
+                match, found = route.matches(scope)
             if match is Match.FULL:
                 if served is not None and not scope["app"].dependency_overrides:
                     found[DIRECT] = served
                 return found
         return None
 
-    def _candidates(self, path: str) -> Sequence[int]:
-        found = list(self._whole.get(path, ()))
+    def _variable(self, path: str) -> Sequence[int]:
+        """Routes with a variable part whose beginning is that of a path."""
+        found: list[int] = []
         end = -1
         for _ in range(self._deepest):
             end = path.find("/", end + 1)
@@ -108,18 +116,11 @@ class Front:
             scope[_FOUND] = found
             await self.app(scope, receive, send)
             return
-        begun = False
-
-        async def watched(message: Message) -> None:
-            nonlocal begun
-            begun = True
-            await send(message)
-
         scope.update(found)
         try:
-            await scope["route"].handle(scope, receive, watched)
+            await scope["route"].handle(scope, receive, send)
         except Exception as failure:
-            if begun:
+            if BEGUN in scope:
                 raise
             scope[_FAILED] = failure
             await self.app(scope, receive, send)

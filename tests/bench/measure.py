@@ -203,8 +203,8 @@ def bench(
         root: Folder of the service.
     """
     database.as_superuser(
-        "insert into app.note (tenant_id, body) "
-        f"select tenant, 'note ' || n from unnest(array{list(TENANTS)}) tenant, generate_series(1, 5) n"
+        f"""insert into app.note (tenant_id, body)
+            select tenant, 'note ' || n from unnest(array{list(TENANTS)}) tenant, generate_series(1, 5) n"""  # noqa: S608
     )
     servers = Servers(issuer, database.url(), logs, root)
     try:

@@ -16,11 +16,12 @@ from service.tenancy import TenantId
 _NULL = object()  # stands for a claim that is null: no tenant fits it
 
 
-def principal_of(verified: VerifiedClaims) -> Principal:
+def principal_of(verified: VerifiedClaims, claims: Mapping[str, Any] | None = None) -> Principal:
     """Read the tenant out of verified claims.
 
     Args:
         verified: What a strategy returned.
+        claims: The same claims in the form in which they are held; None for a view of the verified ones.
 
     Raises:
         ApiError: 403 when no tenant is named, its form is wrong, two claims disagree, or the issuer may not speak
@@ -35,7 +36,7 @@ def principal_of(verified: VerifiedClaims) -> Principal:
         provider.name,
         verified.expires_at,
         verified.scopes,
-        MappingProxyType(verified.claims),
+        MappingProxyType(verified.claims) if claims is None else claims,
     )
 
 

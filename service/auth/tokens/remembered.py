@@ -11,7 +11,6 @@ import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final
@@ -45,6 +44,25 @@ class RememberedTokens:
         # In the order of the last use. A dict would look for its first entry past all that were taken from its front.
         self._admitted: OrderedDict[bytes, tuple[Principal, int, Callable[[], bool]]] = OrderedDict()
 
+    def known(self, token: bytes) -> Principal | None:
+        """The principal of a bearer token that is remembered.
+
+        Args:
+            token: As it was sent.
+        """
+        return self._held(_digest(token)) if len(token) <= _LONGEST else None
+
+    def _held(self, digest: bytes) -> Principal | None:
+        found = self._admitted.get(digest)
+        if found is None:
+            return None
+        principal, ends_at, holds = found
+        if ends_at > self._now() and holds():
+            self._admitted.move_to_end(digest)
+            return principal
+        del self._admitted[digest]
+        return None
+
     async def admit(self, text: str) -> Principal:
         """The principal of a bearer token.
 
@@ -53,21 +71,15 @@ class RememberedTokens:
         """
         if len(text) > MAX_TOKEN_BYTES:
             raise ApiError(errors.TOKEN_MALFORMED)
-        # Keyed by a digest: the table is no store of tokens, and comparing keys tells nothing about them.
-        digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
-        found = self._admitted.get(digest)
-        if found is not None:
-            principal, ends_at, holds = found
-            if ends_at > self._now() and holds():
-                self._admitted.move_to_end(digest)
-                return principal
-            del self._admitted[digest]
+        digest = _digest(text.encode("utf-8", "surrogatepass"))
+        if (known := self._held(digest)) is not None:
+            return known
         verified = await self._authenticator.verify(text)
-        principal = principal_of(verified)
-        if self._most and len(text) <= _LONGEST:
-            self._make_room()
-            held = replace(principal, claims=_Claims(unbase64url(text.split(".")[1])))
-            self._admitted[digest] = held, verified.expires_at + LEEWAY, verified.holds
+        if not self._most or len(text) > _LONGEST:
+            return principal_of(verified)
+        principal = principal_of(verified, _Claims(unbase64url(text.split(".")[1])))
+        self._make_room()
+        self._admitted[digest] = principal, verified.expires_at + LEEWAY, verified.holds
         return principal
 
     def _make_room(self) -> None:
@@ -78,6 +90,11 @@ class RememberedTokens:
             if ends_at > now and len(self._admitted) < self._most:
                 return
             del self._admitted[digest]
+
+
+def _digest(token: bytes) -> bytes:
+    """What a token is kept under: the table is no store of tokens, and comparing digests tells nothing about them."""
+    return hashlib.sha256(token).digest()
 
 
 class _Claims(Mapping[str, Any]):

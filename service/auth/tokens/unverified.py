@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any, Final
 
 from service.auth import errors
 from service.errors import ApiError
@@ -13,6 +15,7 @@ from service.strict import json_object, unbase64url
 MAX_TOKEN_BYTES = 16_384
 # Keys from the token, keys by reference, and headers that change what is signed (RFC 8725, 3.10; RFC 7515, 4.1.11).
 _REFUSED_HEADERS = frozenset({"crit", "b64", "zip", "cty", "enc", "jwk", "jku", "x5u", "x5c"})
+_HEADERS_READ: Final = 256  # as many keys as issuers may have in use; each is shorter than a token
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,7 @@ class UnverifiedToken:
         head, _, rest = text.partition(".")
         payload, _, signature = rest.partition(".")
         try:
-            header = json_object(unbase64url(head))
+            header = _read(head)
             if not _REFUSED_HEADERS.isdisjoint(header):
                 raise ApiError(errors.TOKEN_HEADER)
             claims = json_object(unbase64url(payload))
@@ -51,3 +54,9 @@ class UnverifiedToken:
         except (ValueError, RecursionError):
             raise ApiError(errors.TOKEN_MALFORMED) from None
         return cls(header, claims, text[: len(head) + 1 + len(payload)].encode("ascii"), raw_signature)
+
+
+@lru_cache(_HEADERS_READ)
+def _read(head: str) -> Mapping[str, Any]:
+    """A header by its text alone, which is the same in all tokens that a key has signed: read once."""
+    return MappingProxyType(json_object(unbase64url(head)))

@@ -19,6 +19,7 @@ import httpx
 import pytest
 
 from service.auth import errors
+from service.auth.feature import BearerTokens
 from service.auth.tokens import keys
 from service.auth.tokens.judge import Authenticator, ExternalIssuers, VerifiedClaims
 from service.auth.tokens.keys import IssuerKeys
@@ -311,16 +312,34 @@ async def test_refusals_are_not_remembered_and_the_table_is_bounded(issuer: Issu
 
 
 async def test_a_remembered_principal_is_the_one_that_was_judged(issuer: Issuer, client: httpx.AsyncClient) -> None:
-    gate = RememberedTokens(Authenticator([ExternalIssuers([IssuerKeys(provider_of(issuer), client)])]), remembered=3)
+    judge = Authenticator([ExternalIssuers([IssuerKeys(provider_of(issuer), client)])])
+    gate = RememberedTokens(judge, remembered=3)
     token = issuer.token(roles=["admin"], nested={"a": [1, 2.5, None]}, scope="read write")
-    judged, kept = await gate.admit(token), await gate.admit(token)
-    assert kept is not judged
+    judged, kept = await RememberedTokens(judge, remembered=0).admit(token), await gate.admit(token)
     assert kept == judged
+    assert kept is await gate.admit(token)
     assert dict(kept.claims) == dict(judged.claims)
     assert kept.listed("roles") == {"admin"}
     assert "absent" not in kept.claims
     with pytest.raises(TypeError):
         kept.claims["roles"] = ["root"]  # type: ignore[index]
+
+
+async def test_a_caller_is_recalled_by_the_token_that_was_judged_and_by_no_other(
+    issuer: Issuer, client: httpx.AsyncClient
+) -> None:
+    now = [time.time()]
+    judge = Authenticator([ExternalIssuers([IssuerKeys(provider_of(issuer), client)], now=lambda: now[0])])
+    bearer = BearerTokens(RememberedTokens(judge, remembered=3, now=lambda: now[0]))
+    token = issuer.token()
+    assert bearer.recall(f"Bearer {token}".encode()) is None
+    judged = await bearer.authenticate(f"Bearer {token}")
+    for same in (f"Bearer {token}", f"bEARER   {token} "):
+        assert bearer.recall(same.encode()) is judged is await bearer.authenticate(same)
+    for other in (f"Basic {token}", token, f"Bearer {token[:-1]}", f"Bearer {token}=", f"Bearer x{token}", ""):
+        assert bearer.recall(other.encode()) is None
+    now[0] += 3631
+    assert bearer.recall(f"Bearer {token}".encode()) is None
 
 
 async def test_what_has_ended_makes_room_before_the_table_is_full(issuer: Issuer, client: httpx.AsyncClient) -> None:
