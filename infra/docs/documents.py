@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from infra.docs import events, tables, threats
+from infra.docs import diagrams, events, tables, threats
 from infra.docs.hipaa.page import page
 from infra.docs.supply import page as supply_page
 
@@ -30,6 +30,7 @@ DOCUMENTS: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(
         "docs/reference/stages.md": tables.stages,
         "docs/reference/supply.md": supply_page,
         "docs/reference/variables.md": tables.variables,
+        **diagrams.pictures(),
     }
 )
 
