@@ -135,7 +135,7 @@ class Form:
         places: Where an element may stand, beside the rules of cryptography.
         max_bytes: Largest document.
         max_elements: Most elements in it.
-        max_work: Most look-ups that canonicalizing it may take; see ``screen``. A message comes from a stranger,
+        max_work: Most work that judging it may be, in the units of ``screen``. A message comes from a stranger,
             metadata from where the settings say.
         crypto: What the rules of cryptography hold for: all of it, the inside of its root's signature, or nothing,
             because no library acts on it. What nobody needs must not cost a provider.
@@ -172,8 +172,8 @@ RESPONSE = Form(
         saml_Attribute="saml:AttributeStatement",
     ),
     max_bytes=262_144,
-    max_elements=5_000,
-    max_work=400_000,
+    max_elements=3_500,
+    max_work=800_000,
 )
 LOGOUT = Form(
     roots=_names("samlp:LogoutRequest samlp:LogoutResponse"),

@@ -8,7 +8,8 @@ not in the tables of ``grammar`` is refused. The pass is a stream; no tree is bu
 
 Exclusive canonicalization looks every prefix of a ``PrefixList`` up among the namespaces in scope, for every element:
 1,000 elements, 1,000 declarations and 2,000 prefixes in 39 kB cost 13 s of processor time before a signature was
-judged. A limit on each factor leaves their product open, so the product itself is bounded (``Form.max_work``).
+judged. A limit on each factor leaves their product open, so the product itself is bounded, together with everything
+else that a library's time grows with (``Form.max_work``). Why nothing else can: docs/SAML_WORK.md.
 """
 
 from __future__ import annotations
@@ -43,10 +44,10 @@ _NCNAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,255}\Z")
 _MAX_ATTRIBUTES = 32  # of one element
 _MAX_NAMESPACES = 4_000  # declarations in a document; some providers repeat two with every attribute value
 _MAX_IN_SCOPE = 64  # declarations in scope at one element; genuine messages have up to a dozen
-# What canonicalization does, in look-ups of about 10 ns: the namespaces in scope, summed over all elements, times one
-# more than the prefixes of all lists, and as much as 200 of them for an attribute, which is sorted, escaped, compared.
-# tests/service/auth/saml/test_work.py measures that no document within this limit costs 100 ms of processor time.
-_ATTRIBUTE = 200
+# What judging costs, in units of about 50 ns, all certificates of a provider together (docs/SAML_WORK.md): one for a byte,
+# and for a look-up of canonicalization, which are the ancestors and the namespaces in scope, summed over all elements,
+# times one more than the prefixes of all lists; and for what a library has a structure of, as many as here.
+ELEMENT, ATTRIBUTE, DECLARATION = 200, 100, 50
 _MAX_XML_DEPTH = 32  # the deepest genuine message has 10 levels
 _IDS = ("ID", "Id", "id", "AssertionID", "http://www.w3.org/XML/1998/namespace id")
 _SIGNATURE = f"{DS} Signature"
@@ -98,12 +99,13 @@ def _screen(raw: bytes, form: Form) -> None:
         raise ApiError(SAML_UNREADABLE, "encoding") from None
     if b"\x00" in raw:
         raise ApiError(SAML_UNREADABLE, "encoding")
-    _Pass(form).run(raw)
+    _Pass(form, len(raw)).run(raw)
 
 
 @dataclass(slots=True)
 class _Pass:
     form: Form
+    size: int
     stack: list[tuple[str, set[str]]] = field(default_factory=list)
     ids: set[str] = field(default_factory=set)
     elements: int = 0
@@ -112,6 +114,12 @@ class _Pass:
     looked_up: int = 0
     attributes: int = 0
     prefixes: int = 0
+
+    @property
+    def work(self) -> int:
+        """What judging it costs as far as it has been read."""
+        parts = self.elements * ELEMENT + self.attributes * ATTRIBUTE + self.namespaces * DECLARATION
+        return self.size + parts + self.looked_up * (1 + self.prefixes)
 
     def run(self, raw: bytes) -> None:
         parser = expat.ParserCreate("utf-8", namespace_separator=" ")
@@ -150,12 +158,12 @@ class _Pass:
             raise _over("depth", _MAX_XML_DEPTH)
         if len(attributes) > _MAX_ATTRIBUTES:
             raise _over("attributes", f"{_MAX_ATTRIBUTES} of an element", len(attributes))
-        self.looked_up += 1 + self.in_scope
+        self.looked_up += 1 + len(self.stack) + self.in_scope
         self.attributes += len(attributes)
         if name == f"{EC} InclusiveNamespaces" and self._inside():
             self._count_prefixes(attributes.get("PrefixList", ""))
-        if self.looked_up * (1 + self.prefixes) + self.attributes * _ATTRIBUTE > self.form.max_work:
-            raise _over("work", f"{self.form.max_work} look-ups of canonicalization")
+        if self.work > self.form.max_work:
+            raise _over("work", f"{self.form.max_work} units of work (docs/SAML_WORK.md)")
         parent, siblings = self.stack[-1] if self.stack else ("", set())
         self._check_place(name, parent)
         if self._judged(name):

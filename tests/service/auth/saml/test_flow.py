@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -33,7 +34,7 @@ from tests.support.saml.logout import message, query, sent
 from tests.support.saml.mint import ACS, AUDIENCE, ISSUER, REQUEST, at, expected, response
 from tests.support.saml.provider import Posted, SamlIdp, User, key_pair
 from tests.support.saml.variants import wrapped
-from tests.support.saml.work import document
+from tests.support.saml.work import dearest
 
 FRONT_END = "http://127.0.0.1:3999"
 HOSPITAL, CLINIC = "https://idp.hospital.example/metadata", "urn:clinic:idp"
@@ -530,87 +531,89 @@ def test_bombs_are_refused_with_little_work_while_liveness_answers(
     assert spent / len(alone) < 0.05
 
 
-def test_a_flood_at_one_provider_touches_no_other(server: Server, browser: httpx.Client, hospital: SamlIdp) -> None:
+@contextmanager
+def _flooded(server: Server, public_url: str) -> Iterator[Counter[str]]:
     """Eight of the dearest documents that are admitted are always in flight at the clinic, which needs no request."""
-    rules = expected(acs=f"{server.url}/api/v1/auth/clinic/callback", issuer=CLINIC, request_id="_none")
-    raw = document(elements=340, namespaces=60, prefixes=16, rules=rules)  # all the work that is admitted
-    raw = raw.replace(b' InResponseTo="_none"', b"")  # or it would be refused before anything is computed
-    body = urlencode({"SAMLResponse": base64.b64encode(raw).decode(), "RelayState": "x"})
+    rules = expected(acs=f"{public_url}/api/v1/auth/clinic/callback", issuer=CLINIC, request_id="_none")
+    # Without what they answer, or they would be refused before anything is computed.
+    posts = [raw.replace(b' InResponseTo="_none"', b"") for raw in dearest(rules)]
+    bodies = [urlencode({"SAMLResponse": base64.b64encode(raw).decode(), "RelayState": "x"}) for raw in posts]
     stop, answers = threading.Event(), Counter[str]()
 
-    def flood() -> None:
+    def flood(turn: int) -> None:
         with httpx.Client(timeout=20) as client:
-            while not stop.is_set():
-                answers[code_of(post(server, client, body))] += 1
+            for body in islice(cycle(bodies), turn, None):
+                if stop.is_set():
+                    return
+                try:
+                    answers[code_of(post(server, client, body))] += 1
+                except httpx.TransportError:  # while it stops
+                    stop.wait(0.1)
 
-    threads = [threading.Thread(target=flood) for _ in range(8)]
+    threads = [threading.Thread(target=flood, args=(turn,)) for turn in range(8)]
     for thread in threads:
         thread.start()
     try:
-        quickest = 60.0
-        for _ in range(3):  # the best of three: the promise is the service's, the noise is the machine's
-            begun = time.monotonic()
-            with httpx.Client(timeout=20) as other:
-                assert signed_in(server, other, hospital, "hospital")["access_token"]
-            quickest = min(quickest, time.monotonic() - begun)
-            assert server.get("/api/v1/health/live").status_code == 200
+        yield answers
     finally:
         stop.set()
         for thread in threads:
             thread.join()
+
+
+def test_a_flood_at_one_provider_touches_no_other(server: Server, hospital: SamlIdp) -> None:
+    with _flooded(server, server.url) as answers:
+        taken = []
+        for _ in range(3):  # the best of three: the promise is the service's, the noise is the machine's
+            taken.append(_time_of_a_sign_in(server, hospital))
+            assert server.get("/api/v1/health/live").status_code == 200
     assert set(answers) <= {"AUTH_073", "SYS_005"}, answers
     assert sum(answers.values()) > 8
-    assert quickest < 3  # a second on a machine of its own
+    assert min(taken) < 3  # a second on a machine of its own
+
+
+def _time_of_a_sign_in(server: Server, idp: SamlIdp) -> float:
+    begun = time.monotonic()
+    with httpx.Client(timeout=20) as browser:
+        assert signed_in(server, browser, idp, "hospital")["access_token"]
+    return time.monotonic() - begun
 
 
 @pytest.mark.skipif("SAML_FLOOD_SECONDS" not in os.environ, reason="a drill: SAML_FLOOD_SECONDS=60 says for how long")
-def test_drill_a_flood_holds_up_neither_liveness_nor_the_end(environment: dict[str, str]) -> None:
-    """Eight of the dearest documents always in flight: how fast liveness answers, and how long a stop takes."""
+def test_drill_a_flood_holds_up_no_sign_in_no_liveness_and_no_end(
+    server: Server, hospital: SamlIdp, environment: dict[str, str]
+) -> None:
+    """How fast liveness answers, how long a sign-in at another provider takes, and how long a stop."""
     with Server(environment) as idle:
         _wait_until_ready(idle)
-        begun = time.monotonic()
-        assert idle.stop() == 0
-        normal = time.monotonic() - begun
-    with Server(environment) as flooded:
-        _wait_until_ready(flooded)
-        acs = f"{environment['PUBLIC_URL']}/api/v1/auth/clinic/callback"
-        rules = expected(acs=acs, issuer=CLINIC, request_id="_none")
-        raw = document(elements=340, namespaces=60, prefixes=16, rules=rules).replace(b' InResponseTo="_none"', b"")
-        body = urlencode({"SAMLResponse": base64.b64encode(raw).decode(), "RelayState": "x"})
-        ended, answers, beats = threading.Event(), Counter[str](), list[float]()
-
-        def flood() -> None:
-            with httpx.Client(timeout=20) as client:
-                while not ended.is_set():
-                    try:
-                        answers[code_of(post(flooded, client, body))] += 1
-                    except httpx.TransportError:  # while it stops
-                        ended.wait(0.1)
-
-        threads = [threading.Thread(target=flood) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        try:
-            deadline = time.monotonic() + float(os.environ["SAML_FLOOD_SECONDS"])
-            with httpx.Client() as client:
-                while time.monotonic() < deadline:
-                    begun = time.monotonic()
-                    assert client.get(f"{flooded.url}/api/v1/health/live").status_code == 200
-                    beats.append(time.monotonic() - begun)
-                    time.sleep(0.01)
-            begun = time.monotonic()
-            assert flooded.stop() == 0
-            stopped = time.monotonic() - begun
-        finally:
-            ended.set()
-            for thread in threads:
-                thread.join()
-    beats.sort()
-    p50, p99 = (beats[int(len(beats) * share)] * 1000 for share in (0.5, 0.99))
-    figures = f"liveness p50 {p50:.1f} ms, p99 {p99:.1f} ms, stop {stopped:.2f} s, without a flood {normal:.2f} s"
-    print(f"{sum(answers.values())} posts, {figures}", answers)  # noqa: T201
+        normal = _time_of_a_stop(idle)
+    beats, sign_ins = list[float](), list[float]()
+    deadline = time.monotonic() + float(os.environ["SAML_FLOOD_SECONDS"])
+    with _flooded(server, server.url) as answers, httpx.Client() as client:
+        while time.monotonic() < deadline:
+            sign_ins.append(_time_of_a_sign_in(server, hospital))
+            for _ in range(50):
+                begun = time.monotonic()
+                assert client.get(f"{server.url}/api/v1/health/live").status_code == 200
+                beats.append(time.monotonic() - begun)
+                time.sleep(0.01)
+    with Server(environment) as another:
+        _wait_until_ready(another)
+        with _flooded(another, environment["PUBLIC_URL"]):
+            time.sleep(2)
+            stopped = _time_of_a_stop(another)
+    p50, p99 = (sorted(beats)[int(len(beats) * share)] * 1000 for share in (0.5, 0.99))
+    figures = f"liveness p50 {p50:.1f} ms, p99 {p99:.1f} ms, sign-ins {min(sign_ins):.2f} to {max(sign_ins):.2f} s"
+    print(figures, f"{sum(answers.values())} posts, stop {stopped:.2f} s, unflooded {normal:.2f} s")  # noqa: T201
     assert stopped < 30  # the time within which a process ends whatever is sent; on a machine of its own, ``normal``
-    assert p99 < 2000  # 50 ms on a machine of its own; this one may have other work
+    assert max(sign_ins) < 5  # on a machine of its own, one second
+    assert p99 < 2000  # on a machine of its own, 50 ms
+
+
+def _time_of_a_stop(server: Server) -> float:
+    begun = time.monotonic()
+    assert server.stop() == 0
+    return time.monotonic() - begun
 
 
 def post(server: Server, browser: httpx.Client, body: str) -> httpx.Response:
