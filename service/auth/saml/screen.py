@@ -44,9 +44,9 @@ _NCNAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,255}\Z")
 _MAX_ATTRIBUTES = 32  # of one element
 _MAX_NAMESPACES = 4_000  # declarations in a document; some providers repeat two with every attribute value
 _MAX_IN_SCOPE = 64  # declarations in scope at one element; genuine messages have up to a dozen
-# What judging costs, in units of about 50 ns, all certificates of a provider together (docs/SAML_WORK.md): one for a byte,
-# and for a look-up of canonicalization, which are the ancestors and the namespaces in scope, summed over all elements,
-# times one more than the prefixes of all lists; and for what a library has a structure of, as many as here.
+# What judging costs, in units of about 50 ns, all certificates of a provider together (docs/SAML_WORK.md): one for a
+# byte, and for a look-up of canonicalization, which are the ancestors and the namespaces in scope, summed over all
+# elements, times one more than the prefixes of all lists; and for what a library has a structure of, as many as here.
 ELEMENT, ATTRIBUTE, DECLARATION = 200, 100, 50
 _MAX_XML_DEPTH = 32  # the deepest genuine message has 10 levels
 _IDS = ("ID", "Id", "id", "AssertionID", "http://www.w3.org/XML/1998/namespace id")

@@ -28,7 +28,7 @@ from tests.support.saml.work import dearest, document, drawn
 
 PROMISED = 0.1  # seconds of processor time for one document
 MARGIN = 3  # how much slower than a core of today a machine may be that runs this beside other work
-BUDGET = float(os.environ.get("SAML_WORK_SECONDS", "2"))
+BUDGET = float(os.environ.get("SAML_WORK_SECONDS", "1"))
 
 
 FEDERATION = party(
@@ -95,7 +95,7 @@ def test_nothing_that_is_admitted_costs_more_than_is_promised() -> None:
     begun, seed, most, judged = time.monotonic(), 0, (0.0, 0), 0
     with suppress(ApiError):
         accept(document(), expected(), FEDERATION)  # what a library does once
-    while time.monotonic() - begun < BUDGET:
+    while judged < 12 or time.monotonic() - begun < BUDGET:
         seed += 1
         raw = drawn(random.Random(seed))  # noqa: S311
         with suppress(ApiError):
@@ -103,7 +103,6 @@ def test_nothing_that_is_admitted_costs_more_than_is_promised() -> None:
             judged += 1
             most = max(most, (min(_taken(raw), _taken(raw)), seed))  # the better of two: caches are cold once
     print(f"{judged} of {seed} documents judged, the dearest (seed {most[1]}) {most[0] * 1000:.1f} ms")  # noqa: T201
-    assert judged > 10
     assert most[0] < PROMISED * MARGIN, f"seed {most[1]} cost {most[0]:.3f} s"
 
 
