@@ -12,8 +12,8 @@ from service.database.rls import SCHEMA, isolate, tenant_column
 
 revision = "${up_revision}"
 down_revision = ${'"%s"' % down_revision if isinstance(down_revision, str) else repr(down_revision)}
-branch_labels = None
-depends_on = None
+branch_labels = ${repr(branch_labels) if branch_labels is None else '("%s",)' % branch_labels[0]}
+depends_on = ${repr(depends_on) if depends_on is None else '"%s"' % depends_on}
 
 
 def upgrade() -> None:
