@@ -142,7 +142,7 @@ def _resolved(inputs: Inputs, kind: Kind, groups: settings.Groups) -> Iterator[V
         if source.when is not None and not source.when(inputs.stage):
             continue
         if source.asked and name not in inputs.given:  # Railway has it, or its user is asked
-            yield Variable(name, description, source.text, True, row.sealed)
+            yield Variable(name, description, source.text, not source.optional, row.sealed)
             continue
         value = inputs.given.get(name, "") if source.asked else _made(name, source, inputs)
         if not value:

@@ -56,12 +56,14 @@ class Source:
         text: For people and for the ``source`` field of a rendering.
         make: Makes the value; None for one that is asked for, or that nobody sets.
         asked: Whether the user is asked for it.
+        optional: Whether the user may leave it out.
         when: Where it is asked for; None means everywhere.
     """
 
     text: str
     make: Callable[[Inputs], str] | None = None
     asked: bool = False
+    optional: bool = False
     when: Callable[[Stage], bool] | None = None
 
 
@@ -93,6 +95,11 @@ def reference(text: str) -> Source:
 def asked(text: str, when: Callable[[Stage], bool] | None = None) -> Source:
     """Asked of the user; a sealed one stays as it is on Railway until a new value is given."""
     return Source(text, asked=True, when=when)
+
+
+def offered(text: str) -> Source:
+    """Asked of the user, who may leave it out."""
+    return Source(text, asked=True, optional=True)
 
 
 def generated(length: int) -> Source:
@@ -210,6 +217,8 @@ _ROWS: Final[tuple[Row, ...]] = (
     Row("IDP__<NAME>__KIND", constant("cognito"), constant("oidc")),
     Row("IDP__<NAME>__ISSUER", output("UserPoolIssuer"), asked("your provider's issuer")),
     Row("IDP__<NAME>__CLIENT_ID", output("UserPoolClientId"), asked("the client's id at your provider")),
+    # Without it Auth0, and others by their own rules, make access tokens that only they can read.
+    Row("IDP__<NAME>__AUDIENCE", trial=offered("your API's identifier at your provider")),
     Row("IDP__<NAME>__CLIENT_SECRET", UNUSED, UNSET, sealed=True),
     # The issuer keeps its AWS name on a laptop; only the place of its keys differs.
     Row(

@@ -65,7 +65,10 @@ def template_variables(environment: Environment) -> dict[str, dict[str, Any]]:
     """The ``variables`` block of a Railway template: what has no ``defaultValue`` and is not optional is asked for."""
     found: dict[str, dict[str, Any]] = {}
     for v in environment:
-        entry: dict[str, Any] = {"description": v.description, "isOptional": False}
+        entry: dict[str, Any] = {
+            "description": v.description,
+            "isOptional": not v.required and v.value is v.secret is None,
+        }
         if v.value is not None:
             entry["defaultValue"] = v.value
         if v.sealed:

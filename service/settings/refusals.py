@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from service.settings.fields import SamlSettings, Settings
+from service.settings.opaque import opaque
 from service.strict import LOOPBACK
 
 
@@ -28,6 +29,7 @@ def unsafe(settings: Settings) -> Iterator[str]:
             continue
         if not provider.client_id and not provider.audience:
             yield f"{prefix}CLIENT_ID or {prefix}AUDIENCE is required: without either, tokens for others would pass"
+        yield from opaque(name, provider)
         if provider.kind == "auth0" and not provider.issuer.endswith("/"):
             yield f"{prefix}ISSUER must end with / (example: https://example.eu.auth0.com/): Auth0's iss does"
         if provider.kind == "google" and not provider.client_id:

@@ -32,7 +32,8 @@ def deploy(answers: Mapping[str, str], platform: Mapping[str, Mapping[str, str]]
     values: dict[str, dict[str, str]] = {name: dict(of) for name, of in platform.items()}
     for service in template["services"].values():
         for name, entry in service["variables"].items():
-            assert "defaultValue" in entry or not entry["isOptional"]
+            if entry["isOptional"] and "defaultValue" not in entry and name not in answers:
+                continue  # left blank
             raw = entry.get("defaultValue", answers.get(name))
             assert raw is not None, f"{name} is asked for, and was not answered"
             made = _SECRET.sub(lambda m: "".join(secrets.choice(m[2]) for _ in range(int(m[1]))), raw)
@@ -113,6 +114,36 @@ def test_the_service_migrates_starts_and_answers_from_it(server: LocalPostgres, 
             assert answer.status_code == 200, answer.text
             assert answer.json()["tenant"] == "acme"
             assert service.get("/api/v1/auth/validate").status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("kind", "issuer", "audience", "remedy"),
+    [
+        ("oidc", "https://acme.okta.com", "", "KIND must be okta"),
+        ("okta", "https://acme.okta.com", "", "name a custom one"),
+        ("auth0", "https://acme.eu.auth0.com/", "", "make an API there"),
+        ("oidc", "https://acme.eu.auth0.com/", "https://api.example.com", "KIND must be auth0"),
+        ("oidc", "https://login.microsoftonline.com/x/v2.0", "", "KIND must be entra"),
+        ("oidc", "https://accounts.google.com", "", "KIND must be google"),
+        ("oidc", "https://appleid.apple.com", "", "sign its people in through one that makes JWTs"),
+        ("auth0", "https://acme.eu.auth0.com/", "https://api.example.com", None),
+        ("okta", "https://acme.okta.com/oauth2/default", "api://default", None),
+        ("oidc", "https://idp.example.com", "", None),
+        ("oidc", "https://login.example.com/auth0.com/github.com", "", None),
+    ],
+)
+def test_a_provider_of_opaque_tokens_is_refused_with_the_remedy_when_it_is_set(
+    kind: str, issuer: str, audience: str, remedy: str | None
+) -> None:
+    answers = {"ALLOWED_ORIGINS": "https://app.example.com", "IDP__OIDC__CLIENT_ID": "web"}
+    answers |= {"IDP__OIDC__ISSUER": issuer, "IDP__OIDC__AUDIENCE": audience}
+    platform = {"api": {"RAILWAY_PUBLIC_DOMAIN": "x.up.railway.app"}, "Postgres": {"RAILWAY_PRIVATE_DOMAIN": "db"}}
+    found = {**deploy(answers, platform)["api"], "IDP__OIDC__KIND": kind}
+    if remedy is None:
+        assert settings.load(found).idp["oidc"].issuer == issuer
+    else:
+        with pytest.raises(settings.SettingsError, match=remedy):
+            settings.load(found)
 
 
 def test_production_refuses_what_the_trial_is_made_of() -> None:
