@@ -116,8 +116,8 @@ def local_project(root: Path, folder: Path) -> Project:
 
 
 _YES = click.option("--yes", is_flag=True, help="Do not ask.")
-_STAGE = click.argument("name", metavar="STAGE", type=_Stages(deployed=True))
-_WORKSPACE = click.option("--workspace", help="Railway workspace, id or name, where the token is for several.")
+STAGE = click.argument("name", metavar="STAGE", type=_Stages(deployed=True))
+WORKSPACE = click.option("--workspace", help="Railway workspace, id or name, where the token is for several.")
 
 
 def _deployment(name: str, repository: str | None, branch: str, workspace: str | None) -> Deployment:
@@ -129,7 +129,7 @@ def _deployment(name: str, repository: str | None, branch: str, workspace: str |
 
 def _of_a_deployment(command: Callable[..., None]) -> Callable[..., None]:
     """The arguments that every command about a deployment has."""
-    for decorate in (_WORKSPACE, _BRANCH, _REPOSITORY, _STAGE):
+    for decorate in (WORKSPACE, _BRANCH, _REPOSITORY, STAGE):
         command = decorate(command)
     return command
 
@@ -200,7 +200,7 @@ STEP_COMMANDS = (
 
 
 @click.command()
-@_STAGE
+@STAGE
 @click.option("--proxy", help="socks5://host:port into the tailnet, where this machine is not in it.")
 def migrate(name: str, proxy: str | None) -> None:
     """Apply the migrations of this checkout to STAGE, where it says migrations="manual"."""
@@ -217,8 +217,8 @@ def migrate(name: str, proxy: str | None) -> None:
 
 
 @click.command()
-@_STAGE
-@_WORKSPACE
+@STAGE
+@WORKSPACE
 @click.option("--name", "typed", help="The name once more; without it, the command asks.")
 def destroy(name: str, workspace: str | None, typed: str | None) -> None:
     """Delete STAGE: its Railway project and its stacks. Not for production."""
@@ -232,7 +232,7 @@ def destroy(name: str, workspace: str | None, typed: str | None) -> None:
 
 
 @click.command()
-@_STAGE
+@STAGE
 @click.option("--format", "form", type=click.Choice(("markdown", "json")), default="markdown", show_default=True)
 def verify(name: str, form: str) -> None:
     """Compare what lives in the account of STAGE with its templates; change nothing. Exits with 1 where they differ."""

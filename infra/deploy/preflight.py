@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Final
 
 from cryptography import x509
 
-from infra.deploy import obstacles, ownership, stacks
+from infra.deploy import obstacles, ownership, stacks, tailnet_api
 from infra.deploy.account import Account
 from infra.deploy.finding import Finding as Finding
 from infra.railway import sources
@@ -24,6 +25,7 @@ from infra.railway.state import choose_workspace
 from infra.shell.failure import Failure
 from infra.shell.git import ask
 from infra.shell.tools import installed_cdk
+from infra.stage import tailscale as tunnel
 from infra.stage.certificate import AUTHORITIES
 from infra.stage.record import Stage
 from infra.stage.variables import SEALED_PREFIX
@@ -107,14 +109,15 @@ def checks(
     yield _tools(root)
     yield _checkout(root, branch)
     yield _addresses(stage)
-    yield _proof(root, stage)
+    yield proof(root, stage)
     yield _region(stage)
     yield _template(root)
+    yield from tailnet_api.policy_findings(stage, os.environ)
     yield from _aws(stage)
     yield from _railway(stage, connect, workspace)
 
 
-def sealed(needed: Iterable[str], given: Mapping[str, str]) -> Iterator[Finding]:
+def sealed(needed: Collection[str], given: Mapping[str, str]) -> Iterator[Finding]:
     """Which sealed values a stage needs, and which of them this command was given.
 
     Args:
@@ -122,6 +125,9 @@ def sealed(needed: Iterable[str], given: Mapping[str, str]) -> Iterator[Finding]
         given: Values by name.
     """
     missing = [name for name in needed if name not in given]
+    for name in tunnel.SEALED:
+        if name in needed and (problem := tunnel.credential_problem(given.get(name, ""))) and name in given:
+            yield Finding("missing", name, f"{problem}: docs/DEPLOYMENT.md, Tailscale")
     if missing:
         text = f"{', '.join(missing)} not given: fine where Railway has them already, needed for the first deployment"
         yield Finding("note", "sealed values", f"{text} ({SEALED_PREFIX}<name>, or signalbox certs)")
@@ -173,8 +179,13 @@ def _region(stage: Stage) -> Finding:
         return Finding("missing", "Railway region", str(failure))
 
 
-def _proof(root: Path, stage: Stage) -> Finding:
-    """The certificate without which CloudFormation would refuse the stack, at the end of a long way."""
+def proof(root: Path, stage: Stage) -> Finding:
+    """The certificate without which CloudFormation would refuse the stack, at the end of a long way.
+
+    Args:
+        root: The checkout.
+        stage: Whose.
+    """
     if stage.access != "roles-anywhere":
         return Finding("ok", "proof to AWS", "an IAM user")
     public = AUTHORITIES / f"{stage.name}.pem"

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from infra.deploy import costs, preflight, stacks
 from infra.deploy.finding import shown
+from infra.deploy.tailnet_api import Tailnet, wait_joined
 from infra.railway import renderings, sources
 from infra.railway.api import Client
 from infra.railway.apply import apply, refuse_without_agreement
@@ -24,6 +25,7 @@ from infra.railway.release import Clock, release, runs, smoke
 from infra.railway.state import observe, waiting
 from infra.shell.failure import Failure
 from infra.shell.progress import Steps
+from infra.stage import tailscale as tunnel
 from infra.stage.record import Stage
 
 _WIDTH: Final = 80
@@ -168,6 +170,15 @@ class Deployment:
             for service in reversed(project.services):
                 built = commit if "repo" in service.source else None
                 release(railway, state, service.name, built, clock=self.clock, told=self._line)
+                if service.name == tunnel.SERVICE:
+                    self._joined()
+
+    def _joined(self) -> None:
+        """The other end, which the tunnel's health check cannot see; without a token, the API's readiness proves it."""
+        if tailnet := Tailnet.from_environment(self.environ):
+            with tailnet:
+                for finding in wait_joined(tailnet, self.stage, self.clock):
+                    self._line(f"tailnet, {finding.name}: {finding.text}")
 
     def smoke(self) -> None:
         """Look at it from outside, and sum up."""

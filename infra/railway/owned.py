@@ -28,7 +28,7 @@ SETTINGS: Final[Mapping[str, Mapping[str, frozenset[str]]]] = {
     },
     tunnel.SERVICE: {
         "source": frozenset({"repo", "branch", "image"}),
-        "deploy": frozenset({"restartPolicyType", "multiRegionConfig"}),
+        "deploy": frozenset({"restartPolicyType", "multiRegionConfig", "healthcheckPath", "healthcheckTimeout"}),
     },
 }
 # What of others' settings is told, because another thing runs then, or at another time.

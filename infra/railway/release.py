@@ -7,7 +7,7 @@ machine, goes on with the deployment that is under way instead of starting a sec
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -19,14 +19,21 @@ from infra.railway import operations
 from infra.railway.apply import MESSAGE
 from infra.railway.operations import Deployment, Railway
 from infra.railway.owned import Owned
+from infra.railway.project import API
 from infra.railway.sealed import RECORD
 from infra.railway.state import Instance, State
 from infra.shell.failure import Failure
+from infra.stage import tailscale as tunnel
 
 _UNDER_WAY: Final = ("INITIALIZING", "QUEUED", "WAITING", "BUILDING", "DEPLOYING")
 _RUNNING: Final = ("SUCCESS", "SLEEPING")
 _POLL: Final = 3.0  # seconds
 DEPLOY_TIMEOUT: Final = 1200.0  # seconds for build, migrations and health check
+_CAUSE: Final = "build, migrations, or the health check"
+_CAUSES: Final[Mapping[str, str]] = {
+    API: f"{_CAUSE}, for which it reaches the database: is the subnet router in the tailnet?",
+    tunnel.SERVICE: "it did not join the tailnet: TS_AUTHKEY has ended, was revoked, or is for another tag",
+}
 READY_TIMEOUT: Final = 120.0  # seconds until the edge serves what Railway says is running
 
 
@@ -143,8 +150,8 @@ def _wait(railway: Railway, service: str, found: Deployment, clock: Clock, told:
         )
     if found.status not in _RUNNING:
         raise ReleaseError(
-            f"The deployment of {service} ended as {found.status}. Its log on Railway says why (build, migrations, "
-            "or the health check); the one before goes on serving. Mend it, then run the same command again"
+            f"The deployment of {service} ended as {found.status}. Its log on Railway says why "
+            f"({_CAUSES.get(service, _CAUSE)}); the one before goes on serving. Mend it, and run this again"
         )
     return found
 

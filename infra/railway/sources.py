@@ -135,7 +135,12 @@ def _tunnel(target: Stage, given: Mapping[str, str]) -> Iterator[Service]:
     variables = [Variable(name, text, "stage record", True, value=value) for name, value in plain.items()]
     for name in tunnel.SEALED:
         secret = SecretStr(given[name]) if name in given else None
-        text = "Key that joins the tailnet: reusable, ephemeral, pre-approved, tagged."
+        text = "Joins the tailnet: an OAuth client's secret, or a reusable, ephemeral, pre-approved, tagged key."
         variables.append(Variable(name, text, "Tailscale's console", True, True, secret=secret))
-    deploy = {"restartPolicyType": "ALWAYS", "multiRegionConfig": {region(target): {"numReplicas": 1}}}
+    deploy = {
+        "restartPolicyType": "ALWAYS",
+        "multiRegionConfig": {region(target): {"numReplicas": 1}},
+        "healthcheckPath": tunnel.HEALTH_PATH,
+        "healthcheckTimeout": tunnel.HEALTH_TIMEOUT,
+    }
     yield Service(tunnel.SERVICE, {"image": tunnel.IMAGE}, {}, deploy, tuple(variables))

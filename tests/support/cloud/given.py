@@ -40,6 +40,7 @@ OUTPUT_VALUES: Mapping[str, str] = {o.key: _KNOWN.get(o.key, f"arn:aws:example:u
 _ASKED = [row.name for row in (*TABLE, *EXTRA) if row.stage.asked]
 _FORM = {
     "ROLES_ANYWHERE_CERTIFICATE_SECRET": "-----BEGIN CERTIFICATE-----{}-----END CERTIFICATE-----",
+    "TS_AUTHKEY": "tskey-auth-{}",
     "ROLES_ANYWHERE_PRIVATE_KEY_SECRET": "-----BEGIN PRIVATE KEY-----{}-----END PRIVATE KEY-----",
 }
 GIVEN = {name: _FORM.get(name, "{}").format(f"given-{name.lower()}") for name in (*_ASKED, *tunnel.SEALED)}
