@@ -18,6 +18,7 @@ from service.aws.identity import Aws
 from service.aws.secrets import Secrets, login
 from service.database import idle
 from service.database.failures import Pool, watch
+from service.database.naming import NamingConnection
 from service.errors import SECRETS_DOWN, ApiError
 from service.log import get_logger
 from service.naming import Names
@@ -184,7 +185,9 @@ class Connector:
             yield login(current)  # it was told while we tried the one before
 
     async def _dial(self, named: Mapping[str, str], options: dict[str, Any]) -> asyncpg.Connection:
-        return await asyncpg.connect(**{**self._options, **named, **options, "loop": self._loop()})
+        return await asyncpg.connect(
+            **{**self._options, **named, **options, "loop": self._loop(), "connection_class": NamingConnection}
+        )
 
     async def _token(self, iam: Aws) -> str:
         address = (self._token_host, self._options["port"], self._options["user"])

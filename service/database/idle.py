@@ -1,7 +1,7 @@
 """Connections that were idle are asked whether they still answer, and no others: asking takes three round trips.
 
 One that was cut in the meantime is known to be closed without asking; one that is cut unseen within the second fails at
-the statement that names the tenant, which is repeated on another connection (``service.database.session``).
+the message that begins its transaction, which is repeated on another connection (``service.database.session``).
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import asyncpg
 from fastapi import Depends
-from sqlalchemy import event, text
+from sqlalchemy import event
 from sqlalchemy.engine import Connection, Result
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -23,6 +23,7 @@ from sqlalchemy.orm import ORMExecuteState, Session
 from starlette.requests import Request
 
 from service import errors
+from service.database import naming
 from service.database.engine import RoamingLoginError
 from service.database.failures import OutcomeUnknown, Unreachable, meaning, outrun, sqlstate
 from service.errors import ApiError, raises
@@ -31,7 +32,6 @@ from service.tenancy import current_tenant
 
 log = get_logger(__name__)
 
-_SET_TENANT = text("select set_config('app.tenant_id', :tenant, true)")
 _STATEMENTS = "statements"  # how many have run since the tenant was named
 _READING = frozenset({"GET", "HEAD"})
 
@@ -88,8 +88,7 @@ def _begin(connection: Connection) -> None:
 
 
 def _name_tenant(connection: Connection) -> None:
-    # true = for this transaction only: a pooled connection must not carry a tenant to its next user.
-    connection.execute(_SET_TENANT, {"tenant": current_tenant()})
+    naming.begin(connection, current_tenant())
     connection.info[_STATEMENTS] = 0
 
 

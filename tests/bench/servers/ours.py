@@ -30,8 +30,8 @@ async def other(principal: CurrentPrincipal) -> Caller:
 
 
 for number in range(ROUTES_BEFORE):
-    router.get(f"/others/{number}/{{name}}")(other)
-router.get("/model")(other)
+    router.get(f"/others/{number}/{{name}}", operation_id=f"other_{number}")(other)
+router.get("/model", operation_id="model")(other)
 
 
 @router.get("/session")

@@ -1,0 +1,72 @@
+"""The tenant is named in the message that begins its transaction: no statement can come before it, and no answer is
+waited for but that one."""
+
+from __future__ import annotations
+
+from typing import Any, Final, cast
+
+import asyncpg
+from sqlalchemy.engine import Connection
+
+from service.tenancy import TenantId
+
+_BEGIN: Final = "BEGIN;"  # what the driver sends for a transaction of the usual kind
+# Named by what SQLAlchemy hands to the driver when there is nothing to do but to begin: no statement, for no values.
+_NOTHING: Final = ""
+_NO_VALUES: Final[Any] = [(), ()]
+
+
+class NamingConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
+    """asyncpg's connection, which can begin a transaction for a tenant."""
+
+    __slots__ = ("_tenant",)
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._tenant: TenantId | None = None
+
+    async def execute(self, query: str, *arguments: Any, **options: Any) -> str:
+        """As asyncpg's; what begins a transaction names the tenant that was chosen for it.
+
+        Raises:
+            asyncpg.PostgresError: Also what else asyncpg raises; a connection that may be in half a transaction is
+                closed.
+        """
+        tenant, self._tenant = self._tenant, None
+        if tenant is None:
+            return cast(str, await super().execute(query, *arguments, **options))
+        try:
+            if query != _BEGIN:
+                raise RuntimeError("a tenant was chosen, and what came was not the begin of its transaction")
+            # true = for this transaction only: a pooled connection must not carry a tenant to its next user. A tenant
+            # has no character that a text in quotes could end with.
+            query = f"{_BEGIN} select set_config('app.tenant_id', '{TenantId.parse(tenant)}', true)"
+            return cast(str, await super().execute(query, **options))
+        except BaseException:
+            self.terminate()
+            raise
+
+    async def executemany(self, command: str, values: Any, **options: Any) -> None:
+        """As asyncpg's; without a statement nothing is sent."""
+        if command != _NOTHING:
+            await super().executemany(command, values, **options)
+
+
+def begin(connection: Connection, tenant: TenantId) -> None:
+    """Begin a transaction that sees the rows of a tenant.
+
+    Args:
+        connection: Without a transaction; opened by ``service.database.engine``.
+        tenant: Whose rows.
+
+    Raises:
+        sqlalchemy.exc.DBAPIError: As of any statement; also what ``service.database.failures`` makes of it.
+        RuntimeError: A transaction was begun before, and not for this tenant.
+    """
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, NamingConnection)
+    driver._tenant = tenant
+    connection.exec_driver_sql(_NOTHING, _NO_VALUES)
+    if driver._tenant is not None:
+        driver.terminate()
+        raise RuntimeError("the transaction was begun before its tenant was named")
