@@ -223,6 +223,7 @@ def create_engine(settings: Settings, connector: Connector, names: Names) -> Asy
         max_overflow=settings.database_max_overflow,
         pool_timeout=POOL_TIMEOUT,
         pool_recycle=1800,
+        pool_use_lifo=True,  # the one that was used last needs no test, and the server has its pages at hand
         pool_reset_on_return="rollback",
     )
     idle.watch(engine)

@@ -48,7 +48,7 @@ class Admission:
         self._unknown: dict[bytes, list[_Ticket]] = {}
 
     def judge(self, under_way: int, target: bytes, headers: Sequence[tuple[bytes, bytes]]) -> tuple[bool, bytes | None]:
-        """Whether a request may be begun, and its credential, if the replica is busy.
+        """Whether a request may be begun, and, if so while the replica is busy, its credential.
 
         Args:
             under_way: Requests that are.
@@ -57,13 +57,15 @@ class Admission:
         """
         if under_way < self._busy or target.partition(b"?")[0] in self._vital:
             return True, None
+        if under_way >= self._limit:  # the commonest by far while there is much too much to do
+            return False, None
         credential = next((value for name, value in headers if name in self._names), b"")
         tenant = self._tenants.get(credential)
         if tenant is not None:
             fair = self._under_way[tenant] < self._most
         else:  # no number of invented credentials takes more than half, and no single one more than a tenant
             fair = self._under_way[""] < self._limit // 2 and len(self._unknown.get(credential, ())) < self._most
-        return fair and under_way < self._limit, credential
+        return (True, credential) if fair else (False, None)
 
     def begin(self, credential: bytes) -> Callable[[object], None]:
         """Count a request; what is returned is called when it ends.

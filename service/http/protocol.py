@@ -7,7 +7,7 @@ finds the row of the registry in the scope), so that it has our shape, headers, 
 from __future__ import annotations
 
 import asyncio
-from secrets import token_hex
+import random
 from typing import Any, Final, cast
 
 import httptools
@@ -43,12 +43,24 @@ class State(ServerState):
         refused: Requests that were over the limit, since this was last looked at.
     """
 
+    _of: object = None  # the headers that the refusal was made with
+    _refusal = b""
+
     def __init__(self, admission: Admission) -> None:
         super().__init__()
         self.admission = admission
         self.stopping = False
         self.body_seconds = BODY_SECONDS
         self.refused = 0
+
+    @property
+    def refusal(self) -> bytes:
+        """The head of what a request over the limit gets, but for its id; made anew where the date changes."""
+        if self._of is not self.default_headers:
+            self._of = self.default_headers
+            lines = [b"%b: %b\r\n" % line for line in self.default_headers]
+            self._refusal = b"".join([_OVERLOADED_HEAD, *lines, b"x-request-id: "])
+        return self._refusal
 
 
 def _overloaded() -> tuple[bytes, bytes]:
@@ -58,6 +70,7 @@ def _overloaded() -> tuple[bytes, bytes]:
 
 
 _OVERLOADED_HEAD, _OVERLOADED_BODY = _overloaded()
+_ids = random.Random(random.SystemRandom().getrandbits(256))  # noqa: S311  an id is no secret, and no system call
 
 
 class _Half:
@@ -84,6 +97,7 @@ class Protocol(HttpToolsProtocol):
         self._fed = 0  # bytes since the parser last made something of them
         self._since = self._heard = self.loop.time()
         self._unread_since: float | None = None
+        self._turned: RequestResponseCycle | None = None  # stands for every request that was turned away
         self._wrong = errors.BAD_REQUEST
 
     # --- bytes -------------------------------------------------------------------------------------------------------
@@ -92,7 +106,6 @@ class Protocol(HttpToolsProtocol):
         """Parse, within the limits."""
         if self._deaf:
             return
-        self._unset_keepalive_if_required()
         self._heard = self.loop.time()
         self._fed += len(data)
         try:
@@ -125,12 +138,12 @@ class Protocol(HttpToolsProtocol):
             self._wrong = errors.TOO_MANY_AT_ONCE
             raise httptools.HttpParserError
         admitted, credential = self.server_state.admission.judge(len(self.tasks), self.url, self.headers)
-        if credential is not None:
+        if not admitted:
+            if self._turned_away():
+                return
+            self.scope[REFUSED] = errors.OVERLOADED  # type: ignore[typeddict-unknown-key]
+        elif credential is not None:
             self.scope[CREDENTIAL] = credential  # type: ignore[typeddict-unknown-key]
-            if not admitted:
-                if self._turned_away():
-                    return
-                self.scope[REFUSED] = errors.OVERLOADED  # type: ignore[typeddict-unknown-key]
         super().on_headers_complete()
         self._phase, self._since, self._fed = _BODY, self._heard, 0
         if self.server_state.stopping:
@@ -160,16 +173,17 @@ class Protocol(HttpToolsProtocol):
         waits = self.cycle is not None and not self.cycle.response_complete
         if waits or any(name == b"origin" for name, _ in self.headers):
             return False
+        state = self.server_state
         self._phase, self._since, self._fed = _BODY, self._heard, 0
-        self.server_state.refused += 1
-        last = self.server_state.stopping or not self.parser.should_keep_alive()
-        lines = [*self.server_state.default_headers, (b"x-request-id", token_hex(16).encode())]
-        head = b"".join(b"%b: %b\r\n" % line for line in lines)
-        end = b"connection: close\r\n\r\n" if last else b"\r\n"
+        state.refused += 1
+        last = state.stopping or not self.parser.should_keep_alive()
+        end = b"\r\nconnection: close\r\n\r\n" if last else b"\r\n\r\n"
         body = b"" if self.parser.get_method() == b"HEAD" else _OVERLOADED_BODY
-        self.transport.write(_OVERLOADED_HEAD + head + end + body)
-        self.cycle = self._cycle({**self.scope})  # what is left of its body is nobody's
-        self.cycle.response_started = self.cycle.response_complete = True
+        self.transport.write(b"%b%032x%b%b" % (state.refusal, _ids.getrandbits(128), end, body))
+        if self._turned is None:
+            self._turned = self._cycle({})
+            self._turned.response_started = self._turned.response_complete = True
+        self.cycle = self._turned  # what is left of the request's body is nobody's
         if last:
             self.linger()
         else:
@@ -247,8 +261,13 @@ class Protocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Go on with what waits, unless that was the last answer."""
-        if self._phase != _LINGER:
+        if self._phase == _LINGER:
+            return
+        self._heard = self.loop.time()
+        if self.pipeline or self.transport.is_closing():
             super().on_response_complete()
+        else:  # and here it sets a timer for each request: ``look`` sees to what is idle
+            self.flow.resume_reading()
 
     # --- time --------------------------------------------------------------------------------------------------------
 
@@ -288,8 +307,8 @@ class Protocol(HttpToolsProtocol):
                 self.refuse(errors.TIMED_OUT)
         elif cycle is not None and not cycle.response_complete:
             return
-        elif self.timeout_keep_alive_task is None and idle > self.timeout_keep_alive:
-            self.transport.close()  # nothing, or nothing but line ends, ever came
+        elif idle > self.timeout_keep_alive:
+            self.transport.close()
 
     # --- stopping ----------------------------------------------------------------------------------------------------
 

@@ -292,10 +292,14 @@ class Settings(BaseModel):
         examples=["rds"],
     )
     database_pool_size: int = Field(
-        default=10, ge=1, le=20, description="Connections kept open to the database.", examples=["10"]
+        default=20, ge=1, le=20, description="Connections kept open to the database.", examples=["20"]
     )
     database_max_overflow: int = Field(
-        default=10, ge=0, le=20, description="Connections opened beyond the pool under load.", examples=["10"]
+        default=0,
+        ge=0,
+        le=20,
+        description="Connections opened beyond the pool under load, each for one request: dear where that lasts.",
+        examples=["0"],
     )
     max_requests: int | None = Field(
         default=None,

@@ -192,6 +192,8 @@ def test_a_pool_that_is_used_up_is_not_ready_until_it_is_free(
 
     async def work(made: Sessions) -> None:
         asked = probe.DatabaseProbe(connector, made.kw["bind"])
+        async with made.begin() as session:  # opening one may take longer than the patience that is set here
+            await session.connection()
         for _ in range(9):
             assert await asked.connections() == "ok"
         async with made.begin() as session:
