@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import click
 
@@ -115,6 +115,9 @@ def local_project(root: Path, folder: Path) -> Project:
     return project(target, variables, root=root, repository="local/signalbox")
 
 
+_LOSE = click.option(
+    "--lose", multiple=True, metavar="PART/ID", help="Something stateful that this may lose; by its name in the plan."
+)
 _YES = click.option("--yes", is_flag=True, help="Do not ask.")
 STAGE = click.argument("name", metavar="STAGE", type=_Stages(deployed=True))
 WORKSPACE = click.option("--workspace", help="Railway workspace, id or name, where the token is for several.")
@@ -138,8 +141,9 @@ def _of_a_deployment(command: Callable[..., None]) -> Callable[..., None]:
 @_of_a_deployment
 @click.option("--plan", "only_plan", is_flag=True, help="Show what would be done; change nothing.")
 @click.option("--from", "first", type=click.Choice(_STEPS), default="doctor", show_default=True, help="Where to begin.")
+@_LOSE
 @_YES
-def deploy(only_plan: bool, first: str, yes: bool, **options: Any) -> None:
+def deploy(only_plan: bool, first: str, lose: tuple[str, ...], yes: bool, **options: Any) -> None:
     """Bring STAGE from nothing, or from wherever it is, to a healthy, smoke-tested service."""
     from infra.deploy import costs, stacks
     from infra.railway.project import project_name
@@ -151,7 +155,7 @@ def deploy(only_plan: bool, first: str, yes: bool, **options: Any) -> None:
         except Failure:  # without credentials nothing can be compared, but the price needs none
             click.echo(costs.summary(run.stage))
             raise
-        click.echo(stacks.difference(ROOT, run.stage))
+        click.echo(stacks.difference(ROOT, run.stage, FOLDER))
         try:
             run.plan()
         except Failure as failure:  # before the first deployment there are no outputs to plan with
@@ -162,7 +166,7 @@ def deploy(only_plan: bool, first: str, yes: bool, **options: Any) -> None:
     if not yes:
         where = f"AWS {run.stage.region} and Railway project {target}"
         click.confirm(f"Deploy stage {run.stage.name} to {where}?", abort=True)
-    run.agree = _agree(yes)
+    run.agree, run.lose = _agree(yes), lose
     run.run(first)
     click.echo(run.summary())
 
@@ -176,14 +180,16 @@ def doctor(**options: Any) -> None:
     click.echo("Nothing is missing.")
 
 
-def _step(name: str, text: str, *, asks: bool = False) -> click.Command:
-    def command(yes: bool = True, **options: Any) -> None:
+def _step(name: str, text: str, *more: Callable[[Callable[..., None]], Callable[..., None]]) -> click.Command:
+    def command(yes: bool = True, lose: tuple[str, ...] = (), **options: Any) -> None:
         run = _deployment(**options)
-        run.agree = _agree(yes)
+        run.agree, run.lose = _agree(yes), lose
         run.run(name, name)
 
     made = _of_a_deployment(command)
-    return click.command(name, help=text)(_YES(made) if asks else made)
+    for option in more:
+        made = option(made)
+    return click.command(name, help=text)(made)
 
 
 def _agree(yes: bool) -> Callable[[str], bool]:
@@ -191,9 +197,9 @@ def _agree(yes: bool) -> Callable[[str], bool]:
 
 
 STEP_COMMANDS = (
-    _step("stacks", "Deploy the CDK stacks of STAGE."),
+    _step("stacks", "Deploy the CDK stacks of STAGE.", _LOSE),
     _step("plan", "Show what is different on Railway, with secrets masked; change nothing."),
-    _step("apply", "Bring Railway to what STAGE should be; deploy nothing.", asks=True),
+    _step("apply", "Bring Railway to what STAGE should be; deploy nothing.", _YES),
     _step("release", "Deploy the services of STAGE where that is needed, and wait for readiness."),
     _step("smoke", "Try STAGE from outside; SIGNALBOX_SMOKE_TOKEN may hold an access token."),
 )
@@ -254,13 +260,15 @@ def verify(name: str, form: str) -> None:
 @click.command()
 @click.argument("stage_name", metavar="STAGE")
 @click.option("--renew", is_flag=True, help="Make a new client certificate although the present one is good.")
-def certs(stage_name: str, renew: bool) -> None:
+@click.option("--new-authority", "authority", flag_value="new", help="Begin with another authority; deploy then.")
+@click.option("--drop-authority", "authority", flag_value="drop", help="After that deployment: trust the old no more.")
+def certs(stage_name: str, renew: bool, authority: Literal["new", "drop"] | None) -> None:
     """Make or renew the certificate by which the service of STAGE proves itself to AWS."""
     from infra.deploy.certificates import issue
     from infra.stage.certificate import AUTHORITIES, FILES
     from infra.stage.chosen import stage
 
-    issued = issue(stage(stage_name), ROOT / AUTHORITIES, FOLDER / "certs", renew=renew)
+    issued = issue(stage(stage_name), ROOT / AUTHORITIES, FOLDER / "certs", renew=renew, authority=authority)
     state = "New" if issued.renewed else "Still good"
     click.echo(
         f"{state}: {issued.certificate}, until {issued.expires:%Y-%m-%d}.\n"

@@ -10,9 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -53,15 +54,25 @@ class Issued:
 
 
 def issue(
-    stage: Stage, authorities: Path, private: Path, *, renew: bool = False, now: datetime | None = None
+    stage: Stage,
+    authorities: Path,
+    private: Path,
+    *,
+    renew: bool = False,
+    authority: Literal["new", "drop"] | None = None,
+    now: datetime | None = None,
 ) -> Issued:
     """Make the authority where there is none, and a client certificate where there is none or it ends soon.
+
+    An authority is changed in two steps, each followed by a deployment: both are trusted while the service gets a
+    certificate of the new one, then the old one is dropped.
 
     Args:
         stage: Whose.
         authorities: Folder of the public certificates, in the checkout.
         private: Folder of the keys, ignored by git.
         renew: Make a new client certificate in any case.
+        authority: ``new`` puts another one before the one there is and signs with it; ``drop`` leaves the first alone.
         now: The time; None takes the clock's.
 
     Raises:
@@ -85,12 +96,40 @@ def issue(
             f"{other}, to begin with a new authority, which has to be deployed."
         )
     certificate, key = (folder / file for file in FILES.values())
+    if authority == "new":
+        _succeed(stage.name, public, authority_key, now)
+        renew = True
+    elif authority == "drop":
+        _drop(public, certificate)
     found = x509.load_pem_x509_certificate(certificate.read_bytes()) if certificate.exists() and key.exists() else None
     fresh = renew or found is None or found.not_valid_after_utc - now < timedelta(days=RENEW_DAYS)
     if fresh:
         found = _sign_client(stage.name, public, authority_key, certificate, key, now)
     assert found is not None
     return Issued(public, certificate, key, found.not_valid_after_utc, fresh)
+
+
+def _succeed(stage_name: str, public: Path, authority_key: Path, now: datetime) -> None:
+    old = public.read_bytes()
+    if len(x509.load_pem_x509_certificates(old)) > 1:
+        raise CertificateError(f"{public} has two already: deploy, then --drop-authority; AWS trusts no third.")
+    authority_key.replace(authority_key.with_suffix(".key.old"))
+    _make_authority(stage_name, public, authority_key, now)
+    public.write_bytes(public.read_bytes() + old)
+
+
+def _drop(public: Path, certificate: Path) -> None:
+    first, *others = x509.load_pem_x509_certificates(public.read_bytes())
+    if not others:
+        raise CertificateError(f"{public} has one authority only: begin with --new-authority, and deploy.")
+    try:
+        x509.load_pem_x509_certificate(certificate.read_bytes()).verify_directly_issued_by(first)
+    except (OSError, ValueError, TypeError, InvalidSignature):
+        raise CertificateError(
+            f"{certificate} is not of the new authority, or not here: the service would be refused. Where the new "
+            "authority was made, deploy first."
+        ) from None
+    public.write_bytes(first.public_bytes(serialization.Encoding.PEM))
 
 
 def _make_authority(stage_name: str, public: Path, key_file: Path, now: datetime) -> None:

@@ -6,9 +6,8 @@ to be deleted before its name is free again. A stack that stood is never deleted
 
 from __future__ import annotations
 
-import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +15,12 @@ from typing import Final
 
 import click
 
+from infra.deploy import planned
 from infra.deploy.account import Account, AwsError, StackFound, described, events, made_by, survey
+from infra.deploy.changes import Templates
 from infra.deploy.removers import empty, remove
 from infra.shell.failure import Failure
-from infra.shell.tools import Commands, ensure_tools, search_path
+from infra.shell.tools import Commands, ensure_tools
 from infra.stage.record import Stage
 
 _BOOTSTRAP: Final = "/cdk-bootstrap/hnb659fds/version"
@@ -102,7 +103,9 @@ def deploy(
     outputs_file: Path,
     *,
     account: Account | None = None,
+    lose: Collection[str] = (),
     cdk: Callable[..., None] | None = None,
+    synth: Callable[..., Templates] = planned.synthesize,
     told: Callable[[str], None] = _told,
 ) -> None:
     """Deploy every stack of a stage with the pinned CDK. What a creation that failed has left is removed first.
@@ -112,26 +115,35 @@ def deploy(
         stage: The stage.
         outputs_file: Takes the outputs.
         account: Where; None takes the credentials' in the stage's region.
+        lose: Names of what is stateful and may be lost, as ``data/Documents1234``.
         cdk: Runs the command line; None runs the pinned one.
+        synth: As ``planned.synthesize``.
         told: Takes lines for the operator.
 
     Raises:
-        Failure: A stack failed; CloudFormation rolled it back, and running this again goes on.
+        Failure: A stack failed; CloudFormation rolled it back, and running this again goes on. Or nothing was deployed,
+            because something stateful would be lost.
     """
     account, cdk = account or Account(stage.region), cdk or _cdk
     found = survey(account, stage)
     for stack in found:
         if stack.state in ("busy", "stuck"):
             raise AwsError(f"{stack.name} is {stack.status}: {_UNUSABLE[stack.state]}")
+    # CloudFormation could not remove a protected stack whose creation fails.
+    new = [stack.part for stack in found if stack.state != "stands"]
+    assembly = outputs_file.parent / "cdk.out"
+    templates = synth(root, stage, assembly, *(("-c", f"unprotected={','.join(new)}") if new else ()))
+    planned.judge(planned.standing(account, found), templates, lose)
     for stack in reversed(found):  # one that was made later may use one that was made before
         if stack.state == "failed":
             told(f"{stack.name} failed its creation ({stack.status}): it never stood; it is removed and made again")
             _delete(account, stack, forget=True)
     outputs_file.parent.mkdir(parents=True, exist_ok=True)
     beside = outputs_file.with_suffix(".new")
-    options = ["--require-approval", "never", "--progress", "events", "--outputs-file", str(beside)]
-    if new := [stack.part for stack in found if stack.state != "stands"]:
-        options += ["-c", f"unprotected={','.join(new)}"]
+    options = ["--app", str(assembly), "--require-approval", "never", "--progress", "events", "--force"]
+    # Forced: what a stack reads of another is looked up when it is deployed. Where the deployment before broke off
+    # between the two, its template is as it was and what it read is not.
+    options += ["--outputs-file", str(beside)]
     try:
         cdk(root, stage, "deploy", "--all", *options, log=outputs_file.parent / "cdk-deploy.log")
     except Failure as failure:
@@ -224,34 +236,28 @@ def _reason(account: Account, stack: StackFound) -> str:
     return failed[-1] if failed else ""
 
 
-def difference(root: Path, stage: Stage) -> str:
-    """What a deployment would change, as ``cdk diff`` says it.
+def difference(root: Path, stage: Stage, folder: Path) -> str:
+    """What a deployment would change, as ``cdk diff`` says it, and what becomes of each resource.
 
     Args:
         root: The checkout.
         stage: The stage.
+        folder: Where state lives.
 
     Raises:
         Failure: The stacks cannot be made or compared.
     """
-    ensure_tools(root)
-    command = _command(root, stage, "diff", "--all")
-    done = subprocess.run(command, cwd=root, env=_environment(root), capture_output=True, text=True, check=False)
+    account, assembly = Account(stage.region), folder / stage.name / "cdk.out"
+    templates = planned.synthesize(root, stage, assembly)
+    command = planned.command(root, stage, "diff", "--all", "--app", str(assembly))
+    environment = planned.environment(root)
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise AwsError(f"cdk diff failed:\n{done.stderr[-2000:]}")
-    return (done.stdout + done.stderr).strip()
+    before = planned.standing(account, survey(account, stage))
+    return f"{(done.stdout + done.stderr).strip()}\n{planned.told(before, templates)}"
 
 
 def _cdk(root: Path, stage: Stage, step: str, *options: str, log: Path) -> None:
     ensure_tools(root)
-    Commands().run(f"cdk {step}", _command(root, stage, step, *options), root, _environment(root), log)
-
-
-def _command(root: Path, stage: Stage, step: str, *options: str) -> list[str]:
-    return [str(root / "node_modules" / ".bin" / "cdk"), step, *options, "-c", f"stage={stage.name}", "--no-notices"]
-
-
-def _environment(root: Path) -> dict[str, str]:
-    """Ours, with the AWS credentials, but without Railway's token: nothing in there has a use for it."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("RAILWAY_", "SIGNALBOX_"))}
-    return kept | {"PATH": search_path(root), "CDK_DISABLE_CLI_TELEMETRY": "true", "NO_COLOR": "1", "CI": "true"}
+    Commands().run(f"cdk {step}", planned.command(root, stage, step, *options), root, planned.environment(root), log)

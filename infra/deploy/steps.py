@@ -63,6 +63,7 @@ class Deployment:
         clock: Time.
         echo: Takes lines for the person.
         environ: Where sealed values and the smoke token come from.
+        lose: Names of what is stateful and may be lost by this deployment.
         agree: Asks a person, who has seen the plan, whether it is to be applied.
         planned: The plan that was shown last, until something of it is applied.
     """
@@ -74,11 +75,12 @@ class Deployment:
     branch: str = "main"
     workspace: str | None = None
     connect: Callable[[], Client] = Client.from_environment
-    deploy_stacks: Callable[[Path, Stage, Path], None] = stacks.deploy
+    deploy_stacks: Callable[..., None] = stacks.deploy
     check: Callable[..., Iterator[preflight.Finding]] = preflight.checks
     clock: Clock = field(default_factory=Clock)
     echo: Callable[[str], None] = click.echo
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
+    lose: tuple[str, ...] = ()
     agree: Callable[[str], bool] = lambda _: True
     planned: Plan | None = field(default=None, init=False)
 
@@ -119,7 +121,7 @@ class Deployment:
 
     def stacks(self) -> None:
         """Deploy the stacks."""
-        self.deploy_stacks(self.root, self.stage, self._outputs)
+        self.deploy_stacks(self.root, self.stage, self._outputs, lose=self.lose)
 
     def render(self) -> None:
         """Write the environment for people, and for ``railway config``."""

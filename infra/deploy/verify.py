@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from infra.deploy.account import Account, AwsError, Resource, code, listed, survey
+from infra.deploy.planned import template
 from infra.stage.record import Stage
 
 Properties = Mapping[str, Any]
@@ -99,8 +100,7 @@ def verify(account: Account, stage: Stage, now: datetime | None = None) -> Repor
     for stack in survey(account, stage):
         if stack.state != "stands":
             raise AwsError(f"{stack.name} is {stack.status or 'not there'}: deploy stage {stage.name} first")
-        template = account.client("cloudformation").get_template(StackName=stack.id)["TemplateBody"]
-        resources = (json.loads(template) if isinstance(template, str) else template)["Resources"]
+        resources = template(account, stack)["Resources"]
         if stage.retain and not stack.protected:
             deviations.append(Deviation(stack.name, "protection from termination", "on", "off"))
         compared += 1

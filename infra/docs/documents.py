@@ -24,6 +24,7 @@ DOCUMENTS: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(
         "docs/THREAT_MODEL.md": threats.page,
         "docs/reference/alarms.md": tables.alarms,
         "docs/reference/causes.md": tables.causes,
+        "docs/reference/changes.md": tables.effects,
         "docs/reference/findings.md": tables.findings,
         "docs/reference/outputs.md": tables.outputs,
         "docs/reference/presets.md": tables.presets,

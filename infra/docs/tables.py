@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from infra.aws.alarms import LOG_ALARMS, METRIC_ALARMS
 from infra.aws.register import REGISTER
 from infra.product import STAGES
+from infra.stage.effects import EFFECTS
 from infra.stage.outputs import OUTPUTS
 from infra.stage.record import Stage
 from service import settings
@@ -136,6 +137,13 @@ def stages() -> str:
     ]
     told = ([name, *(tell(record) for record in STAGES.values())] for name, tell in rows)
     return _reference("Stages", "`infra/product.py`", ("", *STAGES), told)
+
+
+def effects() -> str:
+    """What a change of each field of a stage does."""
+    rows = ([f"`{row.field}`", row.change or "any", row.what, row.words] for row in EFFECTS)
+    header = ("field", "change", "does", "in words")
+    return _reference("Changes of a stage", "`infra/stage/effects.py`", header, rows)
 
 
 def presets() -> str:

@@ -57,6 +57,8 @@ class Stage(BaseModel):
         subnet_router: Whether a Tailscale subnet router leads from Railway to the database.
         federation: Identity providers of organizations, behind Cognito's hosted login.
         signing_keys: Numbers of the keys of the tokens we issue, the signing one first; each is a key of its own.
+        retired_signing_keys: Numbers of keys that the service is told of no longer. A number goes here when it leaves
+            ``signing_keys``, and with the next deployment from here: until that one, replicas that run may name it.
         provider_secrets: Secrets below ``secrets_prefix``, made by hand, that the service may read besides those of the
             stacks: client secrets of providers that it talks to itself (``IDP__<NAME>__CLIENT_SECRET_ID``).
         watch: Alarms, trail, budget.
@@ -90,6 +92,7 @@ class Stage(BaseModel):
     federation: tuple[Federated, ...] = ()
     provider_secrets: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{1,60}$")], ...] = ()
     signing_keys: tuple[Annotated[int, Field(ge=1, le=999)], ...] = Field(default=(1,), min_length=1, max_length=3)
+    retired_signing_keys: tuple[Annotated[int, Field(ge=1, le=999)], ...] = Field(default=(), max_length=3)
     watch: Watch = Watch()
     railway_region: RailwayRegion | None = None
     replicas: int = Field(default_factory=lambda known: 2 if known["environment"] == "production" else 1, ge=1, le=50)
@@ -109,8 +112,9 @@ class Stage(BaseModel):
     @model_validator(mode="after")
     def _safe(self) -> Self:
         problems = []
-        if len(set(self.signing_keys)) != len(self.signing_keys):
-            problems.append("signing_keys must name each key once")
+        keys = (*self.signing_keys, *self.retired_signing_keys)
+        if len(set(keys)) != len(keys):
+            problems.append("signing_keys and retired_signing_keys must name each key once")
         local = self.name == "local"
         for address in (self.public_url, *self.allowed_origins):
             parts = urlsplit(address)

@@ -87,3 +87,25 @@ def test_the_command_says_what_to_seal_and_shows_no_key(tmp_path: Path, monkeypa
     refused = CliRunner().invoke(cli.main, ["certs", "development"])
     assert refused.exit_code == 1
     assert "uses an IAM user" in refused.output
+
+
+def test_an_authority_is_followed_by_another_while_both_are_trusted(tmp_path: Path) -> None:
+    production, places = STAGES["production"], (tmp_path / "public", tmp_path / "private")
+    first = issue(production, *places)
+    old = x509.load_pem_x509_certificate(first.authority.read_bytes())
+    with pytest.raises(CertificateError, match="one authority only"):
+        issue(production, *places, authority="drop")
+    both = issue(production, *places, authority="new")
+    new, kept = x509.load_pem_x509_certificates(both.authority.read_bytes())
+    assert kept == old != new
+    x509.load_pem_x509_certificate(both.certificate.read_bytes()).verify_directly_issued_by(new)
+    with pytest.raises(CertificateError, match="has two already"):
+        issue(production, *places, authority="new")
+    pair = both.certificate.read_bytes()
+    both.certificate.unlink()
+    with pytest.raises(CertificateError, match="the service would be refused"):
+        issue(production, *places, authority="drop")
+    both.certificate.write_bytes(pair)
+    last = issue(production, *places, authority="drop")
+    assert x509.load_pem_x509_certificates(last.authority.read_bytes()) == [new]
+    assert not last.renewed

@@ -31,15 +31,23 @@ class Life:
 
     def __init__(self, stage: str, templates: Mapping[str, Template], folder: Path, *, all_new: bool = False) -> None:
         self.stage, self.templates, self.all_new = STAGES[stage], templates, all_new
+        self.options: tuple[str, ...] = ()
+        self.lose = list[str]()
         self.outputs, self.told, self.cloud = folder / "outputs.json", list[str](), Cloud(_ORDERS)
 
+    def synth(self, root: Path, stage: Any, folder: Path, *options: str) -> Mapping[str, Template]:
+        self.options = options
+        return self.templates
+
     def cdk(self, root: Path, stage: Any, step: str, *options: str, log: Path) -> None:
-        self.cloud.cdk(self.templates, self.stage, options, self.all_new)
+        self.cloud.cdk(self.templates, self.stage, self.options, self.all_new)
         self.outputs.with_suffix(".new").touch()
 
     def deploy(self) -> None:
         account, told = self.cloud, self.told.append
-        deploy(_ROOT, self.stage, self.outputs, account=account, cdk=self.cdk, told=told)
+        deploy(
+            _ROOT, self.stage, self.outputs, account=account, lose=self.lose, cdk=self.cdk, synth=self.synth, told=told
+        )
 
     def fail_at(self, part: str, logical: str, how: str) -> None:
         where = (stack_name(self.stage.name, part), logical)  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice
 from pathlib import Path
@@ -98,7 +98,7 @@ class World:
     def sleep(self, seconds: float) -> None:
         self.time += seconds
 
-    def stacks(self, root: Path, target: Stage, file: Path) -> None:
+    def stacks(self, root: Path, target: Stage, file: Path, *, lose: Sequence[str] = ()) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(outputs_document(target.name, **self.outputs)))
 

@@ -43,16 +43,17 @@ class DataStack(StageStack):
     def __init__(self, scope: Construct, *, stage: Stage, network: Network, logs_key: kms.IKey) -> None:
         super().__init__(scope, stage=stage, part="data", description=f"{LABEL}: database, documents, secrets, key")
         self.key = DataKey(self, "DataKey", stage_name=stage.name, retain=stage.retain).key
-        self.signing_keys = [
-            SigningKey(
+        made = {
+            number: SigningKey(
                 self,
                 f"SigningKey{number if number > 1 else ''}",
                 stage_name=stage.name,
                 number=number,
                 retain=stage.retain,
             ).key
-            for number in stage.signing_keys
-        ]
+            for number in (*stage.signing_keys, *stage.retired_signing_keys)
+        }
+        self.signing_keys = [made[number] for number in stage.signing_keys]
         self.database = Database(
             self,
             "Database",
@@ -80,7 +81,7 @@ class DataStack(StageStack):
             ],
             master_secret_arn=self.database.master_secret_arn if stage.migrations == "auto" else None,
             key=self.key,
-            signing_keys=self.signing_keys,
+            signing_keys=list(made.values()),  # those that replicas may still name, too
             tenant_role=self.tenant_role.role,
             instance=instance,
             app_user=stage.database.app_user,

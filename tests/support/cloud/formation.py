@@ -323,6 +323,9 @@ class _Client:
         told = {"StackName": stack.name, "StackId": stack.arn, "StackStatus": stack.status}
         return {"Stacks": [told | {"EnableTerminationProtection": stack.protected}]}
 
+    def get_template(self, StackName: str) -> dict[str, Any]:  # noqa: N803
+        return {"TemplateBody": self._stack(StackName).template}
+
     def delete_stack(self, StackName: str) -> None:  # noqa: N803
         self._cloud.delete(self._stack(StackName))
 
