@@ -16,9 +16,9 @@ def test_swagger_ui_signs_in_and_calls_a_protected_route(server: Server, window:
     sign_in_at_op(window)
     wait(window, lambda: "Signed in" in window.find_element(By.ID, "state").text)
     assert window.current_url == f"{server.url}/docs"
-    press(window, "[id$=validate_get] .opblock-summary")
-    press(window, "[id$=validate_get] .execute")
-    shown = wait(window, lambda: text_of(window, "[id$=validate_get] .live-responses-table .response"))
+    press(window, "[id$=-validate_token] .opblock-summary")
+    press(window, "[id$=-validate_token] .execute")
+    shown = wait(window, lambda: text_of(window, "[id$=-validate_token] .live-responses-table .response"))
     assert "200" in shown
     assert '"tenant": "acme"' in shown
     assert '"subject": "alice"' in shown
