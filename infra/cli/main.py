@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from infra.cli import auth, docs, local, reach, stages
+from infra.cli import api, auth, docs, local, reach, stages
 from infra.cli.compliance import compliance
 from infra.cli.init import init
 from infra.shell.failure import Failure
@@ -27,7 +27,17 @@ def main() -> None:
     """Signalbox: a multi-tenant health API on Railway with its AWS side."""
 
 
-for command in (init, *local.COMMANDS, *stages.COMMANDS, *reach.COMMANDS, docs.docs, docs.sbom, compliance, auth.auth):
+for command in (
+    init,
+    *local.COMMANDS,
+    *stages.COMMANDS,
+    *reach.COMMANDS,
+    docs.docs,
+    docs.sbom,
+    api.openapi,
+    compliance,
+    auth.auth,
+):
     main.add_command(command)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from infra.docs import diagrams, events, tables, threats
+from infra.docs import diagrams, events, openapi, tables, threats
 from infra.docs.hipaa.page import page
 from infra.docs.supply import page as supply_page
 
@@ -26,6 +26,7 @@ DOCUMENTS: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(
         "docs/reference/causes.md": tables.causes,
         "docs/reference/changes.md": tables.effects,
         "docs/reference/findings.md": tables.findings,
+        openapi.CURRENT: openapi.page,
         "docs/reference/outputs.md": tables.outputs,
         "docs/reference/presets.md": tables.presets,
         "docs/reference/stages.md": tables.stages,

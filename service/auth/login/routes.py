@@ -37,6 +37,7 @@ _ADDRESS, _TOKEN, _IN_HEAD = 4096, 16_384, MAX_HEAD_BYTES  # characters at most
 _FREE = {"maxLength": 2**20, "pattern": PLAIN}
 _METADATA = "application/samlmetadata+xml"
 _FORM = "application/x-www-form-urlencoded"
+_XML = {"type": "string", "maxLength": 2**20, "pattern": PLAIN}
 _OUTAGES = (
     errors.PROVIDER_DOWN,
     errors.PROVIDER_WRONG,
@@ -319,7 +320,10 @@ async def finish_sign_out(request: Request, offered: Offered, provider: Provider
                 core_errors.NOT_READY,
             ]
         ),
-        200: {"content": {_METADATA: {}}, "description": "Our metadata: entity id, addresses, certificates."},
+        200: {
+            "content": {_METADATA: {"schema": _XML}},
+            "description": "Our metadata: entity id, addresses, certificates.",
+        },
     },
 )
 async def read_provider_metadata(offered: Offered, provider: ProviderName) -> Response:
