@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -258,6 +259,36 @@ def verify(name: str, form: str) -> None:
 
 
 @click.command()
+@_STAGE
+@click.option("--at", type=click.DateTime(("%Y-%m-%dT%H:%M:%SZ",)), help="A second in UTC; default: the latest.")
+@click.option("--snapshot", help="A snapshot instead of a second.")
+@click.option("--keep", is_flag=True, help="Leave the copy; without it, it is deleted when it was compared.")
+def restore(name: str, at: datetime | None, snapshot: str | None, keep: bool) -> None:
+    """Restore the database of STAGE into a copy, timed and compared. A drill: the original is not touched."""
+    from infra.deploy.account import Account
+    from infra.deploy.restore import restore as restore_database
+    from infra.stage.chosen import stage
+
+    if at and snapshot:
+        raise click.UsageError("--at is a second and --snapshot a snapshot: give one of them")
+    target, second = stage(name), at.replace(tzinfo=UTC) if at else None
+    drill = restore_database(
+        Account(target.region),
+        target,
+        at=second,
+        snapshot=snapshot,
+        keep=keep,
+        tell=lambda text: click.echo(text, err=True),
+    )
+    folder = FOLDER / name
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"restore-{drill.when[:10]}.json").write_text(drill.json(), encoding="utf-8")
+    click.echo(drill.json(), nl=False)
+    if drill.differences:
+        raise SystemExit(1)
+
+
+@click.command()
 @click.argument("stage_name", metavar="STAGE")
 @click.option("--renew", is_flag=True, help="Make a new client certificate although the present one is good.")
 @click.option("--new-authority", "authority", flag_value="new", help="Begin with another authority; deploy then.")
@@ -279,4 +310,4 @@ def certs(stage_name: str, renew: bool, authority: Literal["new", "drop"] | None
         click.echo(f"  {variable}  {issued.certificate.with_name(file)}")
 
 
-COMMANDS = (env, deploy, doctor, *STEP_COMMANDS, migrate, verify, destroy, certs)
+COMMANDS = (env, deploy, doctor, *STEP_COMMANDS, migrate, verify, restore, destroy, certs)
