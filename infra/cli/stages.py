@@ -259,7 +259,7 @@ def verify(name: str, form: str) -> None:
 
 
 @click.command()
-@_STAGE
+@STAGE
 @click.option("--at", type=click.DateTime(("%Y-%m-%dT%H:%M:%SZ",)), help="A second in UTC; default: the latest.")
 @click.option("--snapshot", help="A snapshot instead of a second.")
 @click.option("--keep", is_flag=True, help="Leave the copy; without it, it is deleted when it was compared.")

@@ -70,7 +70,7 @@ def test_the_queries_of_a_breach_find_what_they_are_for(tmp_path: Path) -> None:
         pytest.skip("jq is not installed: apt-get install jq")
     (block,) = [block for block in blocks(BREACH) if "jq " in block.text]
     when = "2026-11-26T15:00:00.000000Z"
-    lines = [
+    lines: list[dict[str, object]] = [
         {"message": "request", "method": "GET", "route": "/a", "status": 200, "user_id": "00u1", "tenant_id": "acme"},
         {"message": "request", "method": "GET", "route": "/a", "status": 200, "user_id": "00u1", "tenant_id": "globex"},
         {"message": "request", "method": "GET", "route": "/a", "status": 200, "user_id": "00u2", "tenant_id": "acme"},
