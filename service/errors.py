@@ -216,6 +216,10 @@ class ErrorResponse(BaseModel):
     error: ErrorBody
 
 
+# The schema of an error, which service.http.openapi puts into the document.
+SHAPE: Mapping[str, str] = {"$ref": f"#/components/schemas/{ErrorResponse.__name__}"}
+
+
 def body(error: Error) -> dict[str, dict[str, str]]:
     """The JSON object that stands for a row."""
     return {"error": {"code": error.code, "message": error.message, "detail": error.detail}}
@@ -252,7 +256,8 @@ def openapi_responses(errors: Iterable[Error]) -> dict[int | str, dict[str, Any]
     for error in errors:
         entry = found.setdefault(
             error.status,
-            {"model": ErrorResponse, "description": "", "content": {"application/json": {"examples": {}}}},
+            # No "model": FastAPI would build one for each status of each route at every start, and make this of it.
+            {"description": "", "content": {"application/json": {"schema": {**SHAPE}, "examples": {}}}},
         )
         examples = entry["content"]["application/json"]["examples"]
         examples[error.code] = {"summary": error.detail, "value": body(error)}

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from service import errors
-from service.errors import Call, Error, openapi_responses, raised_by
+from service.errors import SHAPE, Call, Error, openapi_responses, raised_by
 from service.http.credentials import GATE_ERRORS, Scheme
 from service.http.described import complete, refuse_same_names
 from service.http.gate import ProtectedRoute, PublicRoute, VitalRoute
@@ -20,7 +20,6 @@ from service.http.gate import ProtectedRoute, PublicRoute, VitalRoute
 _ALWAYS = (errors.BAD_REQUEST, errors.HEADERS_TOO_LARGE, errors.INTERNAL)
 _UNLESS_VITAL = (errors.OVERLOADED, errors.STOPPING)
 _PARAMETER = "openapi_parameter"
-_SHAPE = {"$ref": "#/components/schemas/ErrorResponse"}
 _WITH_INPUT = (errors.TOO_LARGE, errors.TIMED_OUT, errors.INVALID_REQUEST)
 
 
@@ -95,13 +94,11 @@ def _corrected(
 def _add(answers: dict[str, Any], rows: Iterable[Error], order: Mapping[str, int]) -> None:
     """Add rows to the answers of an operation, beside others of the same status."""
     for status, answer in openapi_responses(sorted(set(rows), key=lambda row: order.get(row.code, 0))).items():
-        answer.pop("model")
-        answer["content"]["application/json"]["schema"] = _SHAPE
         known = answers.setdefault(str(status), answer)
         content = known.setdefault("content", {}).setdefault("application/json", {})
-        own = content.setdefault("schema", _SHAPE)
-        if own != _SHAPE:  # what the route says of this status itself, such as readiness
-            content["schema"] = {"anyOf": [own, _SHAPE]}
+        own = content.setdefault("schema", {**SHAPE})
+        if own != SHAPE:  # what the route says of this status itself, such as readiness
+            content["schema"] = {"anyOf": [own, {**SHAPE}]}
         examples = content.setdefault("examples", {})
         examples.update(answer["content"]["application/json"]["examples"])
         known["description"] = "; ".join(f"{code}: {row.get('summary', '')}" for code, row in examples.items())
