@@ -22,7 +22,7 @@ from infra.railway.operations import Railway
 from infra.railway.plan import Plan, plan
 from infra.railway.project import Project
 from infra.railway.release import Clock, release, runs, smoke
-from infra.railway.state import observe, waiting
+from infra.railway.state import Place, observe, waiting
 from infra.shell.failure import Failure
 from infra.shell.progress import Steps
 from infra.stage import tailscale as tunnel
@@ -66,6 +66,7 @@ class Deployment:
         lose: Names of what is stateful and may be lost by this deployment.
         agree: Asks a person, who has seen the plan, whether it is to be applied.
         planned: The plan that was shown last, until something of it is applied.
+        place: Where it was applied.
     """
 
     root: Path
@@ -83,6 +84,7 @@ class Deployment:
     lose: tuple[str, ...] = ()
     agree: Callable[[str], bool] = lambda _: True
     planned: Plan | None = field(default=None, init=False)
+    place: Place | None = field(default=None, init=False)
 
     def run(self, first: str = "doctor", last: str = "smoke") -> None:
         """Run steps in their order; each may be run again.
@@ -154,7 +156,8 @@ class Deployment:
                 self._line("nothing to apply")
             else:
                 self.planned = None
-                apply(Railway(client), project, workspace=self.workspace, shown=shown, told=self._line)
+                found = apply(Railway(client), project, workspace=self.workspace, shown=shown, told=self._line)
+                self.place = found.place
         if shown.changes:
             self._line(f"to undo: git checkout the revision before, then signalbox apply {self.stage.name}")
         for domain in waiting(shown.state, project):
@@ -167,7 +170,8 @@ class Deployment:
         commit = preflight.git(self.root).commit
         with self.connect() as client:
             railway = Railway(client)
-            state = self.planned.state if self.planned else observe(railway, project, self.workspace)
+            state = self.planned.state if self.planned else None
+            state = state or observe(railway, project, self.workspace, known=self.place, values=False)
             refuse_without_agreement(railway, project, state.place.workspace)
             for service in reversed(project.services):
                 built = commit if "repo" in service.source else None

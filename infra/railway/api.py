@@ -122,10 +122,16 @@ class Client:
         credential: The token.
         address: As ``endpoint`` gave it.
         sleep: Waits for seconds.
+        transport: Carries the requests; None is the network.
     """
 
     def __init__(
-        self, credential: Token, address: str = ENDPOINT, *, sleep: Callable[[float], None] = time.sleep
+        self,
+        credential: Token,
+        address: str = ENDPOINT,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.credential = credential
         self._sleep = sleep
@@ -134,6 +140,7 @@ class Client:
             timeout=TIMEOUT,
             follow_redirects=False,  # the token would follow
             trust_env=not address.startswith("http://"),
+            transport=transport,
         )
         self._address = address
 

@@ -75,13 +75,14 @@ def apply(
         Changed: There is something else to do now than the plan said.
         Failure: A step failed; run it again, what is done stays done.
     """
-    state = observe(railway, project, workspace)
+    state = observe(railway, project, workspace, known=Place(shown.state.place.workspace) if shown else None)
     refuse_without_agreement(railway, project, state.place.workspace)
     current = plan(project, state)  # refuses before anything is created
     if shown is not None and str(shown) != str(current):
         raise Changed(f"Railway was changed since the plan was shown; now there is this to do:\n{current}")
-    if _create(railway, project, state.place, told):
-        state = observe(railway, project, workspace)
+    made = _create(railway, project, state.place, told)
+    if made is not None:
+        state = observe(railway, project, workspace, known=made)
         hidden = [service.name for service in project.services if service.name not in state.place.services]
         if state.place.environment is None or hidden:
             raise Failure(f"Railway does not show all of project {project.name} yet: run the same command again")
@@ -93,8 +94,8 @@ def apply(
     return state
 
 
-def _create(railway: Railway, project: Project, place: Place, told: Callable[[str], None]) -> bool:
-    """Create what is missing; whether anything was."""
+def _create(railway: Railway, project: Project, place: Place, told: Callable[[str], None]) -> Place | None:
+    """Create what is missing; where that is, None where nothing was."""
     project_id = place.project
     if project_id is None:
         if place.workspace is None:
@@ -117,7 +118,7 @@ def _create(railway: Railway, project: Project, place: Place, told: Callable[[st
     for name in missing:
         railway.call(operations.SERVICE_CREATE, input={"projectId": project_id, "name": name})
         told(f"created service {name}")
-    return bool(missing) or place.environment is None
+    return Place(place.workspace, project_id) if missing or place.environment is None else None
 
 
 def _domains(railway: Railway, project: Project, current: Plan, told: Callable[[str], None]) -> None:
@@ -192,6 +193,6 @@ def _end_services(railway: Railway, project: Project, current: Plan, workspace: 
     ended = {one for one, part in current.patch.items() if part.get("isDeleted")}
     if not ended:
         return
-    place = observe(railway, project, workspace).place
+    place = observe(railway, project, workspace, known=current.state.place, values=False).place
     for service_id in ended & set(place.services.values()):
         railway.call(operations.SERVICE_DELETE, id=service_id, environmentId=place.environment)

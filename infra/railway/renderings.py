@@ -67,7 +67,7 @@ def template_variables(environment: Environment) -> dict[str, dict[str, Any]]:
     for v in environment:
         entry: dict[str, Any] = {
             "description": v.description,
-            "isOptional": not v.required and v.value is v.secret is None,
+            "isOptional": not v.required and v.value is None and v.secret is None,
         }
         if v.value is not None:
             entry["defaultValue"] = v.value

@@ -108,13 +108,22 @@ class State:
 _KNOWN_BY: Final = {"api": "DATABASE_URL", "tailscale": "TS_SOCKS5_SERVER"}
 
 
-def observe(railway: Railway, project: Project, workspace: str | None = None) -> State:
+def observe(
+    railway: Railway,
+    project: Project,
+    workspace: str | None = None,
+    *,
+    known: Place | None = None,
+    values: bool = True,
+) -> State:
     """Look.
 
     Args:
         railway: The API.
         project: What to look for.
         workspace: Id or name, where the token is for several.
+        known: Where it was found, or made, a moment ago: that is not asked again.
+        values: Whether the values of variables are needed; who deploys needs none.
 
     Raises:
         PlaceError: The workspace is not clear, two projects are the stage's, or the token is for another project.
@@ -123,8 +132,11 @@ def observe(railway: Railway, project: Project, workspace: str | None = None) ->
     environment_id = workspace_id = None
     if railway.client.credential.project:
         project_id, environment_id = railway.token_project()
+    elif known is not None and known.project is not None:
+        workspace_id, project_id = known.workspace, known.project
     else:
-        workspace_id = choose_workspace(railway.workspaces(), workspace)
+        workspace_id = known.workspace if known else None
+        workspace_id = workspace_id or choose_workspace(railway.workspaces(), workspace)
         listed = railway.listed(workspace_id)
         # By what was written below it when it was made: a name is for people to change.
         found = [one for one in listed if one.description == project.mark or one.name == project.name]
@@ -150,7 +162,7 @@ def observe(railway: Railway, project: Project, workspace: str | None = None) ->
         else:
             services = {node["name"]: node["id"] for node in nodes(answer["services"]) if not node["deletedAt"]}
             return State(Place(workspace_id, project_id, None, services))
-    return _read(railway, answer, chosen[0], workspace_id, notes)
+    return _read(railway, answer, chosen[0], workspace_id, notes, values)
 
 
 def choose_workspace(found: Mapping[str, str], asked: str | None) -> str:
@@ -181,7 +193,9 @@ def waiting(state: State, project: Project) -> list[Domain]:
     return [domain for domain in instance.domains if domain.name == project.host and not domain.verified]
 
 
-def _read(railway: Railway, answer: Any, environment: Any, workspace: str | None, notes: list[str]) -> State:
+def _read(
+    railway: Railway, answer: Any, environment: Any, workspace: str | None, notes: list[str], with_values: bool
+) -> State:
     rows: dict[str, dict[str, Any]] = {}
     for node in _rows(railway, environment):
         if node["serviceId"]:
@@ -193,7 +207,7 @@ def _read(railway: Railway, answer: Any, environment: Any, workspace: str | None
             notes.append(f"service {name} is named {there[0][0]} on Railway")
             del services[there[0][0]]
             services[name] = there[0][1]
-    ours = [services[name] for name in _KNOWN_BY if name in services]
+    ours = [services[name] for name in _KNOWN_BY if with_values and services.get(name) in rows]
     values: dict[str, Any] = {}
     if ours:
         asked = {f"s{n}": one for n, one in enumerate(ours)}

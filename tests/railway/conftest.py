@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from pydantic import SecretStr
 
-from infra.railway.api import Client, Token
+from infra.railway.api import Client
 from infra.railway.operations import Railway
-from tests.support.cloud.railway import ACCOUNT_TOKEN, FakeRailway
+from tests.support.cloud.railway import FakeRailway
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +25,8 @@ def fake() -> Iterator[FakeRailway]:
 
 @pytest.fixture
 def client(fake: FakeRailway) -> Iterator[Client]:
-    with Client(Token(SecretStr(ACCOUNT_TOKEN)), fake.url, sleep=lambda _: None) as found:
+    """Without a network between; test_api.py has one."""
+    with fake.carried() as found:
         yield found
 
 

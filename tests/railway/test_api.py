@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 import pytest
 from graphql import parse, validate
@@ -14,6 +15,13 @@ from infra.railway.operations import Railway
 from tests.support.cloud.railway import ACCOUNT_TOKEN, PROJECT_TOKEN, WORKSPACE, FakeRailway, schema
 
 OPERATIONS = [value for value in vars(operations).values() if isinstance(value, Operation)]
+
+
+@pytest.fixture
+def client(fake: FakeRailway) -> Iterator[Client]:
+    """Through the network."""
+    with fake.client() as found:
+        yield found
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda o: o.name)
