@@ -12,7 +12,7 @@ from shlex import quote
 
 from infra.docs.documents import DOCUMENTS
 from tests.support.api.server import ROOT
-from tests.support.documents import Block, blocks
+from tests.support.documents import Block, blocks, interfaces
 from tests.upgrade.checkouts import Checkout, clone, template
 
 # The packages of this run instead of a second environment with the same: the code is that of the folder it runs in.
@@ -76,10 +76,20 @@ def test_a_copied_feature_is_whole_and_changes_no_file_of_the_core(tmp_path: Pat
             word.strip("`").partition("=")[0] for word in text.split()
         }
 
+    for name, text in interfaces().items():  # of what is left out: as good as code, so judged with it
+        product.write(f"service/later/{name}", text)
     if (cache := ROOT / ".mypy_cache").exists():  # what has not changed since is not judged anew
         shutil.copytree(cache, product.root / ".mypy_cache")
     product.run(
-        *PYTHON, "-m", "mypy", "service/files", "service/visits", "service/product.py", "tests/files", "tests/visits"
+        *PYTHON,
+        "-m",
+        "mypy",
+        "service/files",
+        "service/visits",
+        "service/later",
+        "service/product.py",
+        "tests/files",
+        "tests/visits",
     )
     # Two tenants in one database, by tokens and by keys: isolation is what most of these tests are about.
     product.run(*PYTHON, "-m", "pytest", "-n0", "-q", "tests/files")

@@ -57,3 +57,13 @@ def blocks(page: Path) -> Iterator[Block]:
             match["mark"] or "",
             "".join(part.removeprefix(match["indent"]) for part in match["text"].splitlines(keepends=True)),
         )
+
+
+def interfaces() -> dict[str, str]:
+    """The interface in code of each feature that is left out (docs/stretch), by a file name."""
+    found = {}
+    for page in sorted((ROOT / "docs/stretch").glob("*.md")):
+        for block in blocks(page):
+            if block.title.endswith("/interface.py"):
+                found[f"{page.stem.replace('-', '_')}.py"] = block.text
+    return found
