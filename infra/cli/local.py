@@ -25,13 +25,14 @@ _PORT = click.IntRange(1024, 65535)
 @click.option("--port", type=_PORT, default=8000, show_default=True, help="Port of the API.")
 @click.option("--aws-port", type=_PORT, default=4566, show_default=True, help="Port of the local AWS.")
 @click.option("--page-port", type=_PORT, help="Port of the example page.  [default: the API's + 1, or any free one]")
+@click.option("--reload", is_flag=True, help="Start the API anew when its code changes.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON line when ready, and nothing else on stdout.")
-def up(port: int, aws_port: int, page_port: int | None, as_json: bool) -> None:
+def up(port: int, aws_port: int, page_port: int | None, reload: bool, as_json: bool) -> None:
     """Run everything on this machine: local AWS, PostgreSQL, the project's own stacks, the API, a page that uses it."""
     from infra.local.up import Up
 
     announce: Callable[[Running], None] = _print_json if as_json else _print_ready
-    Up(ROOT, FOLDER, port, aws_port, page_port).run(announce)
+    Up(ROOT, FOLDER, port, aws_port, page_port, reload).run(announce)
 
 
 @click.command()

@@ -22,8 +22,12 @@ _OF_PRODUCTION: Final = ("ALLOWED_ORIGINS", "DATABASE_SECRET_ID", "SESSION_SECRE
 _ORIGIN: Final = "https://api.example.org"  # stands for a stage's own address
 
 
-def document() -> dict[str, Any]:
-    """The document as the service would answer it, with the version of pyproject.toml."""
+def document(number: str | None = None) -> dict[str, Any]:
+    """The document as the service would answer it.
+
+    Args:
+        number: The version that it names; None takes that of pyproject.toml.
+    """
     from service.app import create_app
 
     groups = settings_of(FEATURES)
@@ -33,7 +37,7 @@ def document() -> dict[str, Any]:
     environment = needed | {f"IDP__MAIN__{name}": value for name, value in provider.items()}
     loaded = settings.load(environment | {"ENVIRONMENT": "production", "PUBLIC_URL": _ORIGIN}, groups)
     made: dict[str, Any] = create_app(loaded, FEATURES, names=Names(NAME), title=TITLE).openapi()
-    made["info"]["version"] = version(ROOT)
+    made["info"]["version"] = number or version(ROOT)
     return made
 
 
@@ -70,13 +74,14 @@ def released(root: Path) -> Mapping[str, Any]:
         ) from None
 
 
-def broken(root: Path) -> Iterator[str]:
+def broken(root: Path, new: Mapping[str, Any] | None = None) -> Iterator[str]:
     """What a client of the last release would trip over, a sentence each; nothing where the version says so.
 
     Args:
         root: The checkout.
+        new: The document that it meets; None makes it.
     """
-    old, new = released(root), document()
+    old, new = released(root), new or document()
     if _breaking(new["info"]["version"]) <= _breaking(old["info"]["version"]):
         yield from breaks(old, new)
 

@@ -31,6 +31,7 @@ from infra.local import page, state
 from infra.local.cdk import LocalCdk
 from infra.local.emulated import emulator_command
 from infra.local.postgres import LocalPostgres
+from infra.local.reload import Watch
 from infra.local.users import create_users
 from infra.shell.failure import Failure
 from infra.shell.processes import Process
@@ -69,6 +70,7 @@ class Up:
         port: Of the API.
         aws_port: Of the local AWS.
         page_port: Of the page; None for the one after the API's, or any where that is taken.
+        reload: Whether to start the API anew when its code changes.
     """
 
     root: Path
@@ -76,9 +78,11 @@ class Up:
     port: int
     aws_port: int
     page_port: int | None = None
+    reload: bool = False
     steps: Steps = field(default_factory=Steps)
     _resources: ExitStack = field(default_factory=ExitStack)
     _watched: list[Process] = field(default_factory=list)
+    _api: tuple[Process, Mapping[str, str]] | None = None
 
     @property
     def api_url(self) -> str:
@@ -199,6 +203,7 @@ class Up:
 
     def _start_api(self, environment: Mapping[str, str]) -> None:
         api = self._start("API", [sys.executable, "-m", "service"], {**_base_environment(), **environment})
+        self._api = api, environment
         self._wait(api, f"{self.api_url}/api/v1/health/ready")
 
     def _start_page(self) -> str | None:
@@ -232,10 +237,26 @@ class Up:
         raise UpError(f"The {process.name} did not become ready in {_READY_TIMEOUT:.0f} s; see {process.log}.")
 
     def _stay(self) -> None:
+        watch = Watch(self.root) if self.reload else None
         while True:
+            if watch is not None and watch.changed():
+                self._start_api_anew()
             for process in self._watched:
                 _fail_if_ended(process)
             time.sleep(0.5)
+
+    def _start_api_anew(self) -> None:
+        """Code that does not start is told, and waited out: the next change may mend it."""
+        assert self._api is not None
+        api, environment = self._api
+        api.stop()
+        self._watched = [process for process in self._watched if process is not api]
+        try:
+            with self.steps.step("Start the API with the changed code"):
+                self._start_api(environment)
+        except UpError as failure:
+            self._watched = [process for process in self._watched if process is not self._api[0]]
+            self.steps.console.print(f"{failure}\nWaiting for the next change.", markup=False)
 
 
 def _fail_if_ended(process: Process) -> None:

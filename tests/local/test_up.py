@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -28,6 +29,7 @@ from infra.railway.apply import apply
 from infra.railway.operations import Railway
 from infra.railway.release import Clock, release
 from infra.railway.state import observe
+from service.naming import Names
 from service.product import NAME
 from tests.support.api.server import ROOT, Server, free_port
 from tests.support.cloud.given import PREFIXED
@@ -44,7 +46,7 @@ class Stack:
         self.environment = {**os.environ, "SIGNALBOX_STATE": str(folder)}
 
     def start(self) -> Self:
-        options = ["--json", "--port", str(self.port), "--aws-port", str(self.aws_port)]
+        options = ["--json", "--reload", "--port", str(self.port), "--aws-port", str(self.aws_port)]
         self.errors = self.folder.with_suffix(".stderr")
         with self.errors.open("wb") as errors:
             self.process = subprocess.Popen(
@@ -150,6 +152,45 @@ def test_nobody_enters_without_a_token(stack: Stack) -> None:
     assert answer.status_code == 401
     assert answer.json()["error"]["code"].startswith("AUTH_")
     assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+
+
+def test_status_tells_how_it_is(stack: Stack) -> None:
+    done = stack.run("status")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"{stack.ready['api_url']}  ready (" in done.stdout
+
+
+def test_logs_finds_the_lines_of_a_request(stack: Stack) -> None:
+    known = stack.validate(None).headers["X-Request-ID"]
+    done = stack.run("logs", "--containing", known)
+    assert {json.loads(line)["request_id"] for line in done.stdout.splitlines()} == {known}
+    assert "choose one of api, " in stack.run("logs", "nonsense").stderr
+
+
+def test_psql_enters_as_the_application_and_for_one_tenant(stack: Stack) -> None:
+    asked = "select current_user, app.current_tenant()"
+    options: tuple[str, ...]
+    for options, tenant in (((), "acme"), (("--tenant", "globex"), "globex")):
+        done = stack.run("psql", *options, "-Atc", asked)
+        assert done.stdout.split() == [f"{Names(NAME).app_role}|{tenant}"], done.stderr
+    assert stack.run("psql", "--tenant", "a -c x=y", "-Atc", asked).returncode == 1
+
+
+def test_the_api_starts_anew_when_its_code_changes(stack: Stack) -> None:
+    def api() -> list[int]:
+        found = []
+        for one in stack.children():
+            with suppress(psutil.Error):  # it ends just now
+                found += [one.pid] if one.cmdline()[-2:] == ["-m", "service"] else []
+        return found
+
+    (before,) = api()
+    os.utime(ROOT / "service" / "health" / "__init__.py")
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if api() not in ([], [before]) and stack.run("status").returncode == 0:
+            return
+    raise AssertionError(stack.errors.read_text())
 
 
 def test_the_environment_that_the_api_runs_from_holds_no_secret(stack: Stack) -> None:
