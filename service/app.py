@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import __version__
 from service.aws.identity import Aws
@@ -42,6 +42,14 @@ class _Application(FastAPI):
         while not isinstance(stack, RequestMiddleware):
             stack = stack.app
         return stack
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As FastAPI's, which asks a telemetry that is off."""
+        if self.middleware_stack is None or scope["type"] != "http":
+            await super().__call__(scope, receive, send)
+            return
+        scope["app"] = self
+        await self.middleware_stack(scope, receive, send)
 
 
 def create_app(settings: Settings, features: Sequence[Feature], *, names: Names, title: str) -> FastAPI:

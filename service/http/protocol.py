@@ -18,6 +18,7 @@ from uvicorn.server import ServerState
 from service import errors
 from service.errors import Error
 from service.http.admission import CREDENTIAL, Admission
+from service.http.cycle import Cycle
 from service.http.request import MAX_HEAD_BYTES, REFUSED, SECURITY_HEADERS
 
 HEAD_SECONDS = 10.0  # from the first byte of a request to the end of its header fields
@@ -152,6 +153,7 @@ class Protocol(HttpToolsProtocol):
             self.cycle.transport = _Half(self)  # type: ignore[assignment]  # it may be answered before its body is in
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        cycle.__class__ = Cycle  # uvicorn asks nobody which kind to make
         task = self.loop.create_task(cycle.run_asgi(app))
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)

@@ -45,6 +45,7 @@ VARIANTS: Final = (
     Variant(NEW_EC, "ours", "/api/v1/bench/model", "new ES256"),
     Variant(PLAIN, "bare", "/session", "none"),
     Variant(TENANT, "ours", "/api/v1/bench/session", base=PLAIN),
+    Variant("Signalbox behind granian, a handler with a model", "behind_granian", "/api/v1/bench/model"),
     Variant("BaseHTTPMiddleware and PyJWKClient", "recipe", "/who"),
     Variant("fastapi-azure-auth", "azure", "/who"),
     Variant("fastify, @fastify/jwt with cache, logger", "fastify", "/who"),
