@@ -146,8 +146,9 @@ def _of_a_deployment(command: Callable[..., None]) -> Callable[..., None]:
 @_YES
 def deploy(only_plan: bool, first: str, lose: tuple[str, ...], yes: bool, **options: Any) -> None:
     """Bring STAGE from nothing, or from wherever it is, to a healthy, smoke-tested service."""
-    from infra.deploy import costs, stacks
+    from infra.deploy import stacks
     from infra.railway.project import project_name
+    from infra.stage import costs
 
     run = _deployment(**options)
     if only_plan:

@@ -12,7 +12,7 @@ from typing import Final
 import click
 from pydantic import SecretStr
 
-from infra.deploy import costs, preflight, stacks
+from infra.deploy import preflight, stacks
 from infra.deploy.finding import shown
 from infra.deploy.tailnet_api import Tailnet, wait_joined
 from infra.railway import renderings, sources
@@ -25,6 +25,7 @@ from infra.railway.release import Clock, release, runs, smoke
 from infra.railway.state import Place, observe, waiting
 from infra.shell.failure import Failure
 from infra.shell.progress import Steps
+from infra.stage import costs
 from infra.stage import tailscale as tunnel
 from infra.stage.record import Stage
 

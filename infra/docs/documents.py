@@ -25,6 +25,7 @@ DOCUMENTS: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(
         "docs/reference/alarms.md": tables.alarms,
         "docs/reference/causes.md": tables.causes,
         "docs/reference/changes.md": tables.effects,
+        "docs/reference/costs.md": tables.prices,
         "docs/reference/findings.md": tables.findings,
         openapi.CURRENT: openapi.page,
         "docs/reference/outputs.md": tables.outputs,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from infra.aws.alarms import LOG_ALARMS, METRIC_ALARMS
 from infra.aws.register import REGISTER
 from infra.product import STAGES
+from infra.stage import costs
 from infra.stage.effects import EFFECTS
 from infra.stage.outputs import OUTPUTS
 from infra.stage.record import Stage
@@ -137,6 +138,32 @@ def stages() -> str:
     ]
     told = ([name, *(tell(record) for record in STAGES.values())] for name, tell in rows)
     return _reference("Stages", "`infra/product.py`", ("", *STAGES), told)
+
+
+def prices() -> str:
+    """What each stage costs a month, and the list of prices that it was reckoned with."""
+    deployed = [record for name, record in STAGES.items() if name != "local"]
+    lines = [{line.what: line for line in costs.monthly(record)} for record in deployed]
+    rows = [
+        [what, *(f"{one[what].dollars:.0f} ({one[what].note})" if what in one else "-" for one in lines)]
+        for what in dict.fromkeys(what for one in lines for what in one)
+    ]
+    rows.append(["**about, a month**", *(f"**{sum(line.dollars for line in one.values()):.0f}**" for one in lines)])
+    used = costs.ASSUMED
+    return (
+        "# Costs of the stages\n\n"
+        "This page is generated from `infra/stage/costs.py` and `infra/product.py`: `uv run signalbox docs`. US "
+        f"dollars a month, list prices of {costs.REGION}, put together on {costs.DATE}; estimates, without taxes, "
+        f"free tiers, alarms, copies of backups and traffic out of AWS. Taken to be used: {used.users:,} active users, "
+        f"{used.logs_gb:g} GB of logs a month kept for {used.months} months so far, "
+        f"{used.traffic_gb:g} GB through NAT gateways.\n\n"
+        + table(("", *(record.name for record in deployed)), rows)
+        + "\n## Prices\n\n"
+        + table(
+            ("what", "US dollars", "for each", "source"),
+            ([name, f"{one.dollars:g}", one.unit, one.source] for name, one in costs.PRICES.items()),
+        )
+    )
 
 
 def effects() -> str:

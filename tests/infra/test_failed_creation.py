@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ class Life:
         return self.templates
 
     def cdk(self, root: Path, stage: Any, step: str, *options: str, log: Path) -> None:
-        self.cloud.cdk(self.templates, self.stage, self.options, self.all_new)
+        self.cloud.cdk(self.templates, self.stage, (*self.options, *options), self.all_new)
         self.outputs.with_suffix(".new").touch()
 
     def deploy(self) -> None:
@@ -121,6 +122,24 @@ def test_a_stack_that_stood_is_not_touched_by_a_failed_update(
         life.deploy()
         assert life.whole()
     assert life.told == []
+
+
+def test_no_stack_reads_what_was_after_a_deployment_that_broke_off(
+    stages: Mapping[str, Synthesized], tmp_path: Path
+) -> None:
+    """Its template is as it was: without being told, the command line would leave it as it is."""
+    life = Life("production", stages["production"].templates, tmp_path)
+    life.deploy()
+    for changed, broken in itertools.pairwise(PARTS):
+        templates = life.templates
+        new = {**templates[changed]["Resources"], f"Another{broken}": {"Type": "AWS::SNS::Topic"}}
+        life.templates = {**templates, changed: {**templates[changed], "Resources": new}}
+        life.fail_at(broken, next(iter(templates[broken]["Resources"])), "refused")
+        with pytest.raises(Failure):
+            life.deploy()
+        life.recover()
+        life.deploy()
+        assert life.cloud.stale() == []
 
 
 def test_a_deletion_that_failed_is_told_from_a_creation_that_failed(

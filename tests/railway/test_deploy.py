@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from pydantic import SecretStr
 
 from infra.cli.main import main
-from infra.deploy import costs, preflight
+from infra.deploy import preflight
 from infra.deploy.certificates import issue
 from infra.deploy.destroy import DestroyError, destroy
 from infra.deploy.steps import TITLES, DeployError, Deployment
@@ -27,6 +27,7 @@ from infra.railway.api import Client, Token
 from infra.railway.release import Clock, ReleaseError, smoke
 from infra.railway.sources import repository, sealed_needed, sealed_values
 from infra.shell.failure import Failure
+from infra.stage import costs
 from infra.stage.chosen import stage
 from infra.stage.names import StageNames
 from infra.stage.record import Stage
@@ -465,6 +466,27 @@ def test_every_stage_has_a_price() -> None:
     assert sum(c.dollars for c in costs.monthly(stage("production"))) > 1000
     odd = stage("development").model_copy(update={"database": replace_type(stage("development"), "x2g.large")})
     assert "not in the table" in costs.summary(odd)
+
+
+def test_each_thing_that_a_stage_adds_has_its_price() -> None:
+    production = stage("production", variables={})
+    cheapest = {line.what: line.dollars for line in costs.monthly(production)}
+    for change, what in (
+        ({"network": {"nat_gateways": 2}}, "NAT gateways"),
+        ({"network": {"nat_gateways": 2}}, "Public addresses"),
+        ({"network": {"interface_endpoints": True}}, "Interface endpoints"),
+        ({"signing_keys": (1, 2)}, "KMS keys"),
+        ({"provider_secrets": ("okta",)}, "Secrets"),
+        ({"database": {"storage_gib": 100}}, "RDS storage"),
+        ({"replicas": 5}, "Railway"),
+    ):
+        more = {line.what: line.dollars for line in costs.monthly(stage("production", variables={}, **change))}
+        assert more[what] > cheapest.get(what, 0.0), what
+    users = [{c.what: c.dollars for c in costs.monthly(production, costs.Usage(users=n))} for n in (10, 10_000)]
+    assert users[0]["Cognito"] < users[1]["Cognito"]
+    assert all(
+        (price.dollars > 0 and "." in price.source) or price.source == "the same" for price in costs.PRICES.values()
+    )
 
 
 def replace_type(target: Stage, kind: str) -> Any:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -41,6 +42,7 @@ NAMED = {
     "AWS::RolesAnywhere::TrustAnchor": "Name",
     "AWS::SecretsManager::Secret": "Name",
 }
+_READS = re.compile(r'"Fn::GetStackOutput": \{"StackName": "([^"]+)"')
 _PROTECTED = {"AWS::RDS::DBInstance": "DeletionProtection", "AWS::Cognito::UserPool": "DeletionProtection"}
 # What AWS does not delete while something of ours uses it.
 _HELD = ("AWS::RDS::DBSubnetGroup", "AWS::RDS::DBParameterGroup", "AWS::EC2::Subnet", "AWS::EC2::SecurityGroup")
@@ -121,6 +123,8 @@ class Formed:
     resources: dict[str, tuple[str, str, str]] = field(default_factory=dict)  # logical -> type, physical, status
     events: list[dict[str, Any]] = field(default_factory=list)
     initiated: set[str] = field(default_factory=set)
+    version: int = 0  # of what its outputs say: another with each update that changed the template
+    seen: dict[str, int] = field(default_factory=dict)  # versions of the stacks that it reads, when it was deployed
 
     def event(self, logical: str, kind: str, physical: str, status: str, reason: str = "") -> None:
         self.events.append(
@@ -149,7 +153,7 @@ class Cloud(Account):
 
     def __init__(self, orders: dict[int, dict[str, list[str]]] | None = None) -> None:
         self.orders = {} if orders is None else orders
-        self.region, self.rolls_back = "us-east-1", True
+        self.region, self.rolls_back, self.forced = "us-east-1", True, False
         self.stacks: dict[str, Formed] = {}
         self.things: dict[tuple[str, str], Thing] = {}
         self.fail: Callable[[str, str], str | None] = lambda stack, logical: None
@@ -165,6 +169,7 @@ class Cloud(Account):
     def cdk(self, templates: Mapping[str, Template], stage: Stage, options: tuple[str, ...], all_new: bool) -> None:
         given = next((one for one in options if one.startswith("unprotected=")), "unprotected=")
         unprotected = given.partition("=")[2].split(",")
+        self.forced = "--force" in options
         for part in PARTS:
             protect = stage.retain and (all_new or part not in unprotected)
             self._deploy(stack_name(stage.name, part), templates[part], protect)
@@ -178,7 +183,7 @@ class Cloud(Account):
             stack = None
         if stack is not None and stack.status != "REVIEW_IN_PROGRESS":
             stack.protected = protect
-            if stack.template != template:
+            if self.forced or stack.template != template:
                 self._update(stack, template)
             return
         stack = stack or Formed(name, f"arn:aws:cloudformation:us-east-1:1:stack/{name}/{next(self._numbers)}")
@@ -198,7 +203,7 @@ class Cloud(Account):
         return known
 
     def _create(self, stack: Formed, template: Template) -> None:
-        stack.template = template
+        stack.template, stack.seen = template, self._read(template)
         stack.turn("CREATE_IN_PROGRESS")
         for logical, needed in self._order(template).items():
             resource = template["Resources"][logical]
@@ -245,8 +250,18 @@ class Cloud(Account):
         if any(self.fail(stack.name, logical) for logical in template["Resources"]):
             stack.turn("UPDATE_ROLLBACK_COMPLETE")
             raise Failure(f"{stack.name} failed: UPDATE_ROLLBACK_COMPLETE")
-        stack.template = template
+        stack.version += stack.template != template
+        stack.template, stack.seen = template, self._read(template)
         stack.turn("UPDATE_COMPLETE")
+
+    def _read(self, template: Template) -> dict[str, int]:
+        """What a weak reference reads, it reads when its stack is deployed."""
+        names = set(_READS.findall(json.dumps(template)))
+        return {name: self.stacks[name].version for name in names}
+
+    def stale(self) -> list[str]:
+        """Stacks that read another before that one changed."""
+        return [name for name, stack in self.stacks.items() if stack.seen != self._read(stack.template)]
 
     def delete(self, stack: Formed) -> None:
         if stack.protected:
