@@ -13,15 +13,21 @@ from infra.shell.paths import ROOT
 @click.command()
 @click.option("--check", is_flag=True, help="Change nothing; exit with 1 when a document has drifted.")
 @click.option("--site", is_flag=True, help="Build the site of docs/, strictly: a link that leads nowhere is an error.")
-def docs(check: bool, site: bool) -> None:
+@click.option("--stacks", is_flag=True, help="Make the picture of the stacks from their templates; takes longer.")
+def docs(check: bool, site: bool, stacks: bool) -> None:
     """Write the documents that are made from the code: error codes, variables, controls, diagrams."""
-    from infra.docs import documents
-
     if site:
         from infra.docs.site import build
 
         click.echo(f"Open {build(ROOT) / 'index.html'}")
-    elif not check:
+        return
+    if stacks:
+        from infra.docs.stacks import FILE, written
+
+        (ROOT / FILE).write_text(written(), encoding="utf-8")
+    from infra.docs import documents  # lists the pictures, that of the stacks too
+
+    if not check:
         click.echo("\n".join(documents.write(ROOT)) or "Everything is up to date.")
     elif drifted := list(documents.stale(ROOT)):
         raise Failure(f"Not as the code has it: {', '.join(drifted)}. Run: uv run signalbox docs")

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from infra.aws.checks import STATEFUL
+from infra.docs import stacks as picture
 from infra.product import STAGES
 from infra.stage.chosen import stage as stage_of
 from infra.stage.outputs import OUTPUTS
@@ -298,3 +299,7 @@ def test_a_third_zone_leaves_every_subnet_where_it_is(tmp_path: Path) -> None:
     ranges = [ip_network(addresses) for addresses, _ in three.values()]
     assert not [pair for pair in combinations(ranges, 2) if pair[0].overlaps(pair[1])]
     assert all("Fn::GetAZs" in zone for _, zone in three.values()), "a zone is made of letters"
+
+
+def test_the_picture_of_the_stacks_is_as_the_templates_are(production: Synthesized) -> None:
+    assert (ROOT / picture.FILE).read_text() == picture.graph(production.templates), "uv run signalbox docs --stacks"

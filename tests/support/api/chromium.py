@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from tests.support.api.server import ROOT
 from tests.support.idp.peers import absent
 
 if TYPE_CHECKING:
@@ -96,3 +98,16 @@ def sign_in_at_op(window: WebDriver) -> None:
 
 def text_of(window: WebDriver, selector: str) -> str:
     return window.find_element("css selector", selector).text
+
+
+def picture(window: WebDriver, name: str) -> None:
+    """What docs/pictures shows of this moment: made anew where PICTURES is ``write``, and there in any case."""
+    file = ROOT / "docs" / "pictures" / f"{name}.png"
+    if os.environ.get("PICTURES") == "write":
+        size = window.get_window_size()
+        window.set_window_size(900, 760)
+        window.execute_script("scrollTo(0, 0)")
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(window.get_screenshot_as_png())
+        window.set_window_size(size["width"], size["height"])
+    assert file.exists(), f"docs/pictures/{name}.png: PICTURES=write uv run pytest tests/service/auth/login"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from infra.local.page import lay_out
-from tests.support.api.chromium import press, text_of, wait
+from tests.support.api.chromium import picture, press, text_of, wait
 from tests.support.api.server import ROOT
 from tests.support.local_http import LocalHttp
 
@@ -54,6 +54,7 @@ def uses_it(window: WebDriver, page: str, tenant: str) -> None:
     assert window.current_url == page
     press(window, "#call button")
     shows(window, "#answer", f'"tenant": "{tenant}"')
+    picture(window, "page-signed-in")
     window.find_element("name", "path").send_keys("/none")
     press(window, "#call button")
     shows(window, "#trouble", "There is nothing here")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from selenium.webdriver.chrome.webdriver import WebDriver
 from selenium.webdriver.common.by import By
 
-from tests.support.api.chromium import complaints, press, sign_in_at_op, text_of, type_into, wait
+from tests.support.api.chromium import complaints, picture, press, sign_in_at_op, text_of, type_into, wait
 from tests.support.api.server import Server
 
 
@@ -22,6 +22,7 @@ def test_swagger_ui_signs_in_and_calls_a_protected_route(server: Server, window:
     assert "200" in shown
     assert '"tenant": "acme"' in shown
     assert '"subject": "alice"' in shown
+    picture(window, "docs-signed-in")
     assert complaints(window, server.url) == []
 
 

@@ -7,13 +7,15 @@ from pathlib import Path
 import pytest
 from selenium.webdriver.chrome.webdriver import WebDriver
 
-from tests.support.api.chromium import complaints, press, sign_in_at_op, type_into
+from tests.support.api.chromium import complaints, picture, press, sign_in_at_op, type_into
 from tests.support.api.page import served, shows, uses_it
 from tests.support.api.server import Server, free_port
 
 
 def signs_in_and_out(window: WebDriver, page: str) -> None:
     window.get(page)
+    shows(window, "#providers", "op")
+    picture(window, "page-sign-in")
     press(window, "#sign-in-op")
     type_into(window, "login", "alice")
     sign_in_at_op(window)
