@@ -147,6 +147,9 @@ def _of_a_deployment(command: Callable[..., None]) -> Callable[..., None]:
 def deploy(only_plan: bool, first: str, lose: tuple[str, ...], yes: bool, **options: Any) -> None:
     """Bring STAGE from nothing, or from wherever it is, to a healthy, smoke-tested service."""
     from infra.deploy import stacks
+    from infra.deploy.account import Account
+    from infra.deploy.outputs import recall
+    from infra.railway import sources
     from infra.railway.project import project_name
     from infra.stage import costs
 
@@ -154,6 +157,7 @@ def deploy(only_plan: bool, first: str, lose: tuple[str, ...], yes: bool, **opti
     if only_plan:
         try:
             run.doctor()
+            recall(Account(run.stage.region), run.stage, sources.outputs_file(FOLDER, run.stage.name))
         except Failure:  # without credentials nothing can be compared, but the price needs none
             click.echo(costs.summary(run.stage))
             raise
@@ -214,13 +218,16 @@ def migrate(name: str, proxy: str | None) -> None:
     """Apply the migrations of this checkout to STAGE, where it says migrations="manual"."""
     import os
 
+    from infra.deploy.account import Account
     from infra.deploy.migrate import environment
     from infra.deploy.migrate import migrate as run
+    from infra.deploy.outputs import recall
     from infra.railway import sources
     from infra.stage.chosen import stage
 
-    outputs = sources.outputs(sources.outputs_file(FOLDER, name), name)
-    run(ROOT, environment(stage(name), outputs, os.environ, proxy))
+    target, file = stage(name), sources.outputs_file(FOLDER, name)
+    recall(Account(target.region), target, file)
+    run(ROOT, environment(target, sources.outputs(file, name), os.environ, proxy))
     click.echo(f"The schema of stage {name} is as this checkout needs it.")
 
 

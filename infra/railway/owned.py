@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -11,6 +10,7 @@ from infra.railway.project import API
 from infra.railway.sealed import RECORD
 from infra.stage import tailscale as tunnel
 from infra.stage.variables import groups
+from service.settings import PROVIDER_VARIABLE
 
 SERVICES: Final = (API, tunnel.SERVICE)
 # Settings by service and block. Railway adds others, and people may: a start command, a limit.
@@ -33,7 +33,6 @@ SETTINGS: Final[Mapping[str, Mapping[str, frozenset[str]]]] = {
 }
 # What of others' settings is told, because another thing runs then, or at another time.
 TELLING: Final = frozenset({"startCommand", "buildCommand", "rootDirectory", "cronSchedule", "configFile"})
-_PROVIDER: Final = re.compile(r"IDP__[A-Z0-9_]+__[A-Z_]+\Z")
 
 
 class Owned:
@@ -55,4 +54,4 @@ class Owned:
         """
         if variable in self._names.get(service, ()):
             return True
-        return service == API and (bool(_PROVIDER.match(variable)) or variable.startswith(self._features))
+        return service == API and (bool(PROVIDER_VARIABLE.match(variable)) or variable.startswith(self._features))

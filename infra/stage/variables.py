@@ -7,7 +7,6 @@ own settings judge the values, with examples in place of what the stacks will te
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import Final
@@ -19,7 +18,6 @@ from service.feature import settings_of
 # Before a sealed variable's name where its value is given to a command. Without it the AWS key of whoever deploys,
 # which has the same name, would be sealed as the service's own.
 SEALED_PREFIX: Final = "SIGNALBOX_SEALED_"
-_PROVIDER: Final = re.compile(r"IDP__([A-Z0-9]+(?:_[A-Z0-9]+)*)__([A-Z_]+)\Z")
 # Enough for every rule of the service to pass, in production too; the rest of a stage's environment has no say here.
 _EXAMPLES: Final = (
     *("DATABASE_URL", "DATABASE_SECRET_ID", "SESSION_SECRET_ID", "AWS_REGION", "TOKEN_SIGNING_KEY_ID"),
@@ -49,7 +47,7 @@ def described(name: str, known: Mapping[str, settings.Variable]) -> settings.Var
         name: As in an environment.
         known: Every variable by its name in documents.
     """
-    return known.get(_PROVIDER.sub(r"IDP__<NAME>__\2", name))
+    return known.get(settings.PROVIDER_VARIABLE.sub(r"IDP__<NAME>__\2", name))
 
 
 def problems(

@@ -14,10 +14,11 @@ from service.settings.fields import (
     variables,
 )
 from service.settings.formats import FormatError, Listed, LongEnough, Origin, Url
-from service.settings.load import SettingsError, load
+from service.settings.load import PROVIDER_VARIABLE, SettingsError, load
 from service.settings.secret import ByValue, Secret
 
 __all__ = [
+    "PROVIDER_VARIABLE",
     "SESSION_KEY_CHARACTERS",
     "ByValue",
     "FormatError",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Generic, TypeVar, get_args
+from typing import Any, Final, Generic, TypeVar, get_args
 
 from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
@@ -27,7 +27,8 @@ from service.settings.formats import FormatError
 from service.settings.refusals import unsafe
 from service.settings.secret import Secret, by_value
 
-_PROVIDER = re.compile(r"IDP__([A-Z0-9]+(?:_[A-Z0-9]+)*)__[A-Z_]+\Z")
+# A variable of a provider's group, with the group's name and the field's.
+PROVIDER_VARIABLE: Final = re.compile(r"IDP__([A-Z0-9]+(?:_[A-Z0-9]+)*)__([A-Z_]+)\Z")
 _OWN = tuple(variable.name for variable in variables_of("", Settings, but=("idp", "groups")))
 _KINDS = (*get_args(OpenIdKind), "saml")
 # Of what pydantic says by itself, what is made from the rule alone. Other texts may quote the value, or a part of it.
@@ -57,7 +58,7 @@ def load(environ: Mapping[str, str], groups: Groups = {}) -> Settings:  # noqa: 
         TypeError: A group's name, or a field of it, is not fit to be a variable.
     """
     given = {name: value for name, value in environ.items() if value}
-    names = dict.fromkeys(match[1] for match in map(_PROVIDER.match, given) if match)
+    names = dict.fromkeys(match[1] for match in map(PROVIDER_VARIABLE.match, given) if match)
     idp = {name.lower(): _provider(f"IDP__{name}__", given) for name in names}
     features = {name: _Part(f"{name.upper()}__", model, given) for name, model in checked(groups).items()}
     core = _Part("", Settings, {name: given[name] for name in _OWN if name in given})

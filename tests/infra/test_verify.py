@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 from infra.deploy.account import Account
+from infra.deploy.outputs import recall
 from infra.deploy.verify import verify
 from infra.product import STAGES
+from infra.stage.outputs import read as read_outputs
 from service.product import NAME
 from tests.support.cloud.stacks import Deployed
 
@@ -18,11 +21,16 @@ from tests.support.cloud.stacks import Deployed
 _NO_COPY = "last copy of the database"
 
 
-def test_what_was_changed_by_hand_is_found(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_changed_by_hand_is_found(deployed: Deployed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name, value in {"ENDPOINT_URL": deployed.aws.url, "ACCESS_KEY_ID": "test", "SECRET_ACCESS_KEY": "test"}.items():
         monkeypatch.setenv(f"AWS_{name}", value)
     outputs = deployed.deploy(deployed.synthesize(public_url="http://127.0.0.1:8000"))
     account, now = Account("us-east-1"), datetime.now(UTC)
+    recall(account, STAGES["local"], file := tmp_path / "new" / "outputs.json")
+    assert read_outputs(json.loads(file.read_text()), "local") == outputs, "CI has no file of them"
+    file.write_text("mine")
+    recall(account, STAGES["local"], file)
+    assert file.read_text() == "mine"
 
     def found() -> set[tuple[str, str]]:
         report = verify(account, STAGES["local"], now)
