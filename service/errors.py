@@ -170,7 +170,12 @@ class ApiError(Exception):
         error: The row.
         reason: A short code for the log where the row alone is too coarse; never holds input.
         headers: Response headers beyond those the status asks for.
+
+    Attributes:
+        remedy: For the log: what to do, where more is known than who raises it knows; a fixed text.
     """
+
+    remedy: str | None = None
 
     def __init__(self, error: Error, reason: str | None = None, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(error.code)

@@ -119,9 +119,19 @@ _OPAQUE: Mapping[str, str] = {
 }
 
 
-def advice(failure: ApiError, provider: Provider | None) -> str | None:
-    """What to do about a refusal of a provider's token; None where the code's own advice holds."""
-    kind, code, reason = provider.kind if provider else "", failure.error.code, failure.reason or ""
+def remedy(failure: ApiError, kind: str) -> str:
+    """What to do about a refusal: as the log says it of a sign-in, and ``auth check`` of a token.
+
+    Args:
+        failure: The refusal.
+        kind: Of the provider; "" where it is not known.
+    """
+    return advice(failure, kind) or failure.error.action
+
+
+def advice(failure: ApiError, kind: str) -> str | None:
+    """The same; None where the code's own advice holds."""
+    code, reason = failure.error.code, failure.reason or ""
     reason = reason.removesuffix("_form")  # an aud that is absent is as good as one that names others
     for key in ((kind, code, reason), (kind, code, ""), ("", code, reason), ("", code, "")):
         if key in _ADVICE:

@@ -108,7 +108,7 @@ def _told(text: str, strategy: ExternalIssuers, configured: Sequence[Provider], 
     source = strategy.source(token.claims)
     if failure.error.status == 503 and isinstance(source, IssuerKeys):
         return source.told
-    return advice(failure, source.provider if source else None) or ""
+    return advice(failure, source.provider.kind if source else "") or ""
 
 
 def _compared(settings: Settings, strategy: ExternalIssuers, token: UnverifiedToken, tenant: str) -> dict[str, str]:

@@ -90,7 +90,8 @@ SAML_EARLY = _sign_in("AUTH_083", "The assertion is not valid yet", "Check the c
 SAML_LIFETIME = _sign_in(
     "AUTH_084",
     "The assertion lives too long or is too old",
-    "See the log for both sides; then shorten it at the provider, or see IDP__<NAME>__ASSERTION_MINUTES.",
+    "See the log for both sides; then change it at the provider, or see IDP__<NAME>__ASSERTION_MINUTES and "
+    "IDP__<NAME>__ISSUED_MINUTES.",
 )
 SAML_CONFIRMATION = _sign_in("AUTH_085", "The assertion has no single bearer confirmation", _IDP)
 SAML_SUBJECT = _sign_in("AUTH_086", "The assertion names no persistent subject", _IDP)

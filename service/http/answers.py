@@ -43,7 +43,8 @@ def install(app: FastAPI) -> None:
 async def _on_api_error(_: Request, failure: Exception) -> Response:
     assert isinstance(failure, ApiError)
     level = log.warning if failure.error.status < 500 else log.error
-    level("refused", code=failure.error.code, reason=failure.reason)
+    told = {} if failure.remedy is None else {"remedy": failure.remedy}
+    level("refused", code=failure.error.code, reason=failure.reason, **told)
     return errors.response(failure.error, failure.headers)
 
 

@@ -176,6 +176,14 @@ class SamlSettings(_Provider):
         description="SAML: how far away the end of an assertion may be, in minutes (LemonLDAP::NG: 1200).",
         examples=["80"],
     )
+    issued_minutes: int = Field(
+        default=5,
+        ge=1,
+        le=60,
+        description="SAML: how long ago a message may have been issued (IssueInstant), in minutes; a response comes "
+        "straight from the provider, unless the person is asked something in between.",
+        examples=["5"],
+    )
     sign_in_minutes: int = Field(
         default=720,
         ge=5,

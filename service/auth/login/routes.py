@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from service import errors as core_errors
 from service.auth import errors
+from service.auth.advice import remedy
 from service.auth.issued.signing import TokenSigner
 from service.auth.login.sign_in import AskAnewError, SignIn, Transaction
 from service.auth.login.transaction import Logins
@@ -348,7 +349,16 @@ async def list_signing_keys(offered: Offered, response: Response) -> KeySet:
 
 
 async def _conclude(request: Request, offered: SignIns, provider: str, answer: Mapping[str, str]) -> Response:
-    sign_in, logins = offered.at(provider), offered.logins
+    sign_in = offered.at(provider)
+    try:
+        return await _concluded(request, offered.logins, sign_in, answer)
+    except ApiError as failure:
+        if failure.error.status < 500:
+            failure.remedy = remedy(failure, sign_in.kind)
+        raise
+
+
+async def _concluded(request: Request, logins: Logins, sign_in: SignIn, answer: Mapping[str, str]) -> Response:
     # What can be judged again is used up only with the sign-in that stands: an outage of ours must not cost it.
     open_ = logins.look if sign_in.answer_lasts else logins.take
     state, asked = answer.get(sign_in.state_field), True

@@ -14,7 +14,7 @@ from service.auth.providers.causes import cause_of, cause_of_network
 from service.strict import json_object
 
 TIMEOUT = 5.0  # seconds for a whole exchange, connection included
-MAX_BYTES = 512 * 1024
+MAX_BYTES = 256 * 1024
 # No compression: nothing we ask for needs it, and a small bomb would become a large body.
 HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}
 

@@ -119,7 +119,11 @@ def _binding(name: str, group: SamlSettings, origins: Sequence[str]) -> Binding:
         subject_attribute=group.subject_attribute,
         unsolicited=group.unsolicited,
         landing=group.unsolicited_return_to or (f"{origins[0]}/" if origins else None),
-        limits=Limits(timedelta(minutes=group.assertion_minutes), timedelta(minutes=group.sign_in_minutes)),
+        limits=Limits(
+            age=timedelta(minutes=group.issued_minutes),
+            lifetime=timedelta(minutes=group.assertion_minutes),
+            sign_in_age=timedelta(minutes=group.sign_in_minutes),
+        ),
     )
 
 

@@ -6,7 +6,7 @@ import base64
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qsl
 from xml.sax.saxutils import escape
 
@@ -23,13 +23,14 @@ from service.auth.saml.grammar import LOGOUT, SAML, SAMLP
 from service.auth.saml.library import parse, request_data, settings
 from service.auth.saml.party import Party
 from service.auth.saml.reading import instant, one, sane, text
-from service.auth.saml.rules import MAX_AGE, SKEW
+from service.auth.saml.rules import SKEW, Limits
 from service.auth.saml.screen import screen
 from service.errors import ApiError
 
 MAX_QUERY = 16_384  # characters; uvicorn's own limit is larger
 _ALGORITHMS = (Constants.RSA_SHA256, Constants.RSA_SHA384, Constants.RSA_SHA512)
 _SUCCESS = Constants.STATUS_SUCCESS
+_AGE = Limits().age
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,7 @@ def answer_url(party: Party, request: LogoutRequest) -> str:
     return _signed_url(party, party.idp.slo_response_url, "SAMLResponse", response.get_response(), request.relay_state)
 
 
-def read_logout(party: Party, query: str, now: datetime) -> LogoutRequest | LogoutResponse:
+def read_logout(party: Party, query: str, now: datetime, age: timedelta = _AGE) -> LogoutRequest | LogoutResponse:
     """Judge a logout message.
 
     The signature is computed over the query string as it came (SAML bindings 3.4.4.1), so that nothing is read from it
@@ -135,6 +136,7 @@ def read_logout(party: Party, query: str, now: datetime) -> LogoutRequest | Logo
         party: Both sides.
         query: The query string.
         now: The time.
+        age: Since ``IssueInstant``, at most.
 
     Raises:
         ApiError: AUTH_070 to AUTH_072 for its form, AUTH_089 where the signature is wrong or absent.
@@ -151,7 +153,7 @@ def read_logout(party: Party, query: str, now: datetime) -> LogoutRequest | Logo
     message = parse(raw)
     if message.tag != f"{{{SAMLP}}}{'LogoutRequest' if kind == 'SAMLRequest' else 'LogoutResponse'}":
         raise ApiError(SAML_LOGOUT, "kind")
-    _check_logout(message, party, now)
+    _check_logout(message, party, now, age)
     relay_state = parameters.get("RelayState")
     if kind == "SAMLResponse":
         codes = message.findall(f"{{{SAMLP}}}Status/{{{SAMLP}}}StatusCode")
@@ -210,14 +212,14 @@ def _is_signed(party: Party, query: str, parameters: Mapping[str, str], kind: st
     return bool(check(dict(parameters)))
 
 
-def _check_logout(message: Element, party: Party, now: datetime) -> None:
+def _check_logout(message: Element, party: Party, now: datetime, age: timedelta) -> None:
     issuers = [text(issuer) for issuer in message.findall(f"{{{SAML}}}Issuer")]
     if issuers != [party.idp_entity_id]:
         raise ApiError(SAML_LOGOUT, "issuer")
     if message.get("Destination") != party.sls:
         raise ApiError(SAML_LOGOUT, "destination")
     issued = instant(message, "IssueInstant", SAML_LOGOUT)
-    if not now - MAX_AGE - SKEW <= issued <= now + SKEW:
+    if not now - age - SKEW <= issued <= now + SKEW:
         raise ApiError(SAML_LOGOUT, "issue_instant")
     if message.get("NotOnOrAfter") is not None and instant(message, "NotOnOrAfter", SAML_LOGOUT) + SKEW <= now:
         raise ApiError(SAML_LOGOUT, "not_on_or_after")

@@ -31,7 +31,7 @@ from service.auth.saml.grammar import RESPONSE
 from service.auth.saml.library import accept
 from service.auth.saml.metadata import MetadataError, sp_key, write_sp
 from service.auth.saml.party import Party, SpKey
-from service.auth.saml.rules import Expected, Limits, SignedIn, TooOldError
+from service.auth.saml.rules import SKEW, Expected, Limits, SignedIn, TooOldError
 from service.auth.saml.source import EXPIRES_SOON, MetadataSource, warn_of_expiry
 from service.auth.saml.workers import Workers
 from service.auth.tokens.judge import MAX_LIFETIME
@@ -201,7 +201,8 @@ class SamlSignIn:
         request = await self._read_logout(query)
         if not isinstance(request, messages.LogoutRequest):
             raise ApiError(SAML_LOGOUT, "kind")
-        if not await self._once.first_use("saml-logout", f"{self.name}\n{request.message_id}", 3600):
+        fresh = math.ceil((self._binding.limits.age + 2 * SKEW).total_seconds()) + 1
+        if not await self._once.first_use("saml-logout", f"{self.name}\n{request.message_id}", fresh):
             raise ApiError(SAML_LOGOUT, "used")
         ended = [self._session(request.name_id, index).sid for index in request.sessions]
         await self._ended.end(*(ended or [self._session(request.name_id, None).user]), seconds=MAX_LIFETIME)
@@ -222,7 +223,8 @@ class SamlSignIn:
 
     async def _read_logout(self, query: str) -> messages.LogoutRequest | messages.LogoutResponse:
         return await self._with_current(
-            lambda party: self._workers.run(messages.read_logout, party, query, self._now()), SAML_LOGOUT
+            lambda party: self._workers.run(messages.read_logout, party, query, self._now(), self._binding.limits.age),
+            SAML_LOGOUT,
         )
 
     async def _with_current(self, judge: Callable[[Party], Awaitable[T]], unverified: Error) -> T:

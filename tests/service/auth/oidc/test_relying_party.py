@@ -16,8 +16,12 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
+from service.auth.advice import advice
+from service.auth.errors import AUTH_ERRORS
 from service.auth.feature import Auth
+from service.errors import ApiError
 from service.running import part_of
 from tests.support.api.app import API, Browser, application, error_of
 from tests.support.database.databases import Database
@@ -372,7 +376,11 @@ async def test_nobody_is_signed_in_with_a_token_that_the_gate_would_refuse(
     browser: Browser, provider: ScriptedProvider, access_claims: dict[str, Any], expected: tuple[int, str]
 ) -> None:
     provider.access_claims = access_claims
-    assert error_of(await sign_in(browser, provider)) == expected
+    with capture_logs() as lines:
+        assert error_of(await sign_in(browser, provider)) == expected
+    (refused,) = [line for line in lines if line["event"] == "refused"]
+    row = next(row for row in AUTH_ERRORS if row.code == expected[1])
+    assert refused["remedy"] == (advice(ApiError(row), "oidc") or row.action)  # as `auth check` has it
 
 
 async def test_a_token_of_another_provider_of_ours_is_not_handed_out(

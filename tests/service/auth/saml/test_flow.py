@@ -23,6 +23,7 @@ import pytest
 from jose import jwt
 from selenium.webdriver.chrome.webdriver import WebDriver
 
+from service.auth.errors import SAML_UNSOLICITED
 from tests.support.api.app import LOGIN_COOKIE
 from tests.support.api.chromium import chromium, press, type_into, wait
 from tests.support.api.page import served, shows, uses_it
@@ -248,7 +249,11 @@ def test_an_answer_to_another_browser_is_not_this_ones(
     assert code_of(arrive(browser, stolen)) == "AUTH_040"
     begun = begin(server, browser, "hospital")
     (own_state,) = parse_qs(urlsplit(begun).query)["RelayState"]
+    server.lines.clear()
     assert code_of(arrive(browser, stolen, RelayState=own_state)) == "AUTH_081"
+    server.get("/api/v1/health/live")
+    (told,) = [event for event in server.events() if event["message"] == "refused"]
+    assert (told["code"], told["remedy"]) == ("AUTH_081", SAML_UNSOLICITED.action)
 
 
 def test_a_certificate_changes_without_a_restart(server: Server, browser: httpx.Client, hospital: SamlIdp) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 
@@ -115,3 +116,11 @@ def test_our_answer_names_the_request_and_goes_where_the_provider_wants_answers(
     response, fields = sent(url, "SAMLResponse")
     assert (response.get("InResponseTo"), fields["RelayState"]) == ("_logout", ["back"])
     assert fields["SigAlg"] == [SHA256]
+
+
+def test_how_old_a_message_may_be_is_a_setting() -> None:
+    old = query(message(IssueInstant=at(minutes=-20)))
+    with pytest.raises(ApiError, match="AUTH_089") as refused:
+        read_logout(party(), old, utc_now())
+    assert refused.value.reason == "issue_instant"
+    assert isinstance(read_logout(party(), old, utc_now(), timedelta(minutes=20)), LogoutRequest)

@@ -351,6 +351,12 @@ def test_limits_are_settings_and_the_refusal_names_them() -> None:
     assert "at most 4800 s" in str(refusal.value.reason)
     assert "ASSERTION_MINUTES" in str(refusal.value.reason)
     assert accept(day, expected(limits=Limits(lifetime=timedelta(minutes=1200))), party()).subject == "al-1"
+    late = response(put("//saml:Assertion", "IssueInstant", at(minutes=-20)))
+    with pytest.raises(ApiError, match="AUTH_084") as refusal:
+        accept(late, expected(), party())
+    assert "at most 300 s" in str(refusal.value.reason)
+    assert "ISSUED_MINUTES" in str(refusal.value.reason)
+    assert accept(late, expected(limits=Limits(age=timedelta(minutes=20))), party()).subject == "al-1"
     old = response(put(STATEMENT, "AuthnInstant", at(hours=-13)))
     with pytest.raises(TooOldError) as too_old:
         accept(old, expected(), party())

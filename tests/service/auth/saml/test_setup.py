@@ -45,6 +45,8 @@ def test_a_saml_provider_needs_no_more_than_this_also_in_production() -> None:
         ({"TOKEN_SIGNING_KEY_ID": ""}, "TOKEN_SIGNING_KEY_ID is required with a saml provider"),
         ({"IDP__CLINIC__ASSERTION_MINUTES": "1441"}, "IDP__CLINIC__ASSERTION_MINUTES"),
         ({"IDP__CLINIC__SIGN_IN_MINUTES": "4"}, "IDP__CLINIC__SIGN_IN_MINUTES"),
+        ({"IDP__CLINIC__ISSUED_MINUTES": "61"}, "IDP__CLINIC__ISSUED_MINUTES"),
+        ({"IDP__CLINIC__ISSUED_MINUTES": "0"}, "IDP__CLINIC__ISSUED_MINUTES"),
         (
             {"IDP__CLINIC__UNSOLICITED_RETURN_TO": "https://app.example.com.evil.example/"},
             "IDP__CLINIC__UNSOLICITED_RETURN_TO must be below one of ALLOWED_ORIGINS",
