@@ -7,6 +7,7 @@ import json
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
@@ -119,6 +120,19 @@ class Callers:
         began = due or time.monotonic()
         kind = await self._ask(request)
         return Outcome(kind, began, time.monotonic() - began)
+
+    async def abandon(self, request: Request, seconds: float) -> None:
+        """Send one request, and hang up before it is answered.
+
+        Args:
+            request: What.
+            seconds: After how long.
+        """
+        with suppress(OSError):
+            _, connection = await asyncio.get_running_loop().create_connection(_Connection, "127.0.0.1", self._port)
+            connection.transport.write(request.data)
+            await asyncio.sleep(seconds)
+            connection.transport.abort()
 
     async def _ask(self, request: Request) -> str:
         while self._idle and not self._idle[-1].usable:

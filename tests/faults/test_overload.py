@@ -132,7 +132,7 @@ def test_five_times_what_can_be_served(traffic: Traffic, long: bool, told: Calla
             health, others, bests, floods = in_a_loop(run(server))
 
     def total(parts: list[Served], name: str) -> float:
-        return sum(getattr(part, name) for part in parts)
+        return float(sum(getattr(part, name) for part in parts))
 
     best, good = (total(parts, "good") / total(parts, "seconds") for parts in (bests, floods))
     asked = good + total(floods, "refused") / total(floods, "seconds")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from typing import Annotated
 
@@ -60,6 +61,12 @@ async def time_out(session: TenantSession) -> None:
 async def sleep_in_a_thread(seconds: float) -> None:
     """What cannot be cancelled: a call that blocks."""
     await asyncio.shield(asyncio.to_thread(time.sleep, seconds))
+
+
+@router.post("/inside")
+async def inside() -> dict[str, int]:
+    """What only the process itself can tell."""
+    return {"tasks": len(asyncio.all_tasks()), "frozen": gc.get_freeze_count()}
 
 
 @router.post("/read")

@@ -143,3 +143,11 @@ def test_the_answer_is_in_the_document_of_every_route_that_may_be_refused(server
     document = server.get("/openapi.json").json()
     assert "SYS_011" in json.dumps(document["paths"]["/api/v1/notes"]["get"]["responses"]["503"])
     assert "SYS_011" not in json.dumps(document["paths"]["/api/v1/health/live"])
+
+
+def test_what_a_start_made_is_not_looked_through_for_garbage_while_requests_wait(
+    server: Server, module_issuer: Issuer
+) -> None:
+    """A look through all of it takes 0.1 s, in which health is not told either."""
+    inside = server.post("/api/v1/notes/inside", module_issuer.token("acme")).json()
+    assert inside["frozen"] > 50_000
