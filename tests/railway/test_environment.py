@@ -38,7 +38,12 @@ def rendered(name: str, form: str) -> str:
 
 def as_the_template_calls_it(text: str) -> str:
     """A product may have any name; the files have the template's."""
-    changed = {PRODUCT.app_role: "signalbox_app", StageNames("production").whole: "signalbox-production"}
+    names = StageNames("production")
+    changed = {
+        PRODUCT.app_role: "signalbox_app",
+        names.whole: "signalbox-production",
+        names.node_tag: "tag:signalbox-api-production",
+    }
     for ours, theirs in changed.items():
         text = text.replace(ours, theirs)
     return text
