@@ -18,6 +18,7 @@ from infra.docs import openapi, versions
 from infra.local import daily
 from infra.local.reload import Watch
 from infra.shell.failure import Failure
+from tests.support.api.server import ROOT
 from tests.upgrade.checkouts import Checkout
 
 
@@ -79,7 +80,7 @@ def test_completion_is_printed_for_each_shell(shell: str) -> None:
 def checkout(tmp_path: Path) -> Checkout:
     made = Checkout(tmp_path / "product")
     for name in ("pyproject.toml", "uv.lock", "CHANGELOG.md", openapi.RELEASED):
-        made.write(name, (Path(openapi.ROOT) / name).read_text())
+        made.write(name, (ROOT / name).read_text())
     made.run("git", "init", "-q", "--initial-branch=main")
     made.run("git", "config", "user.name", "A")
     made.run("git", "config", "user.email", "a@example.com")
