@@ -106,6 +106,11 @@ def test_the_router_shows_its_key_to_nobody(production: Synthesized) -> None:
     assert "/etc/environment" not in script
     (group,) = production.properties("AWS::AutoScaling::AutoScalingGroup")
     assert (group["MinSize"], group["MaxInstanceLifetime"]) == ("1", 30 * 86400)
+    # The next one is up before the old one goes, with memory enough for its packages, and waits for its credential.
+    assert group["InstanceMaintenancePolicy"] == {"MinHealthyPercentage": 100, "MaxHealthyPercentage": 200}
+    assert data["InstanceType"] == "t4g.micro"
+    waits, tries, does = (script.index(part) for part in ("until aws secretsmanager", "tailscale up", "sleep 30"))
+    assert waits < tries < does
 
 
 def test_the_role_opens_for_our_authority_and_our_name_alone(federated: Synthesized) -> None:

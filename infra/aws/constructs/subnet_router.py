@@ -31,10 +31,14 @@ echo 'net.ipv4.ip_forward = 1' > /etc/sysctl.d/99-{product}.conf
 sysctl -p /etc/sysctl.d/99-{product}.conf
 systemctl enable --now tailscaled
 umask 077
-aws secretsmanager get-secret-value --region {region} --secret-id {secret} --query SecretString --output text \
-  > /run/tailscale-key
-tailscale up --auth-key=file:/run/tailscale-key --hostname={hostname} --advertise-routes={routes} \
-  --advertise-tags={tag} --accept-dns=false --accept-routes=false --ssh=false
+# Until it routes: a first deployment comes before its credential, and a network may be away for a while.
+until aws secretsmanager get-secret-value --region {region} --secret-id {secret} --query SecretString --output text \
+    > /run/tailscale-key \
+  && tailscale up --auth-key=file:/run/tailscale-key --hostname={hostname} --advertise-routes={routes} \
+    --advertise-tags={tag} --accept-dns=false --accept-routes=false --ssh=false --timeout=60s
+do
+  sleep 30
+done
 rm -f /run/tailscale-key
 """
 
@@ -52,8 +56,8 @@ class SubnetRouter(Construct):
         database: Security group of the database.
         port: TCP port of the database.
         key: Encrypts the secret.
-        auth_key: Secret with the tailnet's key (reusable, tagged, pre-approved). Somebody has to put it there: until
-            then the machine starts, fails, and tries again when replaced.
+        auth_key: Secret with the tailnet's credential: the secret of an OAuth client, which does not end, or a key
+            (reusable, tagged, pre-approved). An operator puts it there; until then the machine asks every half minute.
 
     Attributes:
         group: The auto scaling group, of one.
@@ -78,7 +82,8 @@ class SubnetRouter(Construct):
         template = ec2.LaunchTemplate(
             self,
             "Template",
-            instance_type=ec2.InstanceType("t4g.nano"),
+            # With half a GiB, as a nano has, Amazon Linux kills dnf for memory (amazonlinux/amazon-linux-2023#404).
+            instance_type=ec2.InstanceType("t4g.micro"),
             machine_image=ec2.MachineImage.latest_amazon_linux2023(cpu_type=ec2.AmazonLinuxCpuType.ARM_64),
             security_group=security_group,
             role=self._build_role(key, auth_key),
@@ -118,6 +123,12 @@ class SubnetRouter(Construct):
             max_instance_lifetime=Duration.days(30),
             update_policy=autoscaling.UpdatePolicy.rolling_update(min_instances_in_service=1, max_batch_size=1),
             group_metrics=[autoscaling.GroupMetrics.all()],
+        )
+        group = self.group.node.default_child
+        assert isinstance(group, autoscaling.CfnAutoScalingGroup)
+        # Without it, the replacement after 30 days terminates the one that routes before it starts the next.
+        group.instance_maintenance_policy = autoscaling.CfnAutoScalingGroup.InstanceMaintenancePolicyProperty(
+            min_healthy_percentage=100, max_healthy_percentage=200
         )
 
     def _build_security_group(self, vpc: ec2.IVpc, database: ec2.ISecurityGroup, port: int) -> ec2.SecurityGroup:
