@@ -64,6 +64,15 @@ def peers() -> Path:
 # --- a whole run -----------------------------------------------------------------------------------------------------
 
 MOST_WORKERS = 4  # each has a PostgreSQL of its own
+# What takes longest begins first, so that at the end no worker waits for another's last file.
+FIRST = (
+    "tests/local/test_up.py",
+    "tests/image/",
+    "tests/infra/test_deploy.py",
+    "tests/faults/",
+    "tests/service/auth/saml/",
+)
+BY_MARKER_ALONE = ("consumers", "long")  # each has a step of its own in .ci/run
 _outcomes: dict[str, bool] = {}
 
 
@@ -73,9 +82,24 @@ def _is_whole(config: pytest.Config) -> bool:
     )
 
 
+def _asks_for_them(config: pytest.Config) -> bool:
+    return str(config.option.markexpr) in BY_MARKER_ALONE
+
+
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """A part of the tests is done sooner in one process than workers are started."""
-    return min(os.cpu_count() or 1, MOST_WORKERS) if _is_whole(config) and not config.option.usepdb else 0
+    many = _is_whole(config) or _asks_for_them(config)
+    return min(os.cpu_count() or 1, MOST_WORKERS) if many and not config.option.usepdb else 0
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A whole run leaves out what has a marker to be asked for by; naming a test's file runs it, too."""
+    if not _is_whole(config):
+        return
+    left_out = [item for item in items if any(map(item.get_closest_marker, BY_MARKER_ALONE))]
+    config.hook.pytest_deselected(items=left_out)
+    kept = [item for item in items if item not in left_out]
+    items[:] = sorted(kept, key=lambda item: not item.nodeid.startswith(FIRST))
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

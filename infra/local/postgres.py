@@ -247,8 +247,11 @@ def temporary_postgres(**settings: str) -> Iterator[LocalPostgres]:
     """
     with tempfile.TemporaryDirectory(prefix="signalbox-postgres-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)  # the data in it are 0700; as root the server may be somebody else
-        with LocalPostgres(Path(folder) / "data", port=0, **(_UNSAFE_BUT_FAST | settings)) as server:
+        server = LocalPostgres(Path(folder) / "data", port=0, **(_UNSAFE_BUT_FAST | settings)).start()
+        try:
             yield server
+        finally:
+            server.kill()  # an orderly stop would first write everything to the disk
 
 
 def prepare_rds_like(server: LocalPostgres, master: str, password: str, database: str) -> None:

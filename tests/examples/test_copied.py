@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from shlex import quote
 
+import pytest
+
 from infra.docs.documents import DOCUMENTS
 from tests.support.api.server import ROOT
 from tests.support.documents import Block, blocks, interfaces
@@ -46,6 +48,7 @@ def follow(product: Checkout, block: Block, tools: Path) -> None:
         product.run("bash", "-euc", f"PATH={quote(str(tools))}:$PATH\n{block.text}")
 
 
+@pytest.mark.long
 def test_a_copied_feature_is_whole_and_changes_no_file_of_the_core(tmp_path: Path) -> None:
     product = clone(template(tmp_path / "template"), tmp_path / "product")
     (tmp_path / "uv").write_text(_UV)

@@ -21,6 +21,7 @@ from tests.support.cloud.stacks import Deployed
 _NO_COPY = "last copy of the database"
 
 
+@pytest.mark.long
 def test_what_was_changed_by_hand_is_found(deployed: Deployed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name, value in {"ENDPOINT_URL": deployed.aws.url, "ACCESS_KEY_ID": "test", "SECRET_ACCESS_KEY": "test"}.items():
         monkeypatch.setenv(f"AWS_{name}", value)

@@ -286,6 +286,7 @@ def test_even_kill_9_leaves_no_process(stack: Stack) -> None:
     assert stack.start().end(signal.SIGKILL) == -9
 
 
+@pytest.mark.long
 def test_another_stage_is_deployed_by_the_commands_that_production_uses(stack: Stack) -> None:
     """The real CDK command line against the local AWS, and the real client against Railway's schema."""
     # Last of those that share the stack: on the one local PostgreSQL, the new stage takes the master login over.

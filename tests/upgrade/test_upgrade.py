@@ -9,6 +9,8 @@ import re
 import sys
 from pathlib import Path
 
+import pytest
+
 from infra.deploy.ownership import edited
 from tests.support.database.databases import MASTER, MASTER_PASSWORD, Database, Databases, migration_environment
 from tests.upgrade.checkouts import Checkout, clone, template
@@ -141,6 +143,7 @@ def migrate(product: Checkout, database: Database) -> set[str]:
     return {row[0] for row in rows}
 
 
+@pytest.mark.long
 def test_a_newer_template_merges_over_what_was_built_on_an_older_one(tmp_path: Path, databases: Databases) -> None:
     source = template(tmp_path / "template")
     product = clone(source, tmp_path / "product")
