@@ -26,6 +26,11 @@ from infra.shell.paths import ROOT
     "--junit", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Report of a run of pytest."
 )
 @click.option(
+    "--verified",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Report of signalbox verify about the production stage, as JSON.",
+)
+@click.option(
     "--archive",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
     help="Write everything an auditor needs into this .tar.gz, its digest and the digest's signature beside it.",
@@ -40,6 +45,7 @@ def compliance(
     citation: str | None,
     form: str,
     junit: Path | None,
+    verified: Path | None,
     archive: Path | None,
     key: Path | None,
 ) -> None:
@@ -47,6 +53,7 @@ def compliance(
 
     Evidence is looked at in the templates of the production stage as they are made now, in the reports of the rule
     packs, and in the tests: that they exist, or, with --junit (pytest --junitxml FILE), that they ran and passed.
+    With --verified (signalbox verify STAGE --format json), what deviates in the account is a claim that does not hold.
     """
     if (archive is None) != (key is None):
         raise Failure("--archive and --key go together: an archive without a signature could be anyone's")
@@ -54,7 +61,7 @@ def compliance(
         raise Failure("--archive takes the whole table: leave out --status and --citation")
     from infra.docs.hipaa.checked import check
 
-    checked = check(ROOT, junit=junit, status=status, citation=citation or "")
+    checked = check(ROOT, junit=junit, verified=verified, status=status, citation=citation or "")
     if archive is not None and key is not None:
         from infra.docs.hipaa import archive as archives
 

@@ -18,13 +18,20 @@ from click.testing import CliRunner
 
 from infra.aws import checks
 from infra.cli.main import main
+from infra.deploy.verify import Deviation, Report
 from infra.docs.hipaa import checked as module
 from infra.docs.hipaa.controls import CONTROLS
 from infra.docs.hipaa.evidence import ByRule, ByTest
+from infra.docs.hipaa.exports import ACCOUNT
+from infra.product import STAGES
 
 
 def run(*options: str) -> Any:
     return CliRunner().invoke(main, ["compliance", *options])
+
+
+def production() -> str:
+    return next(stage.name for stage in STAGES.values() if stage.environment == "production")
 
 
 @pytest.fixture
@@ -122,6 +129,48 @@ def test_every_form_tells_commit_date_and_tests(rows: Any, tmp_path: Path) -> No
         assert form == "csv" or "1 of 1 tests of the report passed" in told, form
         assert form == "text" or "`tests/infra/test_hipaa.py::ran` (passed)" in told, form
     assert "5.3.1" in told or "IA-4" in run("--format", "markdown").output
+
+
+DEVIATION = Deviation("signalbox-records", "public access of a bucket", "blocked", "open")
+
+
+def look_at(folder: Path, stage: str, *deviations: Deviation) -> Path:
+    """The file that `signalbox verify` writes."""
+    report = folder / f"verify-{stage}.json"
+    report.write_text(Report(stage, "2026-11-26T18:00:00+00:00", 140, deviations).json())
+    return report
+
+
+@pytest.mark.parametrize("deviations", [(), (DEVIATION,)], ids=["none", "one"])
+def test_what_was_found_in_the_account_is_in_every_form(
+    rows: Any, tmp_path: Path, deviations: tuple[Deviation, ...]
+) -> None:
+    report = look_at(tmp_path, production(), *deviations)
+    assert run("--verified", str(report)).exit_code == len(deviations)
+    rows(CONTROLS[0])  # of which the others are not needed for what follows
+    for form in ("text", "markdown", "csv", "oscal-results"):
+        done = run("--verified", str(report), "--format", form)
+        assert f"140 comparisons, {len(deviations)} deviations" in done.output, form
+        assert ("public access of a bucket of signalbox-records is open" in done.output) == bool(deviations), form
+    from trestle.oscal.assessment_results import AssessmentResults
+
+    made = tmp_path / "results.json"
+    made.write_text(run("--verified", str(report), "--format", "oscal-results").stdout)
+    assert AssessmentResults.oscal_read(made) is not None
+    (result,) = json.loads(made.read_text())["assessment-results"]["results"]
+    (found,) = (one for one in result["findings"] if one["title"] == ACCOUNT)
+    assert found["target"]["status"]["state"] == ("not-satisfied" if deviations else "satisfied")
+
+
+def test_a_report_about_another_stage_or_of_another_kind_is_no_evidence(tmp_path: Path) -> None:
+    done = run("--verified", str(look_at(tmp_path, "elsewhere")))
+    assert done.exit_code == 1
+    assert f"is about stage elsewhere, and the table is about {production()}" in done.output
+    for text in ("{}", "no json", '{"stage": "x", "when": "yesterday", "compared": -1, "deviations": []}'):
+        (tmp_path / "other.json").write_text(text)
+        done = run("--verified", str(tmp_path / "other.json"))
+        assert done.exit_code == 1, text
+        assert f"signalbox verify {production()} --format json" in done.output
 
 
 @pytest.fixture(scope="module")

@@ -34,7 +34,7 @@ _PAGES: Final = (
 )
 _README: Final = """# {product}: evidence at {commit}
 
-Made on {at:%Y-%m-%d %H:%M} UTC by `signalbox compliance --archive`. {tests}
+Made on {at:%Y-%m-%d %H:%M} UTC by `signalbox compliance --archive`. {looked_at}
 
 | file | what it is |
 | --- | --- |
@@ -44,6 +44,7 @@ Made on {at:%Y-%m-%d %H:%M} UTC by `signalbox compliance --archive`. {tests}
 | sbom.image.json, sbom.repository.json | CycloneDX 1.5, out of the lock files |
 | docs/ | the pages that the rows name |
 | junit.xml | the tests that ran, where they did |
+| account.json | what `signalbox verify` found in the account, where it was asked |
 | SHA256SUMS | digest of each file: `sha256sum -c SHA256SUMS` |
 
 Whose archive it is, outside of it: `ssh-keygen -Y verify -f ALLOWED_SIGNERS -I WHO -n {namespace} -s ARCHIVE.sha256.sig
@@ -70,14 +71,16 @@ def contents(checked: exports.Checked, root: Path) -> Mapping[str, bytes]:
             files[name] = (root / name).read_text(encoding="utf-8")
         except FileNotFoundError:
             raise Failure(f"{name} is missing, and an auditor would ask for it: git checkout {name}") from None
-    tests = exports.tests(checked)
+    looked_at = exports.looked_at(checked)
     files["README.md"] = _README.format(
-        product=checked.product, commit=checked.commit, at=checked.at, tests=tests, namespace=NAMESPACE
+        product=checked.product, commit=checked.commit, at=checked.at, looked_at=looked_at, namespace=NAMESPACE
     )
     found = {name: text.encode() for name, text in files.items()}
     found |= {f"templates/{name}": content for name, content in checked.assembly.items()}
     if checked.report is not None:
         found["junit.xml"] = checked.report
+    if checked.account is not None:
+        found["account.json"] = checked.account.model_dump_json(indent=2).encode()
     sums = "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in sorted(found.items()))
     return {**found, "SHA256SUMS": sums.encode()}
 

@@ -9,26 +9,28 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
+from infra.docs.hipaa.account import read as read_account
 from infra.docs.hipaa.checklist import unanswered
 from infra.docs.hipaa.controls import CONTROLS
 from infra.docs.hipaa.evidence import ByTest, problems, uncited
-from infra.docs.hipaa.exports import Checked
+from infra.docs.hipaa.exports import ACCOUNT, Checked
 from infra.product import STAGES
 from infra.shell.failure import Failure
 from service.product import TITLE
 
 
-def check(root: Path, *, junit: Path | None, status: Collection[str], citation: str) -> Checked:
+def check(root: Path, *, junit: Path | None, verified: Path | None, status: Collection[str], citation: str) -> Checked:
     """Look at all evidence, and keep the rows that were asked for.
 
     Args:
         root: The checkout.
         junit: A report of pytest; None only asks whether a test is there.
+        verified: A report of ``signalbox verify`` about the production stage; None says that there is none.
         status: Of the rows to keep; none means all.
         citation: What the citation of the rows to keep begins with.
 
     Raises:
-        Failure: No stage is a production stage, or the report cannot be read.
+        Failure: No stage is a production stage, or a report cannot be read.
     """
     stage = next((stage for stage in STAGES.values() if stage.environment == "production"), None)
     if stage is None:
@@ -41,13 +43,16 @@ def check(root: Path, *, junit: Path | None, status: Collection[str], citation: 
     ran = None if junit is None else _outcomes(junit)
     if ran is not None:
         _add_outcomes(found, ran)
+    account = None if verified is None else read_account(verified, stage.name)
+    if account is not None and account.deviations:
+        found[ACCOUNT] = [f"account of {stage.name}: {one}" for one in account.deviations]
     kept = [
         control
         for control in CONTROLS
         if (not status or control.status in status) and control.citation.startswith(citation)
     ]
     report = None if junit is None else junit.read_bytes()
-    return Checked(kept, found, TITLE, _commit(root), datetime.now(UTC), ran, assembly, report)
+    return Checked(kept, found, TITLE, _commit(root), datetime.now(UTC), ran, assembly, report, account)
 
 
 @cache

@@ -15,13 +15,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from infra.docs.hipaa.citations import nist
+from infra.docs.hipaa.account import Verified
+from infra.docs.hipaa.citations import PARAGRAPHS, nist
 from infra.docs.hipaa.evidence import ByTest, Control, Evidence
 
 _OSCAL: Final = "1.2.1"
 _SOURCE: Final = "https://www.ecfr.gov/current/title-45/subtitle-A/subchapter-C/part-164/subpart-C"
 _NIST: Final = "https://csrc.nist.gov/pubs/sp/800"
 _BESIDE: Final = ("NIST SP 800-66 r2", "NIST SP 800-53 r5", "commit", "checked")
+EVALUATION: Final = "164.308(a)(8)"  # periodic technical evaluation: what a look at the account is for
+ACCOUNT: Final = "The account is as its templates say"
 _STATUS: Final = {"implemented": "implemented", "shared": "partial", "customer": "not-applicable", "planned": "planned"}
 
 
@@ -38,6 +41,7 @@ class Checked:
         ran: Tests of a report by their node ids, and whether they passed; None where no report was given.
         assembly: Templates and report of the rule packs, by file name.
         report: That report of pytest.
+        account: What was found in the account; None where no report was given.
     """
 
     controls: Sequence[Control]
@@ -48,21 +52,33 @@ class Checked:
     ran: Mapping[str, bool] | None = None
     assembly: Mapping[str, bytes] = field(default_factory=dict)
     report: bytes | None = None
+    account: Verified | None = None
 
 
 def text(checked: Checked) -> str:
     """For a terminal: one line a row, then what does not hold."""
     lines = [f"{c.status:<12}{c.citation:<26}{c.name}" for c in checked.controls]
     lines += [f"DOES NOT HOLD: {problem}" for found in checked.problems.values() for problem in found]
-    total = f"{len(checked.controls)} rows at {checked.commit}, {checked.at:%Y-%m-%d %H:%M} UTC. {tests(checked)}"
+    total = f"{len(checked.controls)} rows at {checked.commit}, {checked.at:%Y-%m-%d %H:%M} UTC. {looked_at(checked)}"
     return "\n".join((*lines, total, ""))
 
 
-def tests(checked: Checked) -> str:
-    """Which tests were looked at, in one sentence."""
-    if checked.ran is None:
-        return "Tests were looked up, not run: --junit FILE takes the report of a run."
-    return f"{sum(checked.ran.values())} of {len(checked.ran)} tests of the report passed."
+def looked_at(checked: Checked) -> str:
+    """Which tests were looked at, and which account, in a sentence each."""
+    tests = "Tests were looked up, not run: --junit FILE takes the report of a run."
+    if checked.ran is not None:
+        tests = f"{sum(checked.ran.values())} of {len(checked.ran)} tests of the report passed."
+    account = "The account was not looked at: --verified FILE takes the report of signalbox verify."
+    if checked.account is not None:
+        account = _account(checked.account)
+    return f"{tests} {account}"
+
+
+def _account(found: Verified) -> str:
+    return (
+        f"In the account of stage {found.stage}, {_time(found.when)}: {found.compared} comparisons, "
+        f"{len(found.deviations)} deviations."
+    )
 
 
 def _outcome(checked: Checked, item: Evidence) -> str:
@@ -78,7 +94,7 @@ def as_markdown(checked: Checked) -> str:
     """For people: one table an area, and what does not hold first."""
     lines = [
         f"# {checked.product}: HIPAA readiness\n",
-        f"Commit {checked.commit}, {checked.at:%Y-%m-%d %H:%M} UTC. {tests(checked)}\n",
+        f"Commit {checked.commit}, {checked.at:%Y-%m-%d %H:%M} UTC. {looked_at(checked)}\n",
     ]
     failed = [problem for found in checked.problems.values() for problem in found]
     lines += ["## Does not hold\n", *(f"- {problem}" for problem in failed), ""] if failed else []
@@ -105,6 +121,19 @@ def as_csv(checked: Checked) -> str:
         failed = "\n".join(checked.problems.get(c.name, ()))
         about = (c.citation, c.title, c.kind, c.status, c.name, c.statement, evidence, failed)
         writer.writerow((*about, *nist(c.citation), checked.commit, _time(checked.at)))
+    if checked.account is not None:
+        deviations = "\n".join(map(str, checked.account.deviations))
+        about = (
+            EVALUATION,
+            PARAGRAPHS[EVALUATION].title,
+            "",
+            "account",
+            ACCOUNT,
+            _account(checked.account),
+            "",
+            deviations,
+        )
+        writer.writerow((*about, *nist(EVALUATION), checked.commit, _time(checked.at)))
     return out.getvalue()
 
 
@@ -146,10 +175,10 @@ def assessment_results(checked: Checked) -> str:
     observations, findings = [], []
     for c in checked.controls:
         failed = checked.problems.get(c.name, ())
-        observation = _id("observation", c.name)
+        seen = _id("observation", c.name)
         observations.append(
             {
-                "uuid": observation,
+                "uuid": seen,
                 "title": c.name,
                 "description": "; ".join(failed) or "Every piece of evidence holds.",
                 "methods": ["TEST" if c.status in ("implemented", "shared") else "INTERVIEW"],
@@ -168,21 +197,51 @@ def assessment_results(checked: Checked) -> str:
                     "target-id": _control_id(c.citation),
                     "status": {"state": "satisfied" if satisfied else "not-satisfied", "reason": c.status},
                 },
-                "related-observations": [{"observation-uuid": observation}],
+                "related-observations": [{"observation-uuid": seen}],
             }
         )
-    ids = sorted({_control_id(c.citation) for c in checked.controls})
+    citations = {c.citation for c in checked.controls}
+    if checked.account is not None:
+        observation, found = _observed(checked.account)
+        observations.append(observation)
+        findings.append(found)
+        citations.add(EVALUATION)
+    ids = sorted(map(_control_id, citations))
     result = {
         "uuid": _id("result", checked.commit),
         "title": f"{checked.product} at {checked.commit}",
         "description": "Made from the readiness table; customer and planned rows are never satisfied by software. "
-        + tests(checked),
+        + looked_at(checked),
         "start": _time(checked.at),
         "reviewed-controls": {"control-selections": [{"include-controls": [{"control-id": name} for name in ids]}]},
         "observations": observations,
         "findings": findings,
     }
     return _document("assessment-results", checked, {"import-ap": {"href": _SOURCE}, "results": [result]})
+
+
+def _observed(account: Verified) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What was seen in the account, as an observation and a finding about the periodic technical evaluation."""
+    seen = _id("observation", ACCOUNT)
+    observation: dict[str, Any] = {
+        "uuid": seen,
+        "title": ACCOUNT,
+        "description": _account(account),
+        "methods": ["EXAMINE"],
+        "collected": _time(account.when),
+    }
+    if account.deviations:
+        observation["relevant-evidence"] = [{"description": str(one)} for one in account.deviations]
+    status = {"state": "not-satisfied" if account.deviations else "satisfied", "reason": "account"}
+    target = {"type": "objective-id", "target-id": _control_id(EVALUATION), "status": status}
+    finding = {
+        "uuid": _id("finding", ACCOUNT),
+        "title": ACCOUNT,
+        "description": "What lives in the account is what its stacks' templates say.",
+        "target": target,
+        "related-observations": [{"observation-uuid": seen}],
+    }
+    return observation, finding
 
 
 FORMS: Final[Mapping[str, Callable[[Checked], str]]] = {
