@@ -31,7 +31,7 @@ def _checkout(folder: Path) -> Path:
         ("infra/railway/plan.py", "import infra.local.state", "infra.railway.plan -> infra.local.state"),
         ("infra/aws/alarms.py", "import infra.environment.guard", "infra.aws.alarms -> infra.environment.guard"),
         ("infra/shell/failure.py", "import infra.stage.outputs", "infra.shell.failure -> infra.stage.outputs"),
-        ("infra/stage/parts.py", "import infra.deploy.costs", "infra.stage.parts -> infra.deploy.costs"),
+        ("infra/stage/parts.py", "import infra.deploy.steps", "infra.stage.parts -> infra.deploy.steps"),
         ("infra/environment/build.py", "import service.app", "infra.environment.build -> service.app"),
         ("service/errors.py", "import infra.shell.failure", "service.errors -> infra.shell.failure"),
     ],

@@ -144,6 +144,8 @@ NETWORK: Final = (
         "the router is not replaced, is not told about, or stands elsewhere",
         ("MaxInstanceLifetime", "at most", 30 * 86400),
         ("MinSize", "is", "1"),
+        ("InstanceMaintenancePolicy.MinHealthyPercentage", "is", 100),
+        ("InstanceMaintenancePolicy.MaxHealthyPercentage", "is", 200),
         ("VPCZoneIdentifier.*", "is ours"),
         ("LaunchTemplate.LaunchTemplateId", "is ours"),
         ("LaunchTemplate.Version", "is ours"),

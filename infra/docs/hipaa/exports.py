@@ -13,11 +13,13 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from infra.docs.hipaa.account import Verified
 from infra.docs.hipaa.citations import PARAGRAPHS, nist
 from infra.docs.hipaa.evidence import ByTest, Control, Evidence
+
+if TYPE_CHECKING:
+    from infra.docs.hipaa.account import Verified
 
 _OSCAL: Final = "1.2.1"
 _SOURCE: Final = "https://www.ecfr.gov/current/title-45/subtitle-A/subchapter-C/part-164/subpart-C"
@@ -123,17 +125,9 @@ def as_csv(checked: Checked) -> str:
         writer.writerow((*about, *nist(c.citation), checked.commit, _time(checked.at)))
     if checked.account is not None:
         deviations = "\n".join(map(str, checked.account.deviations))
-        about = (
-            EVALUATION,
-            PARAGRAPHS[EVALUATION].title,
-            "",
-            "account",
-            ACCOUNT,
-            _account(checked.account),
-            "",
-            deviations,
-        )
-        writer.writerow((*about, *nist(EVALUATION), checked.commit, _time(checked.at)))
+        title, told = PARAGRAPHS[EVALUATION].title, _account(checked.account)
+        row = [EVALUATION, title, "", "account", ACCOUNT, told, "", deviations]
+        writer.writerow((*row, *nist(EVALUATION), checked.commit, _time(checked.at)))
     return out.getvalue()
 
 
