@@ -3,8 +3,8 @@
 From the Security Rule as in force (45 CFR part 164, subpart C; ecfr.gov). ``R`` is required, ``A`` addressable, ``std``
 a standard. A row of the readiness table cites a paragraph of this list, or one of the Privacy Rule named below.
 
-Titles and kinds of 164.308, 310, 312(a) to (c) and 316 were compared on 2026-11-26 with public copies of the rule: appendix
-A of subpart C (ecfr.io), 164.308 (law.cornell.edu) and 164.316 (law.lawstack.com, as of 2026-06-20).
+Titles and kinds of 164.308, 310, 312(a) to (c) and 316 were compared on 2026-11-26 with public copies of the rule:
+appendix A of subpart C (ecfr.io), 164.308 (law.cornell.edu) and 164.316 (law.lawstack.com, as of 2026-06-20).
 """
 
 from __future__ import annotations
