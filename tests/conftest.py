@@ -87,9 +87,9 @@ def _asks_for_them(config: pytest.Config) -> bool:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """A part of the tests is done sooner in one process; of all of them, a fifth of the time is spent in waiting."""
+    """A part of the tests is done sooner in one process than workers are started."""
     many = _is_whole(config) or _asks_for_them(config)
-    return min((os.cpu_count() or 1) + 1, MOST_WORKERS) if many and not config.option.usepdb else 0
+    return min(os.cpu_count() or 1, MOST_WORKERS) if many and not config.option.usepdb else 0
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
