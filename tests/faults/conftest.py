@@ -8,6 +8,7 @@ import pytest
 
 from infra.local.postgres import LocalPostgres, temporary_postgres
 from tests.faults.drill import Row, Traffic, table
+from tests.support.api.server import Server
 from tests.support.database.databases import Database, Databases
 from tests.support.idp.issuer import Issuer
 
@@ -34,6 +35,15 @@ def database_to_break(postgres_to_break: LocalPostgres) -> Database:
 @pytest.fixture(scope="module")
 def issuer_of_drills() -> Iterator[Issuer]:
     with Issuer() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def server(database_to_break: Database, issuer_of_drills: Issuer) -> Iterator[Server]:
+    """The service beside that database, as most drills want it."""
+    environment = {**issuer_of_drills.environment(), "DATABASE_URL": database_to_break.url(), "LOG_LEVEL": "INFO"}
+    with Server(environment, "tests.support.api.serve") as running:
+        running.until_ready()
         yield running
 
 

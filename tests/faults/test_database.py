@@ -15,19 +15,10 @@ from tests.faults.load import Callers, Outcome, get, percentile
 from tests.faults.load import run as in_a_loop
 from tests.support.api.server import Server
 from tests.support.database.databases import Database
-from tests.support.idp.issuer import Issuer
 
 pytestmark = pytest.mark.faults
 READY = get("/api/v1/health/ready")
 OUTAGE = {"200", "201", "503 SYS_002", "503 SYS_010"}
-
-
-@pytest.fixture(scope="module")
-def server(database_to_break: Database, issuer_of_drills: Issuer) -> Iterator[Server]:
-    environment = {**issuer_of_drills.environment(), "DATABASE_URL": database_to_break.url(), "LOG_LEVEL": "INFO"}
-    with Server(environment, "tests.support.api.serve") as running:
-        running.until_ready()
-        yield running
 
 
 def drill(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,20 +17,11 @@ from service.feature import all_errors
 from service.product import FEATURES
 from tests.faults.drill import NOTES, Row, Traffic
 from tests.support.api.server import Server
-from tests.support.database.databases import Database
 from tests.support.idp.issuer import Issuer
 
 pytestmark = pytest.mark.faults
 ROWS = all_errors((*FEATURES, FEATURE))
 TENANTS = ("mine", "theirs")
-
-
-@pytest.fixture(scope="module")
-def server(database_to_break: Database, issuer_of_drills: Issuer) -> Iterator[Server]:
-    environment = {**issuer_of_drills.environment(), "DATABASE_URL": database_to_break.url(), "LOG_LEVEL": "INFO"}
-    with Server(environment, "tests.support.api.serve") as running:
-        running.until_ready()
-        yield running
 
 
 def judged(status: int, text: str) -> str:
