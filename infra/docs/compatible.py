@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 Schema = Mapping[str, Any]
@@ -93,81 +94,71 @@ class _Comparison:
         """What is sent must fit what is taken: of a request the old sends, of an answer the new."""
         documents = (self._new, self._old) if answer else (self._old, self._new)
         values = (new, old) if answer else (old, new)
-        for reason in _misfits(documents, *values, where, answer, ()):
+        for reason in _Fit(*documents, answer).misfits(*values, where):
             yield f"{self._place}, {reason}"
 
 
-def _misfits(
-    documents: tuple[Mapping[str, Any], Mapping[str, Any]],
-    value: Any,
-    taken: Any,
-    where: str,
-    answer: bool,
-    above: tuple[tuple[int, int], ...],
-) -> Iterator[str]:
-    """Why a value of one schema would not do for another."""
-    of_value, of_taken = _variants(documents[0], value), _variants(documents[1], taken)
-    pair = (id(value), id(taken))
-    if pair in above or len(above) > _MAX_DEPTH:  # a type that holds itself was compared further up
-        return
-    above = (*above, pair)
-    for one in of_value:
-        reasons = [list(_misfits_of_one(documents, one, other, where, answer, above)) for other in of_taken]
-        if all(reasons):
-            yield from min(reasons, key=len)
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    """One way of sending: whether each value of the sender's schemas will do for those who take it.
 
+    Attributes:
+        sender: The document whose schemas say what is sent.
+        taker: The one whose schemas say what is taken.
+        answer: The service sends; else the client does.
+    """
 
-def _misfits_of_one(
-    documents: tuple[Mapping[str, Any], Mapping[str, Any]],
-    value: Schema,
-    taken: Schema,
-    where: str,
-    answer: bool,
-    above: tuple[tuple[int, int], ...],
-) -> Iterator[str]:
-    kind, wanted = value.get("type"), taken.get("type")
-    if wanted and kind != wanted and (kind, wanted) != ("integer", "number"):
-        yield f"{where}: {_both(wanted, kind, answer)}"
-        return
-    choice, among = _choices(value), _choices(taken)
-    if among is not None and (choice is None or not choice <= among):
-        yield f"{where}: {_both(sorted(among), 'any' if choice is None else sorted(choice), answer)}"
-    if taken.get("format") not in (None, value.get("format")) and wanted == "string":
-        yield f"{where}: format {_both(taken['format'], value.get('format'), answer)}"
-    if not answer and taken.get("pattern") not in (None, value.get("pattern")) and choice is None:
-        yield f"{where}: the pattern is another"
-    if choice is None:
-        for key in (*_UPPER, *_LOWER):
-            sign = 1 if key in _UPPER else -1
-            if key in taken and (key not in value or sign * value[key] > sign * taken[key]):
-                yield f"{where}: {key} {_both(taken[key], value.get(key), answer)}"
-    yield from _members(documents, value, taken, where, answer, above)
+    sender: Mapping[str, Any]
+    taker: Mapping[str, Any]
+    answer: bool
 
+    def misfits(self, value: Any, taken: Any, where: str, above: tuple[tuple[int, int], ...] = ()) -> Iterator[str]:
+        """Why a value of one schema would not do for another."""
+        of_value, of_taken = _variants(self.sender, value), _variants(self.taker, taken)
+        pair = (id(value), id(taken))
+        if pair in above or len(above) > _MAX_DEPTH:  # a type that holds itself was compared further up
+            return
+        above = (*above, pair)
+        for one in of_value:
+            reasons = [list(self._of_one(one, other, where, above)) for other in of_taken]
+            if all(reasons):
+                yield from min(reasons, key=len)
 
-def _members(
-    documents: tuple[Mapping[str, Any], Mapping[str, Any]],
-    value: Schema,
-    taken: Schema,
-    where: str,
-    answer: bool,
-    above: tuple[tuple[int, int], ...],
-) -> Iterator[str]:
-    has, wants = value.get("properties", {}), taken.get("properties", {})
-    for name in sorted(set(taken.get("required", ())) - set(value.get("required", ()))):
-        yield f"{where}: {name} {'may be missing' if answer else 'is needed'}"
-    gone = wants.keys() - has.keys() if answer else has.keys() - wants.keys()
-    yield from (f"{where}: {name} is gone" for name in sorted(gone) if wants or has)
-    pairs = [(has[name], wants[name], f"{where}, {name}") for name in has if name in wants]
-    for key in ("items", "additionalProperties"):
-        if isinstance(value.get(key), dict) and isinstance(taken.get(key), dict):
-            pairs.append((value[key], taken[key], where))
-    for one, other, place in pairs:
-        yield from _misfits(documents, one, other, place, answer, above)
+    def _of_one(self, value: Schema, taken: Schema, where: str, above: tuple[tuple[int, int], ...]) -> Iterator[str]:
+        kind, wanted = value.get("type"), taken.get("type")
+        if wanted and kind != wanted and (kind, wanted) != ("integer", "number"):
+            yield f"{where}: {self._both(wanted, kind)}"
+            return
+        choice, among = _choices(value), _choices(taken)
+        if among is not None and (choice is None or not choice <= among):
+            yield f"{where}: {self._both(sorted(among), 'any' if choice is None else sorted(choice))}"
+        if taken.get("format") not in (None, value.get("format")) and wanted == "string":
+            yield f"{where}: format {self._both(taken['format'], value.get('format'))}"
+        if not self.answer and taken.get("pattern") not in (None, value.get("pattern")) and choice is None:
+            yield f"{where}: the pattern is another"
+        if choice is None:
+            for key in (*_UPPER, *_LOWER):
+                sign = 1 if key in _UPPER else -1
+                if key in taken and (key not in value or sign * value[key] > sign * taken[key]):
+                    yield f"{where}: {key} {self._both(taken[key], value.get(key))}"
+        yield from self._members(value, taken, where, above)
 
+    def _members(self, value: Schema, taken: Schema, where: str, above: tuple[tuple[int, int], ...]) -> Iterator[str]:
+        has, wants = value.get("properties", {}), taken.get("properties", {})
+        for name in sorted(set(taken.get("required", ())) - set(value.get("required", ()))):
+            yield f"{where}: {name} {'may be missing' if self.answer else 'is needed'}"
+        gone = wants.keys() - has.keys() if self.answer else has.keys() - wants.keys()
+        yield from (f"{where}: {name} is gone" for name in sorted(gone) if wants or has)
+        pairs = [(has[name], wants[name], f"{where}, {name}") for name in has if name in wants]
+        for key in ("items", "additionalProperties"):
+            if isinstance(value.get(key), dict) and isinstance(taken.get(key), dict):
+                pairs.append((value[key], taken[key], where))
+        for one, other, place in pairs:
+            yield from self.misfits(one, other, place, above)
 
-def _both(taken: object, value: object, answer: bool) -> str:
-    old, new = (taken, value) if answer else (value, taken)
-    return f"was {old if old is not None else 'free'} and is {new if new is not None else 'free'}"
+    def _both(self, taken: object, value: object) -> str:
+        old, new = (taken, value) if self.answer else (value, taken)
+        return f"was {old if old is not None else 'free'} and is {new if new is not None else 'free'}"
 
 
 def _choices(schema: Schema) -> set[str] | None:
