@@ -260,7 +260,7 @@ def verify(name: str, form: str) -> None:
     folder = FOLDER / name
     folder.mkdir(parents=True, exist_ok=True)
     for suffix, text in (("md", report.markdown()), ("json", report.json())):
-        (folder / f"verify-{report.when[:10]}.{suffix}").write_text(text, encoding="utf-8")
+        (folder / f"verify-{report.when:%Y-%m-%d}.{suffix}").write_text(text, encoding="utf-8")
     click.echo(report.json() if form == "json" else report.markdown(), nl=False)
     if report.deviations:
         raise SystemExit(1)

@@ -7,35 +7,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from infra.deploy.account import Account, AwsError, Resource, code, listed, survey
 from infra.deploy.planned import template
 from infra.stage.record import Stage
+from infra.stage.verified import Deviation, Report
 
 Properties = Mapping[str, Any]
 
 KEY_DAYS: Final = 90  # of an access key, as docs/INFRASTRUCTURE.md has it
 COPY_DAYS: Final = 2  # the plan copies every day
-
-
-@dataclass(frozen=True, slots=True)
-class Deviation:
-    """Something that is not as the template says, or could not be asked.
-
-    Attributes:
-        resource: Its id in the account.
-        what: What was compared.
-        wanted: As the template has it.
-        found: As the account has it.
-    """
-
-    resource: str
-    what: str
-    wanted: str
-    found: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,35 +37,6 @@ class Row:
     what: str
     wanted: Callable[[Properties], object]
     found: Callable[[Account, str], object]
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What was found, and when.
-
-    Attributes:
-        stage: Its name.
-        when: Time in UTC, as ISO 8601 has it.
-        compared: How many comparisons were made.
-        deviations: What is not as it should be.
-    """
-
-    stage: str
-    when: str
-    compared: int
-    deviations: tuple[Deviation, ...]
-
-    def json(self) -> str:
-        """For machines."""
-        return json.dumps(asdict(self), indent=2) + "\n"
-
-    def markdown(self) -> str:
-        """For people."""
-        head = f"# Stage {self.stage}, {self.when}\n\n{self.compared} comparisons, {len(self.deviations)} deviations.\n"
-        if not self.deviations:
-            return head
-        rows = [f"| {one.resource} | {one.what} | {one.wanted} | {one.found} |" for one in self.deviations]
-        return "\n".join([head, "| resource | what | template | account |", "|---|---|---|---|", *rows, ""])
 
 
 def verify(account: Account, stage: Stage, now: datetime | None = None) -> Report:
@@ -114,7 +69,7 @@ def verify(account: Account, stage: Stage, now: datetime | None = None) -> Repor
             for look in LOOKS.get(resource.type, ()):
                 compared += 1
                 deviations += look(account, resource.physical, now)
-    return Report(stage.name, now.isoformat(timespec="seconds"), compared, tuple(deviations))
+    return Report(stage.name, now.replace(microsecond=0), compared, tuple(deviations))
 
 
 def _compare(account: Account, resource: Resource, row: Row, wanted: object) -> Iterator[Deviation]:

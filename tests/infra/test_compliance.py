@@ -18,12 +18,12 @@ from click.testing import CliRunner
 
 from infra.aws import checks
 from infra.cli.main import main
-from infra.deploy.verify import Deviation, Report
 from infra.docs.hipaa import checked as module
 from infra.docs.hipaa.controls import CONTROLS
 from infra.docs.hipaa.evidence import ByRule, ByTest
 from infra.docs.hipaa.exports import ACCOUNT
 from infra.product import STAGES
+from infra.stage.verified import Deviation, Report
 
 
 def run(*options: str) -> Any:
@@ -137,7 +137,7 @@ DEVIATION = Deviation("signalbox-records", "public access of a bucket", "blocked
 def look_at(folder: Path, stage: str, *deviations: Deviation) -> Path:
     """The file that `signalbox verify` writes."""
     report = folder / f"verify-{stage}.json"
-    report.write_text(Report(stage, "2026-11-26T18:00:00+00:00", 140, deviations).json())
+    report.write_text(Report(stage, datetime(2026, 11, 26, 18, tzinfo=UTC), 140, deviations).json())
     return report
 
 
@@ -166,7 +166,17 @@ def test_a_report_about_another_stage_or_of_another_kind_is_no_evidence(tmp_path
     done = run("--verified", str(look_at(tmp_path, "elsewhere")))
     assert done.exit_code == 1
     assert f"is about stage elsewhere, and the table is about {production()}" in done.output
-    for text in ("{}", "no json", '{"stage": "x", "when": "yesterday", "compared": -1, "deviations": []}'):
+    good = look_at(tmp_path, production(), DEVIATION).read_text()
+    spoiled = {
+        "no time": good.replace("2026-11-26T18:00:00Z", "2026-11-26T18:00:00"),
+        "no number": good.replace("140", "-1"),
+        "another version": good.replace('"resource"', '"arn"'),
+        "more than was compared": good.replace('"stage"', '"by": "hand", "stage"'),
+        "part of it": good[:-20],
+        "nothing": "{}",
+    }
+    for text in spoiled.values():
+        assert text != good
         (tmp_path / "other.json").write_text(text)
         done = run("--verified", str(tmp_path / "other.json"))
         assert done.exit_code == 1, text

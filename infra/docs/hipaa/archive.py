@@ -80,7 +80,7 @@ def contents(checked: exports.Checked, root: Path) -> Mapping[str, bytes]:
     if checked.report is not None:
         found["junit.xml"] = checked.report
     if checked.account is not None:
-        found["account.json"] = checked.account.model_dump_json(indent=2).encode()
+        found["account.json"] = checked.account.json().encode()
     sums = "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in sorted(found.items()))
     return {**found, "SHA256SUMS": sums.encode()}
 

@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
-from infra.docs.hipaa.account import read as read_account
 from infra.docs.hipaa.checklist import unanswered
 from infra.docs.hipaa.controls import CONTROLS
 from infra.docs.hipaa.evidence import ByTest, problems, uncited
 from infra.docs.hipaa.exports import ACCOUNT, Checked
 from infra.product import STAGES
 from infra.shell.failure import Failure
+from infra.stage.verified import read as read_account
 from service.product import TITLE
 
 

@@ -19,7 +19,7 @@ from infra.docs.hipaa.citations import PARAGRAPHS, nist
 from infra.docs.hipaa.evidence import ByTest, Control, Evidence
 
 if TYPE_CHECKING:
-    from infra.docs.hipaa.account import Verified
+    from infra.stage.verified import Report
 
 _OSCAL: Final = "1.2.1"
 _SOURCE: Final = "https://www.ecfr.gov/current/title-45/subtitle-A/subchapter-C/part-164/subpart-C"
@@ -54,7 +54,7 @@ class Checked:
     ran: Mapping[str, bool] | None = None
     assembly: Mapping[str, bytes] = field(default_factory=dict)
     report: bytes | None = None
-    account: Verified | None = None
+    account: Report | None = None
 
 
 def text(checked: Checked) -> str:
@@ -76,7 +76,7 @@ def looked_at(checked: Checked) -> str:
     return f"{tests} {account}"
 
 
-def _account(found: Verified) -> str:
+def _account(found: Report) -> str:
     return (
         f"In the account of stage {found.stage}, {_time(found.when)}: {found.compared} comparisons, "
         f"{len(found.deviations)} deviations."
@@ -214,7 +214,7 @@ def assessment_results(checked: Checked) -> str:
     return _document("assessment-results", checked, {"import-ap": {"href": _SOURCE}, "results": [result]})
 
 
-def _observed(account: Verified) -> tuple[dict[str, Any], dict[str, Any]]:
+def _observed(account: Report) -> tuple[dict[str, Any], dict[str, Any]]:
     """What was seen in the account, as an observation and a finding about the periodic technical evaluation."""
     seen = _id("observation", ACCOUNT)
     observation: dict[str, Any] = {
