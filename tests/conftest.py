@@ -23,7 +23,7 @@ from tests.support.idp.peers import install
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("drills", "how long the drills of -m faults last (docs/RELIABILITY.md)")
     group.addoption("--soak", type=int, default=60, metavar="SECONDS", help="of load, while nothing may grow")
-    group.addoption("--reads", type=int, default=20_000, metavar="COUNT", help="answered while much goes wrong")
+    group.addoption("--reads", type=int, default=100_000, metavar="ROWS", help="read while much goes wrong")
 
 
 @pytest.fixture(scope="session")

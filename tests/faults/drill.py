@@ -15,6 +15,8 @@ from tests.support.idp.issuer import Issuer
 NOTES = "/api/v1/notes"
 READERS = tuple(f"reader{number}" for number in range(4))
 WRITERS = tuple(f"writer{number}" for number in range(4))
+BROWSERS = tuple(f"browser{number}" for number in range(4))  # read pages of many rows
+_ROWS = {**dict.fromkeys(READERS, 5), **dict.fromkeys(BROWSERS, 20)}  # that each has from the beginning
 _HEADER = ("fault", "requests", "answers by kind", "recovery s", "rows lost", "rows leaked", "besides")
 
 
@@ -26,7 +28,7 @@ class Row:
         fault: Its name.
         answers: How many of each kind.
         recovery: Seconds from the end of the fault to the end of the last answer that was not good.
-        lost: Rows that were said to be stored and are not.
+        lost: Rows that were said to be stored and are not, or that their owner did not get.
         leaked: Rows that another tenant read.
         besides: What else was measured.
     """
@@ -40,9 +42,37 @@ class Row:
 
     def cells(self) -> tuple[str, ...]:
         """The row as text."""
-        told = ", ".join(f"{kind}: {number}" for kind, number in sorted(self.answers.items()))
         total = str(sum(self.answers.values()))
-        return self.fault, total, told, f"{self.recovery:.1f}", str(self.lost), str(self.leaked), self.besides
+        return (
+            self.fault,
+            total,
+            _listed(self.answers),
+            f"{self.recovery:.1f}",
+            str(self.lost),
+            str(self.leaked),
+            self.besides,
+        )
+
+
+def told_of(outcomes: Iterable[Outcome]) -> str:
+    """How many of each kind, as text."""
+    return _listed(kinds(outcomes))
+
+
+def _listed(answers: Counter[str]) -> str:
+    return ", ".join(f"{kind}: {number}" for kind, number in sorted(answers.items()))
+
+
+def promised(row: Row) -> Row:
+    """Hold what every drill promises.
+
+    Raises:
+        AssertionError: It did not come true.
+    """
+    assert (row.lost, row.leaked) == (0, 0), table([row])
+    wrong = [kind for kind in row.answers if kind.startswith("500") or kind.endswith("shape") or kind == "silent"]
+    assert not wrong, table([row])
+    return row
 
 
 @dataclass
@@ -60,11 +90,18 @@ class Traffic:
     _callers: list[Callers] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._tokens = {tenant: self.issuer.token(tenant) for tenant in (*READERS, *WRITERS)}
+        self._tokens = {tenant: self.issuer.token(tenant) for tenant in (*_ROWS, *WRITERS)}
         self.database.as_superuser(
-            "insert into app.note (tenant_id, body) select t, t || ' ' || n from generate_series(1, 5) n, "
-            "(select 'reader' || generate_series(0, 3) t) x where not exists (select from app.note where tenant_id = t)"
+            "insert into app.note (tenant_id, body) select t, t || ' ' || n from "
+            "unnest($1::text[], $2::int[]) owned (t, rows), generate_series(1, rows) n "
+            "where not exists (select from app.note where tenant_id = t)",
+            list(_ROWS),
+            list(_ROWS.values()),
         )
+
+    def token(self, tenant: str) -> str:
+        """A token of a tenant."""
+        return self._tokens[tenant]
 
     def callers(self, port: int) -> Callers:
         """Callers of a port, whose rows are accounted for."""
@@ -76,13 +113,19 @@ class Traffic:
         number = next(self._numbers)
         tenant = (READERS, WRITERS)[number % 2][number // 2 % 4]
         if number % 2 == 0:
-            return get(NOTES, self._tokens[tenant], tenant)
+            return self._page(tenant)
         return post(NOTES, self._tokens[tenant], f"{tenant} {time.time_ns()}-{number}")
 
     def read(self, number: int) -> Request:
-        """One that reads."""
-        tenant = READERS[number % 4]
-        return get(NOTES, self._tokens[tenant], tenant)
+        """One that reads a few rows."""
+        return self._page(READERS[number % 4])
+
+    def browse(self, number: int) -> Request:
+        """One that reads many rows."""
+        return self._page(BROWSERS[number % 4])
+
+    def _page(self, tenant: str) -> Request:
+        return get(NOTES, self._tokens[tenant], tenant, _ROWS[tenant])
 
     def row(self, fault: str, outcomes: Iterable[Outcome], ended: float | None = None, besides: str = "") -> Row:
         """What became of it, compared with what is stored.
@@ -98,9 +141,10 @@ class Traffic:
         stored = {row[0] for row in self.database.as_superuser("select body from app.note")}
         bad = [outcome.began + outcome.seconds for outcome in outcomes if not outcome.good]
         recovery = max(0.0, max(bad, default=0.0) - ended) if ended else 0.0
+        lost = len(acknowledged - stored) + sum(callers.missing for callers in self._callers)
         leaked = sum(callers.leaked for callers in self._callers)
         assert sum(callers.rows for callers in self._callers), "nothing was read: nothing could have leaked"
-        return Row(fault, kinds(outcomes), recovery, len(acknowledged - stored), leaked, besides)
+        return Row(fault, kinds(outcomes), recovery, lost, leaked, besides)
 
 
 def table(rows: Iterable[Row]) -> str:

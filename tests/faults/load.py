@@ -25,11 +25,13 @@ class Request:
     Attributes:
         data: Its bytes.
         tenant: Whose rows alone the answer may hold; the body of each begins with its tenant.
+        owned: How many rows the tenant has, all of which the answer must hold.
         body: Of the row that it adds.
     """
 
     data: bytes
     tenant: str = ""
+    owned: int = 0
     body: str = ""
 
 
@@ -108,7 +110,8 @@ class Callers:
         self._port = port
         self._idle: deque[_Connection] = deque()
         self.acknowledged: set[str] = set()  # bodies of rows that were said to be stored
-        self.rows = self.leaked = 0  # that were read, and those among them of another tenant
+        # Rows that were read, those among them of another tenant, and those that their owner did not get.
+        self.rows = self.leaked = self.missing = 0
 
     async def ask(self, request: Request, due: float | None = None) -> Outcome:
         """Send one request.
@@ -168,8 +171,10 @@ class Callers:
             self.acknowledged.add(request.body)
         elif request.tenant:
             rows = [row["body"] for row in json.loads(body)]
+            own = sum(row.startswith(f"{request.tenant} ") for row in rows)
             self.rows += len(rows)
-            self.leaked += sum(not row.startswith(f"{request.tenant} ") for row in rows)
+            self.leaked += len(rows) - own
+            self.missing += max(0, request.owned - own)
 
     async def loop(
         self, callers: int, seconds: float, request: Callable[[int], Request], pause: float = 0
@@ -224,10 +229,10 @@ def run(drill: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(whole())
 
 
-def get(path: str, token: str | None = None, tenant: str = "") -> Request:
+def get(path: str, token: str | None = None, tenant: str = "", owned: int = 0) -> Request:
     """A request that reads."""
     credential = f"Authorization: Bearer {token}\r\n" if token else ""
-    return Request(f"GET {path} HTTP/1.1\r\nHost: x\r\n{credential}\r\n".encode(), tenant)
+    return Request(f"GET {path} HTTP/1.1\r\nHost: x\r\n{credential}\r\n".encode(), tenant, owned)
 
 
 def post(path: str, token: str, note: str = "") -> Request:

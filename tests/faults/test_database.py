@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import pytest
 
@@ -99,21 +98,3 @@ def test_connections_that_are_cut(
 
     row = told(drill("connections are cut", server, traffic, cut, lambda: None, seconds))
     assert row.answers.keys() <= OUTAGE
-
-
-@contextmanager
-def isolation_dropped(database: Database) -> Iterator[None]:
-    database.as_superuser("alter table app.note disable row level security")
-    try:
-        yield
-    finally:
-        database.as_superuser("alter table app.note enable row level security")
-
-
-def test_a_drill_sees_a_leak_when_there_is_one(server: Server, traffic: Traffic, database_to_break: Database) -> None:
-    async def read() -> None:
-        await traffic.callers(server.port).loop(1, 0.3, traffic.read)
-
-    with isolation_dropped(database_to_break):
-        in_a_loop(read())
-    assert traffic.row("", []).leaked

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
-from tests.faults.drill import NOTES, READERS, Row, Traffic
+from tests.faults.drill import BROWSERS, NOTES, READERS, Row, Traffic, promised, table, told_of
 from tests.faults.load import Callers, Outcome, Request, get, kinds, percentile, post
 from tests.faults.load import run as in_a_loop
 from tests.support.api.server import Server
+from tests.support.database.databases import Database
 
 pytestmark = pytest.mark.faults
-FEW = 300  # reads, in a run of all tests
+FEW = 1000  # rows
 
 
 def serving(traffic: Traffic) -> Server:
@@ -24,66 +25,141 @@ def serving(traffic: Traffic) -> Server:
     return Server(environment, "tests.support.api.serve")
 
 
-async def go_wrong(traffic: Traffic, port: int, over: asyncio.Event, *, cut_every: float) -> list[Outcome]:
-    """Statements that fail, callers who hang up in the middle of one, connections to the database that are cut."""
-    callers, found = Callers(port), list[Outcome]()
+class Wrong:
+    """Statements that fail, callers who hang up in the middle of one, connections to the database that are cut.
 
-    async def fail() -> None:
-        while not over.is_set():
-            for tenant in READERS:
-                found.append(await callers.ask(post(f"{NOTES}/broken-sql", traffic.issuer.token(tenant))))
-                found.append(await callers.ask(get(f"{NOTES}/unknown", traffic.issuer.token(tenant))))
-                await asyncio.sleep(0.02)
+    Args:
+        traffic: Whose tenants do it.
+        cut_every: Seconds between two cuts, of a third of the connections each.
 
-    async def hang_up() -> None:
-        number = 0
-        while not over.is_set():
-            number += 1
-            slow = post(f"{NOTES}/sleep/0.05", traffic.issuer.token(READERS[number % 4]))
-            await callers.abandon(traffic.read(number) if number % 2 else slow, number % 7 / 300)
+    Attributes:
+        answered: What became of the statements that fail.
+        hung_up: How many callers did.
+        cut: How many connections were.
+    """
 
-    async def cut() -> None:
-        while not over.is_set():
-            await asyncio.to_thread(
-                traffic.database.as_superuser,
+    def __init__(self, traffic: Traffic, cut_every: float) -> None:
+        self._traffic, self._cut_every = traffic, cut_every
+        self._over = asyncio.Event()
+        self.answered: list[Outcome] = []
+        self.hung_up = self.cut = 0
+
+    @asynccontextmanager
+    async def going(self, port: int) -> AsyncIterator[None]:
+        """For the duration of the block."""
+        task = asyncio.create_task(self._all(port))
+        try:
+            yield
+        finally:
+            self._over.set()
+            await task
+
+    async def _all(self, port: int) -> None:
+        await asyncio.gather(self._fail(port), self._hang_up(port), self._cut())
+
+    async def _fail(self, port: int) -> None:
+        callers = Callers(port)
+        while not self._over.is_set():
+            for tenant in BROWSERS:
+                token = self._traffic.token(tenant)
+                self.answered.append(await callers.ask(post(f"{NOTES}/broken-sql", token)))
+                self.answered.append(await callers.ask(get(f"{NOTES}/unknown", token)))
+            await asyncio.sleep(0.1)
+
+    async def _hang_up(self, port: int) -> None:
+        callers = Callers(port)
+        while not self._over.is_set():
+            self.hung_up += 1
+            slow = post(f"{NOTES}/sleep/0.05", self._traffic.token(BROWSERS[self.hung_up % 4]))
+            request = self._traffic.browse(self.hung_up) if self.hung_up % 2 else slow
+            await callers.abandon(request, self.hung_up % 7 / 300)
+            await asyncio.sleep(0.02)
+
+    async def _cut(self) -> None:
+        while not self._over.is_set():
+            ended = await asyncio.to_thread(
+                self._traffic.database.as_superuser,
                 "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'signalbox_app' "
                 "and random() < 0.3",
             )
+            self.cut += len(ended)
             with suppress(TimeoutError):
-                await asyncio.wait_for(over.wait(), cut_every)
+                await asyncio.wait_for(self._over.wait(), self._cut_every)
 
-    await asyncio.gather(fail(), hang_up(), cut())
-    return found
+
+async def read_much(traffic: Traffic, port: int, rows: int, wrong: Wrong) -> tuple[list[Outcome], Callers]:
+    """Tenants read until so many rows were looked at, each for its owner, while much goes wrong."""
+    callers, found = traffic.callers(port), list[Outcome]()
+
+    async def read(number: int) -> None:
+        while callers.rows + callers.missing < rows:
+            number += 1
+            found.append(await callers.ask(traffic.browse(number)))
+
+    async with wrong.going(port):
+        await asyncio.gather(*map(read, range(12)))
+    return found, callers
 
 
 def test_no_row_reaches_another_tenant_while_statements_fail_callers_hang_up_and_connections_are_cut(
-    traffic: Traffic, long: bool, told: Callable[[Row], Row], pytestconfig: pytest.Config
+    server: Server, traffic: Traffic, long: bool, told: Callable[[Row], Row], pytestconfig: pytest.Config
 ) -> None:
-    reads = pytestconfig.option.reads if long else FEW
-
-    async def run(port: int) -> tuple[list[Outcome], list[Outcome], int]:
-        callers, over, found, good = traffic.callers(port), asyncio.Event(), list[Outcome](), [0]
-        wrong = asyncio.create_task(go_wrong(traffic, port, over, cut_every=0.3))
-
-        async def read(number: int) -> None:
-            while good[0] < reads:
-                number += 1
-                found.append(await callers.ask(traffic.read(number)))
-                good[0] += found[-1].good
-
-        await asyncio.gather(*map(read, range(12)))
-        over.set()
-        return found, await wrong, callers.rows
-
-    with serving(traffic) as server:
-        server.until_ready()
-        found, wrong, count = in_a_loop(run(server.port))
-    row = told(
-        traffic.row("errors, hang-ups, cuts", found, besides=f"{count} rows read; of errors: {dict(kinds(wrong))}")
+    wrong = Wrong(traffic, cut_every=0.3)
+    found, callers = in_a_loop(read_much(traffic, server.port, pytestconfig.option.reads if long else 4 * FEW, wrong))
+    besides = (
+        f"{callers.rows} rows read and looked at; {wrong.hung_up} hung up, {wrong.cut} connections cut, "
+        f"of statements that fail: {told_of(wrong.answered)}"
     )
+    row = told(traffic.row("errors, hang-ups, cuts", found, besides=besides))
     assert row.answers.keys() <= {"200", "503 SYS_002", "503 SYS_011"}
     assert row.answers["200"] > sum(row.answers.values()) / 2
-    assert {"422 REQ_003"} <= kinds(wrong).keys() <= {"422 REQ_003", "503 SYS_002", "503 SYS_011"}
+    assert {"422 REQ_003"} <= kinds(wrong.answered).keys() <= {"422 REQ_003", "503 SYS_002", "503 SYS_011"}
+
+
+@contextmanager
+def mended_afterwards(database: Database) -> Iterator[None]:
+    """The policy as its migration made it, whatever became of it in the block."""
+    ((made,),) = database.as_superuser(
+        "select format('create policy %I on app.note for all to signalbox_app using (%s) with check (%s)', polname, "
+        "pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid)) from pg_policy "
+        "where polrelid = 'app.note'::regclass"
+    )
+    try:
+        yield
+    finally:
+        for name in ("tenant_isolation", "more"):
+            database.as_superuser(f"drop policy if exists {name} on app.note")
+        database.as_superuser(made)
+        database.as_superuser("alter table app.note enable row level security")
+
+
+@pytest.mark.parametrize(
+    ("damage", "leaks"),
+    [
+        ("drop policy tenant_isolation on app.note", False),  # without any policy PostgreSQL gives no row to anyone
+        ("alter policy tenant_isolation on app.note using (true)", True),
+        ("create policy more on app.note for select to signalbox_app using (true)", True),
+        ("alter table app.note disable row level security", True),
+    ],
+    ids=["dropped", "true for every row", "another beside it", "switched off"],
+)
+def test_the_drill_fails_when_a_policy_is_taken_away_while_tenants_read(
+    server: Server, traffic: Traffic, database_to_break: Database, damage: str, leaks: bool
+) -> None:
+    """What finds nothing proves nothing: the same readers, and in the middle of it the database no longer isolates."""
+
+    async def until_damaged() -> list[Outcome]:
+        reading = asyncio.create_task(read_much(traffic, server.port, 3 * FEW, Wrong(traffic, cut_every=0.3)))
+        await asyncio.to_thread(database_to_break.as_superuser, damage)
+        return (await reading)[0]
+
+    found, _ = in_a_loop(read_much(traffic, server.port, FEW, Wrong(traffic, cut_every=0.3)))
+    promised(traffic.row("as it is", found))
+    with mended_afterwards(database_to_break):
+        row = traffic.row(damage, in_a_loop(until_damaged()))
+    with pytest.raises(AssertionError, match="rows leaked"):
+        promised(row)
+    assert (row.leaked > 0, row.lost > 0) == (leaks, not leaks), table([row])
 
 
 def test_nothing_grows_under_load(
@@ -108,11 +184,10 @@ def test_nothing_grows_under_load(
         }
 
     async def load(port: int, length: float) -> list[Outcome]:
-        over = asyncio.Event()
-        wrong = asyncio.create_task(go_wrong(traffic, port, over, cut_every=1))
-        outcomes = await traffic.callers(port).loop(8, length, mixed, 0.002)
-        over.set()
-        return outcomes + await wrong
+        wrong = Wrong(traffic, cut_every=1)
+        async with wrong.going(port):
+            outcomes = await traffic.callers(port).loop(8, length, mixed, 0.002)
+        return outcomes + wrong.answered
 
     def mixed(number: int) -> Request:
         return traffic.read(number) if number % 4 else traffic.request()
