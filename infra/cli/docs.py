@@ -14,8 +14,9 @@ from infra.shell.paths import ROOT
 @click.option("--check", is_flag=True, help="Change nothing; exit with 1 when a document has drifted.")
 @click.option("--site", is_flag=True, help="Build the site of docs/, strictly: a link that leads nowhere is an error.")
 @click.option("--stacks", is_flag=True, help="Make the picture of the stacks from their templates; takes longer.")
-def docs(check: bool, site: bool, stacks: bool) -> None:
-    """Write the documents that are made from the code: error codes, variables, controls, diagrams."""
+@click.pass_context
+def docs(ctx: click.Context, check: bool, site: bool, stacks: bool) -> None:
+    """Write the documents that are made from the code: error codes, variables, controls, commands, diagrams."""
     if site:
         from infra.docs.site import build
 
@@ -25,11 +26,14 @@ def docs(check: bool, site: bool, stacks: bool) -> None:
         from infra.docs.stacks import FILE, written
 
         (ROOT / FILE).write_text(written(), encoding="utf-8")
-    from infra.docs import documents  # lists the pictures, that of the stacks too
+    from infra.docs import commands, documents  # lists the pictures, that of the stacks too
 
+    main = ctx.find_root().command
+    assert isinstance(main, click.Group)
+    more = {commands.FILE: lambda: commands.page(main)}
     if not check:
-        click.echo("\n".join(documents.write(ROOT)) or "Everything is up to date.")
-    elif drifted := list(documents.stale(ROOT)):
+        click.echo("\n".join(documents.write(ROOT, more)) or "Everything is up to date.")
+    elif drifted := list(documents.stale(ROOT, more)):
         raise Failure(f"Not as the code has it: {', '.join(drifted)}. Run: uv run signalbox docs")
 
 

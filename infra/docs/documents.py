@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeAlias
 
 from infra.docs import diagrams, events, openapi, tables, threats
 from infra.docs.hipaa.page import page
 from infra.docs.supply import page as supply_page
 
-DOCUMENTS: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(
+Documents: TypeAlias = Mapping[str, Callable[[], str]]
+
+DOCUMENTS: Final[Documents] = MappingProxyType(
     {
         ".env.example": tables.env_example,
         "docs/ERROR_CODES.md": tables.error_codes,
@@ -38,30 +40,32 @@ DOCUMENTS: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(
 )
 
 
-def stale(root: Path) -> Iterator[str]:
+def stale(root: Path, more: Documents = MappingProxyType({})) -> Iterator[str]:
     """Paths of the files that are not as they would be made now.
 
     Args:
         root: The checkout.
+        more: What only those above us can make, besides.
     """
-    for name, make in DOCUMENTS.items():
+    for name, make in {**DOCUMENTS, **more}.items():
         path = root / name
         if not path.exists() or path.read_text(encoding="utf-8") != make():
             yield name
 
 
-def write(root: Path) -> list[str]:
+def write(root: Path, more: Documents = MappingProxyType({})) -> list[str]:
     """Make what is stale.
 
     Args:
         root: The checkout.
+        more: What only those above us can make, besides.
 
     Returns:
         Paths of the files that changed.
     """
-    changed = list(stale(root))
+    changed = list(stale(root, more))
     for name in changed:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(DOCUMENTS[name](), encoding="utf-8")
+        path.write_text({**DOCUMENTS, **more}[name](), encoding="utf-8")
     return changed

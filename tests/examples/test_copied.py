@@ -1,6 +1,6 @@
 """A feature is a folder: copied into a fresh clone, with one line in the product's list, it is whole.
 
-The steps are those of README.md, Adding a feature, and those of the tutorial, taken from its own text.
+The steps are those of docs/API_ARCHITECTURE.md, "Take over an example", and those of the tutorial, from its own text.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -35,6 +36,7 @@ from tests.support.api.server import ROOT, Server, free_port
 from tests.support.cloud.given import PREFIXED
 from tests.support.cloud.product import adopted
 from tests.support.cloud.railway import ACCOUNT_TOKEN, FakeRailway
+from tests.support.terminal import picture
 
 
 class Stack:
@@ -45,8 +47,9 @@ class Stack:
         self.port, self.aws_port = free_port(), free_port()
         self.environment = {**os.environ, "SIGNALBOX_STATE": str(folder)}
 
-    def start(self) -> Self:
-        options = ["--json", "--reload", "--port", str(self.port), "--aws-port", str(self.aws_port)]
+    def begin(self, *options: str) -> str:
+        """Start it, and wait for the first line on stdout."""
+        options = (*options, "--port", str(self.port), "--aws-port", str(self.aws_port))
         self.errors = self.folder.with_suffix(".stderr")
         with self.errors.open("wb") as errors:
             self.process = subprocess.Popen(
@@ -60,7 +63,10 @@ class Stack:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         assert line, self.errors.read_text()
-        self.ready: dict[str, Any] = json.loads(line)
+        return line
+
+    def start(self) -> Self:
+        self.ready: dict[str, Any] = json.loads(self.begin("--json", "--reload"))
         return self
 
     def children(self) -> list[Any]:
@@ -269,8 +275,24 @@ def test_when_the_api_dies_everything_stops_and_says_why(stack: Stack) -> None:
     stack.process.stdout.close()
 
 
-def test_down_stops_it(stack: Stack) -> None:
-    stack.start()
+def as_on_the_usual_ports(stack: Stack, text: str) -> str:
+    """What a person reads, without this run's ports, passwords and token."""
+    state = json.loads((stack.folder / "up.json").read_text())
+    for port, usual in ((urlsplit(state["page_url"]).port, 8001), (stack.port, 8000)):
+        text = text.replace(f":{port}", f":{usual}")
+    for user in state["users"]:
+        text = text.replace(user["password"], "…")
+    return re.sub(r"Bearer [\w.-]+", "Bearer eyJ…", text)
+
+
+def test_down_stops_what_a_person_has_started(stack: Stack) -> None:
+    if stack.process.poll() is None:  # the test before it has stopped it, where it ran
+        stack.end(signal.SIGINT)
+    said = stack.begin()
+    assert stack.process.stdout is not None
+    while "A fresh token" not in said:
+        said += stack.process.stdout.readline()
+    picture("up", "uv run signalbox up", as_on_the_usual_ports(stack, stack.errors.read_text() + said))
     children = stack.children()
     done = stack.run("down")
     assert (done.returncode, done.stdout) == (0, "Stopped.\n")
