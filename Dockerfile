@@ -1,11 +1,10 @@
 # The service and its migrations, and nothing that deploys or tests them. docs/IMAGE.md says what is checked of it.
 # No RUN --mount: Railway takes cache mounts only with the id of one service in them.
-ARG PYTHON_VERSION=3.13
-ARG UV_VERSION=0.13.9
+# Base images by digest, and written out: Dependabot, which proposes newer ones, reads no ARG. Where these two digests
+# are from: docs/SUPPLY_CHAIN.md.
+FROM ghcr.io/astral-sh/uv:0.13.0@sha256:cdc6093146eb3ff6a40107b38f008b789e050e77ad87865e381d9917da55a168 AS uv
 
-FROM ghcr.io/astral-sh/uv:${UV_VERSION} AS uv
-
-FROM python:${PYTHON_VERSION}-slim AS build
+FROM python:3.13-slim@sha256:70729b46c69b4f1e97c4822c1af3df53a1476cf5ddc6c087c0c10bc3a5678c2f AS build
 # For strip(1), whatever its version: nothing of it is shipped.
 # hadolint ignore=DL3008
 RUN apt-get update && apt-get install -y --no-install-recommends binutils && rm -rf /var/lib/apt/lists/*
@@ -33,7 +32,7 @@ RUN uv sync --locked --no-default-groups --group product --no-editable && rm .ve
     && find .venv -name uv_cache.json -delete \
     && find .venv -path '*.dist-info/RECORD' -exec sed -i '/\/uv_cache\.json,/d' {} +
 
-FROM python:${PYTHON_VERSION}-slim AS run
+FROM python:3.13-slim@sha256:70729b46c69b4f1e97c4822c1af3df53a1476cf5ddc6c087c0c10bc3a5678c2f AS run
 # The base comes without compiled standard library. -f: what this command itself imports was just compiled by time.
 RUN python -m compileall -q -f -j 0 --invalidation-mode unchecked-hash \
         -x '/(ensurepip|idlelib|lib2to3|pydoc_data|site-packages|test|tkinter|turtledemo|unittest)/' \

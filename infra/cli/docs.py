@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import click
 
@@ -39,11 +40,19 @@ def docs(ctx: click.Context, check: bool, site: bool, stacks: bool) -> None:
 
 @click.command()
 @click.option("--image", is_flag=True, help="Of what the image installs; without it, of the whole repository.")
-def sbom(image: bool) -> None:
+@click.option(
+    "--debian",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="With --image: the file var/lib/dpkg/status of the built image, whose packages go into it.",
+)
+def sbom(image: bool, debian: Path | None) -> None:
     """Print a bill of materials (CycloneDX 1.5) out of the lock files: every package, its version and its hashes."""
     from infra.docs import sbom as bills
     from infra.shell.git import ask
 
     commit = ask(ROOT, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*") or "unknown"
+    if debian is not None and not image:
+        raise Failure("--debian is about the image: add --image")
     made = int(ask(ROOT, "log", "-1", "--format=%ct") or "0")  # of the commit: the same bill from the same commit
-    click.echo(bills.sbom(ROOT, image=image, commit=commit, at=datetime.fromtimestamp(made, UTC)), nl=False)
+    at = datetime.fromtimestamp(made, UTC)
+    click.echo(bills.sbom(ROOT, image=image, commit=commit, at=at, debian=debian), nl=False)

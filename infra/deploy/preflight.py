@@ -14,7 +14,7 @@ from typing import Final
 
 from cryptography import x509
 
-from infra.deploy import obstacles, ownership, stacks, tailnet_api
+from infra.deploy import base_images, obstacles, ownership, stacks, tailnet_api
 from infra.deploy.account import Account
 from infra.deploy.finding import Finding as Finding
 from infra.railway import sources
@@ -112,6 +112,7 @@ def checks(
     yield proof(root, stage)
     yield _region(stage)
     yield _template(root)
+    yield base_images.finding(root)
     yield from tailnet_api.policy_findings(stage, os.environ)
     yield from _aws(stage)
     yield from _railway(stage, connect, workspace)

@@ -8,11 +8,12 @@ import uuid
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from infra.shell.failure import Failure
 
 
-def sbom(root: Path, *, image: bool, commit: str, at: datetime) -> str:
+def sbom(root: Path, *, image: bool, commit: str, at: datetime, debian: Path | None = None) -> str:
     """Every package that is locked, with version, address and hash.
 
     Two of one commit and one time are equal: uv's own number and clock are replaced.
@@ -22,9 +23,10 @@ def sbom(root: Path, *, image: bool, commit: str, at: datetime) -> str:
         image: Of what the image installs; otherwise of all groups, and of what npm locks besides.
         commit: What it is of.
         at: When it was made.
+        debian: List of the packages that the image's base brings, as dpkg keeps it (``/var/lib/dpkg/status``).
 
     Raises:
-        Failure: uv does not make one.
+        Failure: uv does not make one, or the list is none of dpkg.
     """
     chosen = ["--no-default-groups", "--group", "product"] if image else ["--all-groups"]
     command = ["uv", "export", "--format", "cyclonedx1.5", "--locked", "--offline", "--quiet", *chosen]
@@ -37,6 +39,8 @@ def sbom(root: Path, *, image: bool, commit: str, at: datetime) -> str:
     made: dict[str, Any] = json.loads(done.stdout)
     if not image:
         made["components"] += _of_npm(root)
+    if debian is not None:
+        made["components"] += _of_debian(debian)
     made["serialNumber"] = f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, f'{commit}/{image}')}"
     made["metadata"]["timestamp"] = at.isoformat(timespec="seconds").replace("+00:00", "Z")
     made["metadata"].setdefault("properties", []).append({"name": "signalbox:commit", "value": commit})
@@ -52,4 +56,19 @@ def _of_npm(root: Path) -> list[dict[str, Any]]:
                 purl = f"pkg:npm/{name.replace('@', '%40')}@{version}"
                 ref = {"bom-ref": f"npm-{name}@{version}", "purl": purl}
                 found.append({"type": "library", "name": name, "version": version, **ref})
+    return found
+
+
+def _of_debian(status: Path) -> list[dict[str, Any]]:
+    found = []
+    for stanza in status.read_text(encoding="utf-8").split("\n\n"):
+        about = dict(line.split(": ", 1) for line in stanza.splitlines() if ": " in line and line[0] != " ")
+        if about.get("Status", "").endswith(" installed"):
+            name, version = about["Package"], about["Version"]
+            purl = f"pkg:deb/debian/{name}@{quote(version, safe='')}?arch={about['Architecture']}"
+            found.append(
+                {"type": "library", "name": name, "version": version, "bom-ref": f"debian-{name}", "purl": purl}
+            )
+    if not found:
+        raise Failure(f"{status} has no package: it is the file var/lib/dpkg/status of the image")
     return found

@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
+
+from packaging.version import Version
 
 CHECKED: Final = date(2026, 11, 26)  # when FLOORS was last written down
 
@@ -52,6 +54,21 @@ FLOORS: Final = (
     Floor("urllib3", "2.6.0", "CVE-2025-66471", "a compressed answer that takes all memory"),
     Floor("uvicorn", "0.11.7", "CVE-2020-7694", "lines of the log that a caller writes"),
 )
+
+
+def below(packages: Iterable[tuple[str, str]]) -> list[str]:
+    """Which packages have a known fault.
+
+    Args:
+        packages: Names and versions.
+    """
+    return [
+        f"{name} {version} has {floor.advisory} ({floor.fault}): {floor.version} or newer"
+        for name, version in packages
+        for floor in FLOORS
+        if floor.package == name and Version(version) < Version(floor.version)
+    ]
+
 
 # Licences that a package of the image may have, each as SPDX names it.
 LICENCES: Final = frozenset(

@@ -14,17 +14,16 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from packaging.version import Version
 
 from infra.cli.main import main
 from infra.docs.hipaa.evidence import is_test
-from infra.docs.supply import FLOORS, LICENCES, SAID_OTHERWISE, WATCHED, Watched
+from infra.docs.supply import FLOORS, LICENCES, SAID_OTHERWISE, WATCHED, Watched, below
 from tests.support.api.server import ROOT
 
 
-def locked() -> Iterator[tuple[str, Version]]:
+def locked() -> Iterator[tuple[str, str]]:
     for package in tomllib.loads((ROOT / "uv.lock").read_text())["package"]:
-        yield package["name"], Version(package.get("version", "0"))
+        yield package["name"], package.get("version", "0")
 
 
 def in_the_image() -> list[str]:
@@ -35,20 +34,11 @@ def in_the_image() -> list[str]:
     return re.findall(r"^([a-z0-9-]+)==", done.stdout, re.MULTILINE)
 
 
-def below(packages: Iterator[tuple[str, Version]]) -> list[str]:
-    return [
-        f"{name} {version} has {floor.advisory} ({floor.fault}): {floor.version} or newer"
-        for name, version in packages
-        for floor in FLOORS
-        if floor.package == name and version < Version(floor.version)
-    ]
-
-
 def test_no_locked_package_is_below_the_floor_of_an_advisory() -> None:
     assert below(locked()) == []
     names = {name for name, _ in locked()}
     assert {floor.package for floor in FLOORS} <= names, "a floor is about nothing"
-    assert below(iter([("python-jose", Version("3.3.0"))]))
+    assert below([("python-jose", "3.3.0")])
 
 
 def licence_of(package: str) -> str:
@@ -109,8 +99,22 @@ def test_a_bill_of_materials_is_the_same_twice_and_has_what_is_locked() -> None:
     named = {part["name"]: part for part in made["components"] if part["name"] in in_the_image()}
     assert {*named} == {*in_the_image()}
     for name, part in named.items():
-        assert Version(part["version"]) == versions[name]
+        assert part["version"] == versions[name]
         assert part["externalReferences"][0]["hashes"], name
+
+
+def test_what_the_base_of_the_image_brings_is_in_its_bill_too(tmp_path: Path) -> None:
+    status = tmp_path / "status"
+    stanza = "Package: {}\nStatus: {}\nVersion: {}\nArchitecture: amd64\nDescription: short\n long: text\n\n"
+    there, gone = "install ok installed", "deinstall ok config-files"
+    status.write_text(stanza.format("tar", there, "1.35+dfsg-3.1") + stanza.format("gone", gone, "1"))
+    asked = ["sbom", "--debian", str(status)]
+    made = json.loads(CliRunner().invoke(main, [*asked, "--image"]).output)
+    of_debian = [part["purl"] for part in made["components"] if part.get("purl", "").startswith("pkg:deb/")]
+    assert of_debian == ["pkg:deb/debian/tar@1.35%2Bdfsg-3.1?arch=amd64"]
+    assert "add --image" in CliRunner().invoke(main, asked).output
+    status.write_text("nothing of dpkg\n")
+    assert "has no package" in CliRunner().invoke(main, [*asked, "--image"]).output
 
 
 def hook() -> list[str]:

@@ -22,6 +22,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from ruamel.yaml import YAML
 
+from infra.docs.supply import below
 from infra.local import state
 from infra.local.postgres import temporary_postgres
 from tests.image.run import Image, first_process
@@ -96,7 +97,13 @@ def check_packages(image: Image) -> str:
             wanted.add(canonicalize_name(requirement.name))
     found = {canonicalize_name(path.name.split("-")[0]) for path in image.site.glob("*.dist-info")}
     expect(found == wanted, f"too many: {sorted(found - wanted)}, too few: {sorted(wanted - found)}")
-    return f"every file of service and migrations, the {len(found)} locked packages, no infra, nothing of development"
+    versions = [path.name.removesuffix(".dist-info").split("-")[:2] for path in image.site.glob("*.dist-info")]
+    faults = below((canonicalize_name(name), version) for name, version in versions)
+    expect(not faults, f"a package is below the floor of an advisory: {faults}")
+    return (
+        f"every file of service and migrations, the {len(found)} locked packages, none below the floor of an advisory, "
+        "no infra, nothing of development"
+    )
 
 
 def check_bytecode(image: Image) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from infra.deploy.base_images import finding, unpinned
 from infra.local.compose import ENV_FILE, REQUIRED
 from tests.support.api.server import ROOT
 
@@ -27,6 +28,30 @@ def validate_compose(path: Path) -> subprocess.CompletedProcess[str]:
 def test_hadolint_has_nothing_to_say() -> None:
     done = tool("hadolint", "--no-color", "Dockerfile")
     assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_every_base_image_is_named_by_its_digest() -> None:
+    assert unpinned(DOCKERFILE) == []
+    assert "$" not in "".join(re.findall(r"(?m)^FROM .*$", DOCKERFILE)), "Dependabot reads no ARG"
+    digest = "@sha256:" + "a" * 64
+    written = f"""FROM --platform=linux/amd64 python:3.13{digest} AS build
+from debian:trixie-slim AS tools
+COPY --chown=1:1 --from=ghcr.io/astral-sh/uv:0.13 /uv /bin/
+FROM Build
+COPY --from=build /a /
+COPY --from=1 /a /
+COPY --link --from=nginx@sha256:abc /a /
+FROM scratch
+"""
+    assert unpinned(written) == ["debian:trixie-slim", "ghcr.io/astral-sh/uv:0.13", "nginx@sha256:abc"]
+
+
+def test_doctor_names_a_base_image_without_a_digest(tmp_path: Path) -> None:
+    assert finding(ROOT).state == "ok"
+    assert finding(tmp_path).state == "ok"
+    (tmp_path / "Dockerfile").write_text("FROM python:3.13\n")
+    found = finding(tmp_path)
+    assert (found.state, "python:3.13" in found.text) == ("note", True)
 
 
 def test_the_image_needs_no_mount_no_shell_and_no_root() -> None:
@@ -55,7 +80,7 @@ def test_the_builder_is_sent_all_that_is_copied() -> None:
 
 def test_the_uv_of_the_image_may_build_the_project_and_compiles_what_it_installs() -> None:
     assert shutil.which("uv")
-    (version,) = re.findall(r"(?m)^ARG UV_VERSION=(\d+\.\d+)\.\d+$", DOCKERFILE)
+    (version,) = re.findall(r"(?m)^FROM ghcr\.io/astral-sh/uv:(\d+\.\d+)\.\d+@", DOCKERFILE)
     upper = re.search(r'requires = \["uv_build>=0\.9,<0\.(\d+)"\]', (ROOT / "pyproject.toml").read_text())
     assert upper
     assert int(version.split(".")[1]) < int(upper[1])  # uv then builds it itself, and downloads no other version

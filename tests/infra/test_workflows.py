@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from tests.support.api.server import ROOT
 
@@ -50,6 +51,22 @@ def test_they_fit_the_schema_of_github() -> None:
         ("vendor.dependabot", [ROOT / ".github" / "dependabot.yml"]),
     ):
         subprocess.run([str(checker), "--builtin-schema", schema, *map(str, files)], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("name", ["release", "advisories"])
+def test_a_release_and_the_weekly_look_scan_the_image_that_they_built(name: str) -> None:
+    jobs = YAML(typ="safe").load(WORKFLOWS / f"{name}.yml")["jobs"]
+    (steps,) = (job["steps"] for job in jobs.values() if ".ci/image" in str(job["steps"]))
+    (built,) = (one["run"] for one in steps if ".ci/image" in one.get("run", ""))
+    assert "IMAGE_SCAN=strict" in built
+    (scan,) = (one for one in steps if one.get("uses", "").startswith("anchore/scan-action@"))
+    archive = scan["with"]["image"].removeprefix("oci-archive:")
+    assert f'IMAGE_ARCHIVE="$PWD/{archive}"' in built
+    assert scan["with"].get("fail-build", True) is True
+    assert not scan.get("continue-on-error")
+    published = [one for one in steps if "attest" in one.get("uses", "") or "gh release" in one.get("run", "")]
+    assert all(steps.index(scan) < steps.index(one) for one in published)
+    assert bool(published) == (name == "release")
 
 
 def test_checks_run_what_ci_runs() -> None:
