@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +14,8 @@ import asyncpg
 import pytest
 
 from service.database.migrations import expected
-from tests.support.api.server import ROOT, Server, free_port
+from tests.support.api.server import Server, free_port
+from tests.support.api.zygote import Divided, run
 from tests.support.database.databases import (
     MASTER,
     MASTER_PASSWORD,
@@ -37,8 +36,9 @@ def empty(databases: Databases) -> Database:
     return databases.empty()
 
 
-def replica(database: Database, issuer: Issuer, **more: str) -> Server:
-    return Server({**issuer.environment(), "DATABASE_URL": database.url(MASTER, MASTER_PASSWORD), **more})
+def replica(database: Database, issuer: Issuer, *, fresh: bool = False, **more: str) -> Server:
+    environment = {**issuer.environment(), "DATABASE_URL": database.url(MASTER, MASTER_PASSWORD), **more}
+    return Server(environment, fresh=fresh)
 
 
 def checks(server: Server, database: str | None = None) -> dict[str, str]:
@@ -63,21 +63,14 @@ def untouched(database: Database) -> bool:
 
 
 @contextmanager
-def started(database: Database, **more: str) -> Iterator[subprocess.Popen[str]]:
+def started(database: Database, **more: str) -> Iterator[Divided]:
     """A start that is not expected to come to serving."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "service"],
-        cwd=ROOT,
-        env=migration_environment(database) | {"HOST": "127.0.0.1", "PORT": str(free_port()), **more},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    environment = migration_environment(database) | {"HOST": "127.0.0.1", "PORT": str(free_port()), **more}
+    process = Divided(["service"], environment, apart=True)
     try:
         yield process
     finally:
         process.kill()
-        process.communicate()
 
 
 @contextmanager
@@ -105,7 +98,7 @@ def wait_for_waiting(database: Database, count: int) -> None:
 
 
 def test_auto_migrates_an_empty_database_before_it_serves(empty: Database, issuer: Issuer) -> None:
-    with replica(empty, issuer) as server:
+    with replica(empty, issuer, fresh=True) as server:
         assert checks(server)["migrations"] == "ok"
     messages = [event["message"] for event in server.events()]
     assert "migrations_applied" in messages
@@ -137,14 +130,7 @@ def test_manual_refuses_a_schema_that_is_behind_and_names_the_command(empty: Dat
     assert MASTER_PASSWORD not in out + err
     assert untouched(empty)
 
-    done = subprocess.run(
-        [sys.executable, "-m", "migrations", "upgrade"],
-        cwd=ROOT,
-        env=migration_environment(empty),
-        capture_output=True,
-        check=False,
-    )
-    assert done.returncode == 0
+    assert run(["migrations", "upgrade"], migration_environment(empty)).returncode == 0
     with replica(empty, issuer, RUN_MIGRATIONS="manual") as server:
         assert checks(server)["migrations"] == "ok"
 
@@ -207,7 +193,7 @@ def test_it_lives_and_takes_no_request_while_the_database_hangs_at_start(issuer:
     with socket.create_server(("127.0.0.1", 0)) as hanging:  # accepts, and never says a word
         port = hanging.getsockname()[1]
         address = f"postgresql://{MASTER}:x@127.0.0.1:{port}/none?sslmode=disable"
-        server = Server({**issuer.environment(), "DATABASE_URL": address})
+        server = Server({**issuer.environment(), "DATABASE_URL": address}, fresh=True)
         server.start(wait=False)
         try:
             answers = [server.get(f"/api/v1/health/{name}").status_code for name in ("live", "ready")]

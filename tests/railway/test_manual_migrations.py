@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Mapping
 
 import pytest
@@ -18,6 +16,7 @@ from infra.stage.chosen import stage
 from infra.stage.names import StageNames
 from infra.stage.record import Stage
 from tests.support.api.server import ROOT, Server, free_port
+from tests.support.api.zygote import run
 from tests.support.cloud.given import GIVEN, OUTPUT_VALUES
 from tests.support.cloud.railway import FakeRailway
 from tests.support.database.databases import MASTER, MASTER_PASSWORD, Database, Databases
@@ -51,15 +50,7 @@ def test_migrations_by_hand_and_back(
     assert "preDeployCommand" not in fake.service(NAME).config["deploy"]
     database = databases.empty()
     env = here(injected, database, issuer)
-    refused = subprocess.run(
-        [sys.executable, "-m", "service"],
-        cwd=ROOT,
-        env={"PATH": "/usr/bin:/bin", "HOST": "127.0.0.1", "PORT": str(free_port()), **env},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    refused = run(["service"], {"PATH": "/usr/bin:/bin", "HOST": "127.0.0.1", "PORT": str(free_port()), **env})
     assert refused.returncode == 1
     assert "python -m migrations upgrade" in refused.stdout + refused.stderr
 

@@ -6,8 +6,6 @@ import json
 import re
 import secrets
 import ssl
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from infra.local.postgres import LocalPostgres, temporary_postgres
 from infra.railway import trial
 from service import settings
 from tests.support.api.server import ROOT, Server
+from tests.support.api.zygote import run
 from tests.support.idp.issuer import CLIENT_ID, Issuer
 
 ASKED = {"ALLOWED_ORIGINS", "IDP__OIDC__ISSUER", "IDP__OIDC__CLIENT_ID"}
@@ -97,14 +96,7 @@ def test_the_service_migrates_starts_and_answers_from_it(server: LocalPostgres, 
         # The one thing that differs here: Railway's PostgreSQL listens on 5432.
         found["DATABASE_URL"] = found["DATABASE_URL"].replace(":5432/", f":{server.port}/")
         environment = {**found, "SSL_CERT_FILE": str(tmp_path / "ca.pem")}
-        migration = subprocess.run(
-            [sys.executable, "-m", "migrations", "upgrade"],
-            cwd=ROOT,
-            env={"PATH": "/usr/bin:/bin", **environment},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        migration = run(["migrations", "upgrade"], {"PATH": "/usr/bin:/bin", **environment})
         assert migration.returncode == 0, migration.stdout + migration.stderr
         with Server(environment) as service:
             ready = service.until_ready()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +28,7 @@ from service.naming import Names
 from service.product import NAME
 from service.settings import load
 from tests.support.api.server import ROOT
+from tests.support.api.zygote import Divided
 from tests.support.database.databases import (
     MASTER,
     MASTER_PASSWORD,
@@ -101,9 +101,9 @@ def building(database: Database) -> bool:
     return any("create index concurrently" in row["query"] for row in database.as_superuser(LOCK))
 
 
-def finished(process: subprocess.Popen[str]) -> tuple[int, str]:
+def finished(process: Divided) -> tuple[int, str]:
     out, err = process.communicate(timeout=60)
-    return process.returncode, out + err
+    return process.wait(), out + err
 
 
 def within(database: Database, change: Callable[[], object]) -> None:

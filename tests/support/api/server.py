@@ -11,14 +11,13 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Self
 
 import httpx
 
 from service.errors import STARTING
-
-ROOT = Path(__file__).resolve().parents[3]
+from tests.support.api.zygote import ROOT as ROOT
+from tests.support.api.zygote import Divided
 
 
 def free_port() -> int:
@@ -29,14 +28,24 @@ def free_port() -> int:
 
 
 class Server:
-    """``python -m service`` (or the test's variant of it) on a free port."""
+    """``python -m service`` (or the test's variant of it) on a free port.
 
-    def __init__(self, environment: Mapping[str, str], module: str = "service", port: int | None = None) -> None:
+    Args:
+        environment: What it is started with, over a development's.
+        module: What is run.
+        port: Where it listens; without it, where nothing does.
+        fresh: In a new interpreter, for a test that is about the start; else by the zygote.
+    """
+
+    def __init__(
+        self, environment: Mapping[str, str], module: str = "service", port: int | None = None, *, fresh: bool = False
+    ) -> None:
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.lines: list[str] = []
         base = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-        self._command = [sys.executable, "-m", module]
+        self._module, self._fresh = module, fresh
+        self.process: subprocess.Popen[str] | Divided
         self._env = base | {
             "ENVIRONMENT": "development",
             "HOST": "127.0.0.1",
@@ -54,9 +63,7 @@ class Server:
 
     def start(self, *, wait: bool = True) -> None:
         """Begin to serve; with ``wait``, until requests are taken and not health alone is told."""
-        self.process = subprocess.Popen(
-            self._command, cwd=ROOT, env=self._env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
+        self.process = self._interpreter() if self._fresh else Divided([self._module], self._env)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         deadline = time.monotonic() + 60
@@ -72,6 +79,12 @@ class Server:
         self.process.kill()
         self.__exit__()
         raise RuntimeError("the service did not start:\n" + "\n".join(self.lines))
+
+    def _interpreter(self) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", self._module]
+        return subprocess.Popen(
+            command, cwd=ROOT, env=self._env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
 
     def __exit__(self, *_: object) -> None:
         self.stop()

@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import os
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from examples.notes.feature import NOTES
 from infra.local.postgres import LocalPostgres, prepare_rds_like
 from service.naming import Names
 from service.product import FEATURES, NAME
-from tests.support.api.server import ROOT
+from tests.support.api.zygote import ROOT, Divided, run
 
 OWNER = Names(NAME).owner_role
 MASTER, MASTER_PASSWORD = Names(NAME).master_role, "master-password"
@@ -102,23 +101,21 @@ def _alembic_ini(folder: Path, more: str) -> Path:
     return ini
 
 
-def start_migration(database: Database, *options: str, versions: str = "", **environment: str) -> subprocess.Popen[str]:
+def start_migration(database: Database, *options: str, versions: str = "", **environment: str) -> Divided:
     """Alembic as a process of its own; ``versions`` is a further folder of migrations."""
-    ini = _alembic_ini(Path(database.server.data).parent, versions)
-    command = [sys.executable, "-m", "alembic", "-c", str(ini), *(options or ("upgrade", "heads"))]
-    return subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env=migration_environment(database) | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return Divided(*_alembic(database, options, versions, environment), apart=True)
 
 
 def migrate(
     database: Database, *options: str, versions: str = "", **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    process = start_migration(database, *options, versions=versions, **environment)
-    out, err = process.communicate(timeout=60)
-    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+    """As ``start_migration``, to its end."""
+    return run(*_alembic(database, options, versions, environment))
+
+
+def _alembic(
+    database: Database, options: tuple[str, ...], versions: str, environment: dict[str, str]
+) -> tuple[list[str], dict[str, str]]:
+    ini = _alembic_ini(Path(database.server.data).parent, versions)
+    command = ["alembic", "-c", str(ini), *(options or ("upgrade", "heads"))]
+    return command, migration_environment(database) | environment
