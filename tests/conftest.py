@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 
+from tests.support import authorities
 from tests.support.cloud.product import install as install_stages
 
 install_stages()  # before anything reads the stages
+authorities.read_once()
 
 # ruff: noqa: E402
+
 from infra.local.postgres import LocalPostgres, temporary_postgres
 from tests.support.database.databases import Database, Databases
 from tests.support.idp.issuer import Issuer

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from infra.local import plain
 from infra.shell.tools import CdkError, Commands, installed_cdk, search_path
 
 ACCOUNT: Final = "000000000000"  # the emulator's; no account of AWS has this number
@@ -140,7 +141,8 @@ def require_emulator(endpoint: str, region: str) -> None:
         UnsafeEndpoint: Nobody answers, or somebody who is not the emulator.
     """
     try:
-        health = httpx.get(f"{endpoint}/_ministack/health", timeout=_CHECK_TIMEOUT, trust_env=False)
+        with plain.client(_CHECK_TIMEOUT) as http:
+            health = http.get(f"{endpoint}/_ministack/health")
         identity = _ask(endpoint, region, "sts", Action="GetCallerIdentity", Version="2011-06-15")
     except httpx.HTTPError as failure:
         raise UnsafeEndpoint(f"Refusing {endpoint}: no emulator answers there ({type(failure).__name__})") from None
@@ -157,7 +159,8 @@ def _ask(endpoint: str, region: str, service: str, **question: str) -> httpx.Res
     """Without boto3, whose import takes longer than the answer. The emulator checks no signature."""
     scope = f"Credential=test/20260101/{region}/{service}/aws4_request"
     headers = {"Authorization": f"AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=0"}
-    return httpx.post(f"{endpoint}/", data=question, headers=headers, timeout=_CHECK_TIMEOUT, trust_env=False)
+    with plain.client(_CHECK_TIMEOUT) as http:
+        return http.post(f"{endpoint}/", data=question, headers=headers)
 
 
 def tool_environment(project_root: Path, state_dir: Path, emulator: tuple[str, str] | None = None) -> dict[str, str]:

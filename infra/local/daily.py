@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from infra.local import state
+from infra.local import plain, state
 from infra.local.state import Running
 from infra.shell.failure import Failure
 
@@ -97,7 +97,8 @@ def how_it_is(folder: Path) -> tuple[bool, list[tuple[str, str]]]:
     """
     running = state.load(folder)
     try:
-        answer = httpx.get(f"{running.api_url}/api/v1/health/ready", timeout=_PATIENCE, trust_env=False)
+        with plain.client(_PATIENCE) as http:
+            answer = http.get(f"{running.api_url}/api/v1/health/ready")
         told = answer.json()
         ready, checks = answer.status_code == 200, told.get("checks", {})
     except (httpx.HTTPError, ValueError) as failure:

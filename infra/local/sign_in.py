@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from html.parser import HTMLParser
 from urllib.parse import parse_qs, urljoin, urlsplit
 
-import httpx
-
+from infra.local import plain
 from infra.shell.failure import Failure
 
 
@@ -70,7 +69,7 @@ def sign_in(client: Client, username: str, password: str) -> dict[str, str]:
     """
     verifier, state = secrets.token_urlsafe(48), secrets.token_urlsafe(16)
     challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
-    with httpx.Client(timeout=15) as browser:
+    with plain.client(15) as browser:
         page = browser.get(
             client.authorize_url,
             params={

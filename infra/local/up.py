@@ -27,7 +27,7 @@ import httpx
 from infra.environment.build import build, values
 from infra.environment.dotenv import dotenv, flat_json
 from infra.environment.table import Inputs, Local
-from infra.local import page, state
+from infra.local import page, plain, state
 from infra.local.cdk import LocalCdk
 from infra.local.emulated import emulator_command
 from infra.local.postgres import LocalPostgres
@@ -226,14 +226,13 @@ class Up:
 
     def _wait(self, process: Process, url: str) -> None:
         deadline = time.monotonic() + _READY_TIMEOUT
-        while time.monotonic() < deadline:
-            _fail_if_ended(process)
-            try:
-                if httpx.get(url, timeout=2).status_code == 200:
-                    return
-            except httpx.HTTPError:
-                pass
-            time.sleep(0.05)
+        with plain.client(2) as http:
+            while time.monotonic() < deadline:
+                _fail_if_ended(process)
+                with suppress(httpx.HTTPError):
+                    if http.get(url).status_code == 200:
+                        return
+                time.sleep(0.05)
         raise UpError(f"The {process.name} did not become ready in {_READY_TIMEOUT:.0f} s; see {process.log}.")
 
     def _stay(self) -> None:

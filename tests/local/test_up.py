@@ -33,6 +33,7 @@ from infra.railway.state import observe
 from service.naming import Names
 from service.product import NAME
 from tests.support.api.server import ROOT, Server, free_port
+from tests.support.api.zygote import run
 from tests.support.cloud.given import PREFIXED
 from tests.support.cloud.product import adopted
 from tests.support.cloud.railway import ACCOUNT_TOKEN, FakeRailway
@@ -87,9 +88,7 @@ class Stack:
         return code
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*SIGNALBOX, *command], env=self.environment, capture_output=True, text=True, check=False, timeout=60
-        )
+        return run(["infra.cli.main", *command], self.environment)
 
     def token(self, user: str) -> str:
         done = self.run("token", user)
@@ -303,6 +302,7 @@ def test_down_stops_what_a_person_has_started(stack: Stack) -> None:
     assert stack.run("down").stdout == "Nothing is running here.\n"
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent is gone")
 def test_even_kill_9_leaves_no_process(stack: Stack) -> None:
     assert stack.start().end(signal.SIGKILL) == -9

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import zlib
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
@@ -18,6 +19,9 @@ from tests.support.saml.provider import KeyPair, key_pair
 SHA256 = "http://www.w3.org/2001/04/xmldsig-more#rsa-sha256"
 SHA1 = "http://www.w3.org/2000/09/xmldsig#rsa-sha1"
 SUCCESS = "urn:oasis:names:tc:SAML:2.0:status:Success"
+
+
+_loaded = functools.cache(load_pem_private_key)
 
 
 def message(kind: str = "LogoutRequest", *, body: str | None = None, **changes: str | None) -> bytes:
@@ -55,7 +59,7 @@ def query(
 def signed_query(
     content: bytes, kind: str, *, key: KeyPair | None = None, algorithm: str = SHA256, relay: str = "r"
 ) -> str:
-    private = load_pem_private_key((key or key_pair("idp")).private_key.encode(), None)
+    private = _loaded((key or key_pair("idp")).private_key.encode(), None)
     assert isinstance(private, rsa.RSAPrivateKey)
     fields = {kind: base64.b64encode(content).decode(), "RelayState": relay, "SigAlg": algorithm}
     text = "&".join(f"{name}={quote(value, safe='')}" for name, value in fields.items())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -30,6 +31,9 @@ SP = "https://api.example.com/api/v1/auth/clinic"
 AUDIENCE, ACS, SLS, REQUEST = f"{SP}/metadata", f"{SP}/callback", f"{SP}/logout", "_request-1"
 
 
+_sp_key = functools.cache(metadata.sp_key)  # reading a key checks its numbers, which takes longer than a test
+
+
 def party(*certificates: KeyPair, sp: KeyPair | None = None, **changes: Any) -> Party:
     """Both sides, the provider signing with any of these."""
     pairs = certificates or (key_pair("idp"),)
@@ -49,7 +53,7 @@ def party(*certificates: KeyPair, sp: KeyPair | None = None, **changes: Any) -> 
         "sp_entity_id": AUDIENCE,
         "acs": ACS,
         "sls": SLS,
-        "sp_keys": (metadata.sp_key(own.private_key, own.certificate),),
+        "sp_keys": (_sp_key(own.private_key, own.certificate),),
         "persistent": True,
     }
     return Party(**{**found, **changes})
