@@ -40,6 +40,7 @@ def check(provider: str | None, env_file: Path | None) -> None:
     """
     import structlog
 
+    from infra.stage.variables import groups
     from service.auth.check import check_provider, check_token
     from service.auth.steps import CheckError
     from service.settings import SettingsError, load
@@ -49,7 +50,7 @@ def check(provider: str | None, env_file: Path | None) -> None:
     before = structlog.get_config()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))  # the steps say it all
     try:
-        settings = load(os.environ if env_file is None else _variables(env_file))
+        settings = load(os.environ if env_file is None else _variables(env_file), groups())
         if provider is not None:
             asyncio.run(_print(check_provider(settings, provider.lower())))
         else:

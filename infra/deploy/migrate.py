@@ -16,7 +16,7 @@ from infra.environment.build import build
 from infra.environment.table import Inputs
 from infra.shell.failure import Failure
 from infra.stage.record import Stage
-from infra.stage.variables import described, groups
+from infra.stage.variables import groups
 from service import settings
 
 # How the service itself proves who it is, and reaches the database: from Railway, not from here.
@@ -39,7 +39,7 @@ def environment(
         proxy: ``socks5://host:port`` of the tailnet; None where this machine is in it.
     """
     known = {variable.name: variable for variable in settings.variables(groups())}
-    found = {name: value for name, value in environ.items() if described(name, known) is None}
+    found = {name: value for name, value in environ.items() if settings.described(name, known) is None}
     for variable in build(Inputs(stage, outputs)):
         if variable.value is not None and not variable.name.startswith(_THE_SERVICES):
             found[variable.name] = variable.value

@@ -65,7 +65,8 @@ def variables(groups: settings.Groups | None = None) -> str:
         sealed = "sealed" if row.sealed else ""
         rows.append([f"`{row.name}`", text, needed, row.stage.text, row.trial.text, sealed, example])
     head = ("variable", "meaning", "required, or default", "in a stage", "in the trial", "sealed", "example")
-    return _reference("Variables", "`service/settings/fields.py` and `infra/environment/table.py`", head, rows)
+    sources = "`service/settings/fields.py`, the features' settings and `infra/environment/table.py`"
+    return _reference("Variables", sources, head, rows)
 
 
 def env_example(groups: settings.Groups | None = None) -> str:
@@ -80,7 +81,7 @@ def env_example(groups: settings.Groups | None = None) -> str:
     text = (
         "# Every variable the service reads. `signalbox up` and `signalbox deploy` write them; this is for reading,\n"
         "# and for setting one by hand. What is commented out has a default or is optional.\n"
-        "# Generated from service/settings/fields.py and infra/environment/table.py: uv run signalbox docs\n"
+        "# Generated from the settings of core and features, and infra/environment/table.py: uv run signalbox docs\n"
     )
     for v in settings.variables(settings_of(FEATURES) if groups is None else groups):
         name, mark = v.name.replace("<NAME>", "EXAMPLE"), "" if v.required else "# "

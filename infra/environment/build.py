@@ -17,7 +17,7 @@ from infra.environment.guard import refuse_misread, refuse_printed_secrets
 from infra.environment.table import PROVIDER, UNSET, Inputs, Kind, Source, rows
 from infra.shell.failure import Failure
 from infra.stage.record import Stage
-from infra.stage.variables import SEALED, SEALED_PREFIX, described
+from infra.stage.variables import SEALED, SEALED_PREFIX
 from infra.stage.variables import groups as features
 from service import settings
 
@@ -170,7 +170,7 @@ def _chosen(inputs: Inputs, groups: settings.Groups) -> Iterator[Variable]:
     """What the stage says itself."""
     known = {variable.name: variable for variable in settings.variables(groups)}
     for name, value in inputs.stage.variables.items():
-        told = described(name, known)
+        told = settings.described(name, known)
         about, required = (told.description, told.required) if told else ("", False)
         if value is not SEALED:
             yield Variable(name, about, _RECORD, required, value=str(value))
@@ -206,5 +206,5 @@ def _text(variable: Variable, groups: settings.Groups) -> str:
         return variable.secret.get_secret_value()
     if variable.value is not None:
         return variable.value
-    told = described(variable.name, {v.name: v for v in settings.variables(groups)})
+    told = settings.described(variable.name, {v.name: v for v in settings.variables(groups)})
     return told.example if told else ""

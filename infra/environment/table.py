@@ -12,6 +12,7 @@ from infra.stage.names import PRODUCT
 from infra.stage.record import Stage
 from infra.stage.variables import COGNITO
 from service import settings
+from service.auth.settings import AuthSettings
 
 Kind = Literal["stage", "trial"]
 TRIAL: Final = "trial"  # the name of the one-click template where a stage's name is asked for
@@ -235,7 +236,8 @@ _ROWS: Final[tuple[Row, ...]] = (
 )
 
 _BY_NAME: Final = {row.name: row for row in _ROWS}
-TABLE: Final = tuple(_BY_NAME.pop(v.name, Row(v.name, trial=UNSET)) for v in settings.variables())
+_OWN: Final[settings.Groups] = {"auth": AuthSettings}  # the feature that the stacks have outputs for
+TABLE: Final = tuple(_BY_NAME.pop(v.name, Row(v.name, trial=UNSET)) for v in settings.variables(_OWN))
 assert not _BY_NAME, f"rows for settings that the service does not have: {', '.join(_BY_NAME)}"
 
 # Variables that the service's settings do not read: what libraries and Railway read.
@@ -272,6 +274,6 @@ def rows(groups: settings.Groups = {}) -> tuple[Row, ...]:  # noqa: B006  never 
     Args:
         groups: Settings of features, as ``service.settings.load`` takes them.
     """
-    known = {row.name for row in TABLE} | {variable.name for variable in settings.variables()}
+    known = {row.name for row in TABLE}
     brought = (variable for variable in settings.variables(groups) if variable.name not in known)
     return (*TABLE, *(Row(v.name, UNSET, UNSET, sealed=v.secret) for v in brought), *EXTRA)

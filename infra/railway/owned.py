@@ -10,7 +10,7 @@ from infra.railway.project import API
 from infra.railway.sealed import RECORD
 from infra.stage import tailscale as tunnel
 from infra.stage.variables import groups
-from service.settings import PROVIDER_VARIABLE
+from service import settings
 
 SERVICES: Final = (API, tunnel.SERVICE)
 # Settings by service and block. Railway adds others, and people may: a start command, a limit.
@@ -42,8 +42,7 @@ class Owned:
         known = groups()
         ours = {row.name for row in rows(known) if row.stage is not PLATFORM} | {RECORD}
         self._names = {API: frozenset(ours), tunnel.SERVICE: tunnel.NAMES | {RECORD}}
-        # Whatever else is in a group, the service refuses to start with it.
-        self._features = tuple(f"{group.upper()}__" for group in known)
+        self._claimed = settings.claimed(known)
 
     def has(self, service: str, variable: str) -> bool:
         """Whether a variable of a service is the tool's.
@@ -52,6 +51,4 @@ class Owned:
             service: Its name in a ``Project``.
             variable: Its name.
         """
-        if variable in self._names.get(service, ()):
-            return True
-        return service == API and (bool(PROVIDER_VARIABLE.match(variable)) or variable.startswith(self._features))
+        return variable in self._names.get(service, ()) or (service == API and bool(self._claimed.match(variable)))

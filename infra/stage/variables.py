@@ -40,16 +40,6 @@ def groups() -> settings.Groups:
     return settings_of(product.FEATURES)
 
 
-def described(name: str, known: Mapping[str, settings.Variable]) -> settings.Variable | None:
-    """The variable of a name, be it of a provider's group; None for a name that the service does not read.
-
-    Args:
-        name: As in an environment.
-        known: Every variable by its name in documents.
-    """
-    return known.get(settings.PROVIDER_VARIABLE.sub(r"IDP__<NAME>__\2", name))
-
-
 def problems(
     chosen: Mapping[str, str | Seal], *, stage: str, given: Mapping[str, str], readable: frozenset[str]
 ) -> Iterator[str]:
@@ -64,7 +54,7 @@ def problems(
     known = {variable.name: variable for variable in settings.variables(groups())}
     values = {name.replace("<NAME>", COGNITO): known[name].example for name in _EXAMPLES} | dict(given)
     for name, value in chosen.items():
-        variable = described(name, known)
+        variable = settings.described(name, known)
         if variable is None:
             near = difflib.get_close_matches(name, known, n=1)
             yield f"variables: {name} is not a variable of this service{f' ({near[0]}?)' if near else ''}"

@@ -19,6 +19,7 @@ from service.auth.providers.causes import cause_of, shown
 from service.auth.providers.discovery import Discovery
 from service.auth.providers.fetch import FetchError, get_json
 from service.auth.providers.presets import Provider
+from service.auth.settings import AuthSettings
 from service.auth.steps import CheckError, Step, failing, words
 from service.auth.tokens.judge import Authenticator, ExternalIssuers
 from service.auth.tokens.keys import IssuerKeys, usable_keys
@@ -45,16 +46,17 @@ async def check_provider(settings: Settings, name: str) -> AsyncIterator[Step]:
     Raises:
         CheckError: At the first thing that does not fit.
     """
-    if name not in settings.idp:
-        known = ", ".join(settings.idp)
+    providers = settings.of(AuthSettings).idp
+    if name not in providers:
+        known = ", ".join(providers)
         raise CheckError(f"There is no provider {name!r}: choose one of {known}, or set IDP__{name.upper()}__...")
     async with httpx.AsyncClient(timeout=5.0, follow_redirects=False) as client:
-        if settings.idp[name].kind == "saml":
+        if providers[name].kind == "saml":
             from service.auth.saml.check import check_saml  # lxml and xmlsec: imported only where SAML is configured
 
             steps = check_saml(settings, name, client)
         else:
-            provider = next(entry for entry in presets.configured(settings) if entry.name == name)
+            provider = next(entry for entry in presets.configured(settings.of(AuthSettings)) if entry.name == name)
             steps = _check_openid(settings, provider, client)
         async for step in steps:
             yield step
@@ -74,7 +76,7 @@ async def check_token(settings: Settings, text: str) -> AsyncIterator[Step]:
         CheckError: The gate refuses the token; the last rule that it came to is named.
     """
     reached, tenant, failure = ["structure"], "", None
-    configured = presets.configured(settings)
+    configured = presets.configured(settings.of(AuthSettings))
     async with httpx.AsyncClient(timeout=5.0, follow_redirects=False) as client:
         strategy = ExternalIssuers([IssuerKeys(provider, client) for provider in configured], reached=reached.append)
         try:
@@ -113,7 +115,7 @@ def _told(text: str, strategy: ExternalIssuers, configured: Sequence[Provider], 
 
 def _compared(settings: Settings, strategy: ExternalIssuers, token: UnverifiedToken, tenant: str) -> dict[str, str]:
     """What each rule compares with what; the rules of a provider only where the token names a configured one."""
-    claims, issuers = token.claims, ", ".join(entry.issuer for entry in presets.configured(settings))
+    claims, issuers = token.claims, ", ".join(entry.issuer for entry in presets.configured(settings.of(AuthSettings)))
     known = {
         "header": _members(token.header, "alg", "typ", "kid"),
         "issuer": f"iss is {shown(claims.get('iss'))}; configured, to the letter: {issuers}",

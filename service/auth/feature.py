@@ -21,6 +21,7 @@ from service.auth.login.transaction import Logins
 from service.auth.oidc.sign_in import OidcSignIn
 from service.auth.providers import presets as providers
 from service.auth.providers.discovery import Discovery
+from service.auth.settings import AuthSettings
 from service.auth.tokens.judge import Authenticator, ExternalIssuers, Strategy
 from service.auth.tokens.keys import IssuerKeys
 from service.auth.tokens.remembered import RememberedTokens
@@ -159,13 +160,14 @@ def assemble(core: Core) -> Auth:
         core: Of the application.
     """
     settings, secrets, engine = core.settings, core.secrets, core.engine
+    own = settings.of(AuthSettings)
     tls = httpx.create_ssl_context()
     for_keys = _client(tls)
     clients = [for_keys]
     keys = []
-    for provider in providers.configured(settings):
+    for provider in providers.configured(own):
         keys.append(IssuerKeys(provider, for_keys, discovery=Discovery(provider, for_keys)))
-    sealer = Sealer(secrets, settings.session_secret)
+    sealer = Sealer(secrets, own.session_secret)
     logins = Logins(
         sealer,
         OneTime(engine),
@@ -179,17 +181,17 @@ def assemble(core: Core) -> Auth:
     async def admit(token: str) -> Principal:
         return await tokens.admit(token)
 
-    key_ids = settings.token_signing_key_id
+    key_ids = own.token_signing_key_id
     signer = TokenSigner(key_ids, lambda: core.aws.client("kms")) if key_ids else None
     saml = None
-    if signer is not None and any(group.kind == "saml" for group in settings.idp.values()):
+    if signer is not None and any(group.kind == "saml" for group in own.idp.values()):
         from service.auth.saml import assembly as saml_assembly  # lxml, xmlsec and python3-saml: for who needs them
 
         saml = saml_assembly.assemble(
             settings, signer=signer, admit=admit, engine=engine, sealer=sealer, secrets=secrets, client=for_keys
         )
     strategies: list[Strategy] = [ExternalIssuers(keys), *([saml.strategy] if saml else [])]
-    tokens = BearerTokens(RememberedTokens(Authenticator(strategies), remembered=settings.tokens_remembered))
+    tokens = BearerTokens(RememberedTokens(Authenticator(strategies), remembered=own.tokens_remembered))
     sign_ins: dict[str, SignIn] = {}
     for entry in keys:
         if entry.provider.client_id is not None:
@@ -223,4 +225,11 @@ def _report(task: asyncio.Task[None]) -> None:
         log.critical("background_work_died", exc_info=failure)
 
 
-AUTH = Feature(name="auth", errors=AUTH_ERRORS, routers=(router, public, well_known), schemes=(BEARER,), start=start)
+AUTH = Feature(
+    name="auth",
+    errors=AUTH_ERRORS,
+    settings=AuthSettings,
+    routers=(router, public, well_known),
+    schemes=(BEARER,),
+    start=start,
+)

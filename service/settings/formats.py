@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from ipaddress import ip_address
 from pathlib import Path
@@ -13,7 +12,6 @@ from pydantic import AfterValidator, BeforeValidator, SecretStr
 
 from service.settings.secret import Secret
 from service.strict import LOOPBACK
-from service.tenancy import TenantId
 
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -123,40 +121,6 @@ def _decodes(text: str) -> bool:
         return False
 
 
-def _tenants(value: tuple[str, ...]) -> tuple[str, ...]:
-    """``*``, or tenants, or ``value=tenant`` pairs: never a mixture, in which nobody could tell what is allowed."""
-    if value == ("*",):
-        return value
-    for item in value:
-        try:
-            TenantId.parse(item.rpartition("=")[2])
-        except ValueError as failure:  # whose text does not repeat the value
-            raise FormatError(str(failure)) from None
-    mapped = [item.rpartition("=")[0] for item in value]
-    if any("=" in item for item in value) and (not all(mapped) or len(set(mapped)) != len(mapped)):
-        raise FormatError("takes tenants, or value=tenant pairs with each value once, or * alone")
-    return value
-
-
-def _claim_path(value: str) -> str:
-    if not value.startswith("["):
-        return value
-    try:
-        path = json.loads(value)
-    except (ValueError, RecursionError):
-        path = None
-    if not isinstance(path, list) or not 0 < len(path) <= 8 or not all(isinstance(s, str) and s for s in path):
-        raise FormatError('must be a claim name, or a JSON list of names that lead to it, such as ["realm","tenant"]')
-    return value
-
-
-def _entity_id(value: str) -> str:
-    """A name that need not be an address: ``urn:...``, ``http://www.okta.com/...``."""
-    if not 0 < len(value) <= 1024 or not value.isprintable() or " " in value:  # SAML metadata 2.2.1
-        raise FormatError("must be the provider's entity id: 1 to 1024 characters, no blanks")
-    return value
-
-
 def _proxy(value: str) -> str:
     parts = _split_url(value)
     if parts.scheme != "socks5" or not parts.port or parts.path or parts.query or parts.fragment or "@" in value:
@@ -206,8 +170,5 @@ HeaderName = Annotated[str, AfterValidator(_header)]
 Listed = BeforeValidator(_split)
 Pem = Annotated[SecretStr, AfterValidator(_pem)]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
-Tenants = Annotated[tuple[str, ...], Listed, AfterValidator(_tenants)]
-ClaimPath = Annotated[str, AfterValidator(_claim_path)]
-EntityId = Annotated[str, AfterValidator(_entity_id)]
 Proxy = Annotated[str, AfterValidator(_proxy)]
 CaFile = Annotated[Path, BeforeValidator(_ca_file)]

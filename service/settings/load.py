@@ -8,29 +8,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, Generic, TypeVar, get_args
+from typing import Any, Generic, TypeVar, get_args
 
+from annotated_types import MaxLen
 from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
-from service.settings.fields import (
-    PROVIDER_LIMIT,
-    Groups,
-    OpenIdKind,
-    OpenIdSettings,
-    SamlSettings,
-    Settings,
-    checked,
-    variables_of,
-)
+from service.settings.fields import Settings
 from service.settings.formats import FormatError
+from service.settings.groups import NAME, Groups, checked, named, prefix_of, several, variables_of
 from service.settings.refusals import unsafe
 from service.settings.secret import Secret, by_value
 
-# A variable of a provider's group, with the group's name and the field's.
-PROVIDER_VARIABLE: Final = re.compile(r"IDP__([A-Z0-9]+(?:_[A-Z0-9]+)*)__([A-Z_]+)\Z")
-_OWN = tuple(variable.name for variable in variables_of("", Settings, but=("idp", "groups")))
-_KINDS = (*get_args(OpenIdKind), "saml")
 # Of what pydantic says by itself, what is made from the rule alone. Other texts may quote the value, or a part of it.
 _ABOUT_THE_RULE = re.compile(
     r"(?:int|float|bool|decimal)_parsing|(?:greater|less)_than(?:_equal)?|multiple_of|enum"
@@ -58,15 +47,12 @@ def load(environ: Mapping[str, str], groups: Groups = {}) -> Settings:  # noqa: 
         TypeError: A group's name, or a field of it, is not fit to be a variable.
     """
     given = {name: value for name, value in environ.items() if value}
-    names = dict.fromkeys(match[1] for match in map(PROVIDER_VARIABLE.match, given) if match)
-    idp = {name.lower(): _provider(f"IDP__{name}__", given) for name in names}
-    features = {name: _Part(f"{name.upper()}__", model, given) for name, model in checked(groups).items()}
-    core = _Part("", Settings, {name: given[name] for name in _OWN if name in given})
-    core.raw["idp"] = {name: found for name, part in idp.items() if (found := part.check()) is not None}
+    features = {name: _Part(prefix_of(name, model), (model,), given) for name, model in checked(groups).items()}
+    core = _Part("", (Settings,), given)
     core.raw["groups"] = {name: group for name, part in features.items() if (group := part.check()) is not None}
     settings = core.check()
     assert settings is not None  # the examples of our own fields pass
-    problems = [line for part in (core, *idp.values(), *features.values()) for line in part.problems]
+    problems = core.problems + [line for part in features.values() for line in part.problems]
     problems += [p for p in unsafe(settings) if not any(q.startswith(p.split(" ", 1)[0] + " ") for q in problems)]
     if problems:
         listed = "\n".join(f"  {problem}" for problem in problems)
@@ -80,26 +66,40 @@ class _Part(Generic[T]):
     """One group of variables, validated by itself.
 
     Args:
-        prefix: What their names begin with.
-        model: The fields.
+        prefix: What their names begin with; "" for single variables, beside which all others are of no concern.
+        models: The fields, by the kind that the group says it is; the first where it says none that there is.
         given: Variables with their values; those of other prefixes are ignored.
     """
 
-    def __init__(self, prefix: str, model: type[T], given: Mapping[str, str]) -> None:
-        self._prefix, self._model = prefix, model
-        name = re.compile(re.escape(prefix) + r"([A-Z0-9_]+)\Z")
-        self.raw: dict[str, Any] = {match[1].lower(): given[match[0]] for match in map(name.match, given) if match}
-        for key, field in model.model_fields.items():
-            if by_value(field) and {key, f"{key}_id"} & self.raw.keys():
-                named, value = self.raw.pop(f"{key}_id", ""), self.raw.pop(key, None)
-                self.raw[key] = Secret(named, SecretStr(value) if value else None)
+    def __init__(self, prefix: str, models: tuple[type[T], ...], given: Mapping[str, str]) -> None:
+        kind = given.get(f"{prefix}KIND", "")
+        self._prefix, self._models = prefix, models
+        self._model = next((model for model in models if kind in _kinds(model)), models[0])
         self.problems: list[str] = []
+        self._named: dict[str, dict[str, _Part[BaseModel]]] = {}
+        fields = self._model.model_fields
+        name = re.compile(rf"{re.escape(prefix)}([A-Z0-9_]+)\Z")
+        known = {*fields, *(f"{key}_id" for key, field in fields.items() if by_value(field))}
+        found = {match[1].lower(): given[match[0]] for match in map(name.match, given) if match}
+        self.raw: dict[str, Any] = {key: value for key, value in found.items() if prefix or key in known}
+        for key, field in fields.items():
+            if kinds := several(field):
+                stem = f"{prefix}{key.upper()}"
+                names = dict.fromkeys(match[1] for match in map(named(stem).match, given) if match)
+                self._named[key] = {name.lower(): _Part(f"{stem}__{name}__", kinds, given) for name in names}
+                self.raw = {name: value for name, value in self.raw.items() if not name.startswith(f"{key}__")}
+            elif by_value(field) and {key, f"{key}_id"} & self.raw.keys():
+                by_id, value = self.raw.pop(f"{key}_id", ""), self.raw.pop(key, None)
+                self.raw[key] = Secret(by_id, SecretStr(value) if value else None)
 
     def check(self) -> T | None:
         """The group; with what is wrong in it replaced by examples, so that the rules across groups still judge the
         rest. None where that does not help."""
+        for key, parts in self._named.items():
+            self.raw[key] = {name: found for name, part in parts.items() if (found := part.check()) is not None}
+            self.problems += [line for part in parts.values() for line in part.problems]
         for key in sorted(self.raw.keys() - self._model.model_fields.keys()):
-            self.problems += _stranger(f"{self._prefix}{key}".upper(), self._prefix, self._model, self.raw.get("kind"))
+            self.problems += self._stranger(f"{self._prefix}{key}".upper())
             del self.raw[key]
         try:
             return self._model.model_validate(self.raw)
@@ -117,31 +117,33 @@ class _Part(Generic[T]):
         key = str(error["loc"][0]) if error["loc"] else ""
         if (field := self._model.model_fields.get(key)) is None:  # a rule of the whole group
             return f"{self._prefix}... {_rule(error)}"
-        if key == "idp":
-            return f"IDP__<NAME>__ISSUER is required, for at most {PROVIDER_LIMIT} providers (see also KIND)"
         name = f"{self._prefix}{key}".upper()
+        if kinds := several(field):
+            most = next((limit.max_length for limit in field.metadata if isinstance(limit, MaxLen)), "any number of")
+            first, *others = (v.name for v in variables_of(f"{name}__{NAME}__", kinds[0]) if v.required)
+            return f"{first} is required, for at most {most} names (see also {', '.join(others)})"
         told = by_value(field)
         if error["type"] == "missing":
             return f"{name}{'_ID' if told else ''} is required (example: {(field.examples or [''])[0]})"
-        options = _KINDS if key == "kind" and self._model is OpenIdSettings else get_args(field.annotation)
+        kinds_of_all = [kind for model in self._models for kind in _kinds(model)]
+        options = kinds_of_all if key == "kind" and kinds_of_all else get_args(field.annotation)
         said = f"must be one of {', '.join(map(str, options))}" if error["type"] == "literal_error" else _rule(error)
         return f"{name} {said} (example: {told.example if told else (field.examples or [''])[0]})"
 
+    def _stranger(self, name: str) -> Iterator[str]:
+        """Why a variable is not one of this group: it is another kind's, or nobody's."""
+        for other in self._models:
+            if other is not self._model and name in (variable.name for variable in variables_of(self._prefix, other)):
+                kind = self.raw.get("kind")
+                if kind in _kinds(self._model):  # what else it is, is reported already, and might be the one mistake
+                    yield f"{name} is for {other.model_config['title']}; kind is {kind}: unset it"
+                return
+        yield f"{name} is not a variable of this service"
 
-def _provider(prefix: str, given: Mapping[str, str]) -> _Part[OpenIdSettings] | _Part[SamlSettings]:
-    if given.get(f"{prefix}KIND") == "saml":
-        return _Part(prefix, SamlSettings, given)
-    return _Part(prefix, OpenIdSettings, given)
 
-
-def _stranger(name: str, prefix: str, model: type[BaseModel], kind: object) -> Iterator[str]:
-    """Why a variable is not one of its group: it is the other protocol's, or nobody's."""
-    for mine, other, whose in ((SamlSettings, OpenIdSettings, "OpenID"), (OpenIdSettings, SamlSettings, "saml")):
-        if model is mine and name in (variable.name for variable in variables_of(prefix, other)):
-            if kind in _KINDS:  # what else it is, is reported already, and might be the one mistake
-                yield f"{name} is for {whose} providers; kind is {kind}: unset it"
-            return
-    yield f"{name} is not a variable of this service"
+def _kinds(model: type[BaseModel]) -> tuple[str, ...]:
+    """What ``kind`` says of the groups that are of a model."""
+    return get_args(model.model_fields["kind"].annotation) if "kind" in model.model_fields else ()
 
 
 def _rule(error: Any) -> str:

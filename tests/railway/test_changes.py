@@ -23,6 +23,7 @@ from infra.stage.chosen import stage
 from infra.stage.names import StageNames
 from infra.stage.variables import SEALED
 from service import settings
+from tests.support.api.environments import AUTH
 from tests.support.api.server import ROOT
 from tests.support.cloud.given import GIVEN, OUTPUT_VALUES
 from tests.support.cloud.railway import FakeRailway
@@ -178,7 +179,7 @@ def test_a_change_that_was_broken_off_is_finished_by_the_next_run(
 
 def test_a_variable_of_the_services_that_was_set_by_hand_is_drift(fake: FakeRailway, railway: Railway) -> None:
     apply(railway, project())
-    known = [v.name for v in settings.variables() if "<" not in v.name and v.name != "PORT"]
+    known = [v.name for v in settings.variables(AUTH) if "<" not in v.name and v.name != "PORT"]
     for name in known:
         if name not in fake.service(NAME).variables:
             fake.set_by_hand(NAME, name, "by-hand")

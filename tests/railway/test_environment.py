@@ -24,6 +24,7 @@ from infra.stage.chosen import stage
 from infra.stage.names import PRODUCT, StageNames
 from service import settings
 from service.settings import Secret
+from tests.support.api.environments import AUTH
 from tests.support.api.server import ROOT
 from tests.support.cloud.given import API_GIVEN, GIVEN, OUTPUT_VALUES, SEALED, a_project, outputs_document
 
@@ -67,8 +68,8 @@ def test_the_one_click_template_is_as_its_golden_file_has_it() -> None:
 
 
 def test_every_setting_has_a_row_and_whoever_must_be_set_a_source() -> None:
-    assert [row.name for row in TABLE] == [variable.name for variable in settings.variables()]
-    required = {variable.name for variable in settings.variables() if variable.required}
+    assert [row.name for row in TABLE] == [variable.name for variable in settings.variables(AUTH)]
+    required = {variable.name for variable in settings.variables(AUTH) if variable.required}
     assert [row.name for row in TABLE if row.name in required and UNSET in (row.stage, row.trial)] == []
     assert all(v.description for name in STAGES for v in a_project(name).services[0].variables)
 
@@ -77,7 +78,7 @@ def test_every_setting_has_a_row_and_whoever_must_be_set_a_source() -> None:
 def test_the_service_accepts_what_is_rendered_for_a_stage(name: str) -> None:
     project = a_project(name, secret=None)
     given = {v.name: GIVEN[v.name] for v in project.services[0].variables if v.sealed and v.name in GIVEN}
-    assert settings.load({**given, **json.loads(rendered(name, "json"))}).environment == name
+    assert settings.load({**given, **json.loads(rendered(name, "json"))}, AUTH).environment == name
 
 
 @pytest.mark.parametrize("name", STAGES)
@@ -191,7 +192,7 @@ class SearchSettings(BaseModel):
 
 
 def test_the_settings_of_a_feature_are_in_documents_and_their_defaults_hold() -> None:
-    groups = {"search": SearchSettings}
+    groups: settings.Groups = {**AUTH, "search": SearchSettings}
     example = tables.env_example(groups)
     assert "# Pages of an answer. (default: 10)\n# SEARCH__PAGES=20\n" in example
     assert "# SEARCH__KEY_ID=s/key\n" in example

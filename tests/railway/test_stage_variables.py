@@ -21,9 +21,11 @@ from infra.stage.names import StageNames
 from infra.stage.record import REGIONS, ConfigurationError, Stage
 from infra.stage.variables import SEALED, SEALED_PREFIX
 from service import product, settings
+from service.auth.settings import AuthSettings
 from service.feature import Feature, settings_of
 from service.settings import Secret
 from tests.railway.test_code import checkout, graph
+from tests.support.api.environments import AUTH
 from tests.support.api.server import ROOT
 from tests.support.cloud.given import API_GIVEN, GIVEN, OUTPUT_VALUES
 
@@ -124,7 +126,7 @@ def test_the_service_starts_from_it_with_every_provider() -> None:
     found = {v.name: v.value for v in project(saying(CHOSEN)).services[0].variables if v.value is not None}
     sealed = {n: v for n, v in GIVEN.items() if n.startswith("ROLES_ANYWHERE")}
     read = settings.load({**found, **sealed}, settings_of(product.FEATURES))
-    assert set(read.idp) == {"cognito", "okta", "auth0", "entra", "clinic"}
+    assert set(read.of(AuthSettings).idp) == {"cognito", "okta", "auth0", "entra", "clinic"}
     assert (read.log_level, read.database_pool_size, read.of(SearchSettings).pages) == ("WARNING", 5, 20)
 
 
@@ -171,7 +173,7 @@ def test_what_a_feature_cannot_do_without_is_asked_for_in_the_stage(monkeypatch:
     "name", ["ENVIRONMENT", "AWS_REGION", "IDP__COGNITO__ISSUER", "RUN_MIGRATIONS", "SESSION_SECRET_ID"]
 )
 def test_what_follows_from_the_record_or_the_stacks_is_not_said_twice(name: str) -> None:
-    known = {v.name.replace("<NAME>", "COGNITO"): v for v in settings.variables()}
+    known = {v.name.replace("<NAME>", "COGNITO"): v for v in settings.variables(AUTH)}
     said = {"ENVIRONMENT": "development", "SESSION_SECRET_ID": "arn:aws:x"}.get(name, known[name].example)
     with pytest.raises(EnvironmentRefused, match=f"{name} is made from something else"):
         project(saying({name: said}, "development"))

@@ -16,6 +16,8 @@ from jsonschema import Draft7Validator
 from infra.local.postgres import LocalPostgres, temporary_postgres
 from infra.railway import trial
 from service import settings
+from service.auth.settings import AuthSettings
+from tests.support.api.environments import AUTH
 from tests.support.api.server import ROOT, Server
 from tests.support.api.zygote import run
 from tests.support.idp.issuer import CLIENT_ID, Issuer
@@ -132,18 +134,18 @@ def test_a_provider_of_opaque_tokens_is_refused_with_the_remedy_when_it_is_set(
     platform = {"api": {"RAILWAY_PUBLIC_DOMAIN": "x.up.railway.app"}, "Postgres": {"RAILWAY_PRIVATE_DOMAIN": "db"}}
     found = {**deploy(answers, platform)["api"], "IDP__OIDC__KIND": kind}
     if remedy is None:
-        assert settings.load(found).idp["oidc"].issuer == issuer
+        assert settings.load(found, AUTH).of(AuthSettings).idp["oidc"].issuer == issuer
     else:
         with pytest.raises(settings.SettingsError, match=remedy):
-            settings.load(found)
+            settings.load(found, AUTH)
 
 
 def test_production_refuses_what_the_trial_is_made_of() -> None:
     platform = {"api": {"RAILWAY_PUBLIC_DOMAIN": "x.up.railway.app"}, "Postgres": {"RAILWAY_PRIVATE_DOMAIN": "db"}}
     answers = dict.fromkeys(ASKED, "https://idp.example.com")
     found = deploy(answers, platform)["api"]
-    assert settings.load(found).environment == "staging"
+    assert settings.load(found, AUTH).environment == "staging"
     with pytest.raises(settings.SettingsError) as refused:
-        settings.load({**found, "ENVIRONMENT": "production"})
+        settings.load({**found, "ENVIRONMENT": "production"}, AUTH)
     for variable in ("DATABASE_URL", "DATABASE_MIGRATION_SECRET"):
         assert variable in str(refused.value)

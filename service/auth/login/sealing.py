@@ -17,10 +17,11 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from service.auth.settings import SESSION_KEY_CHARACTERS
 from service.aws.secrets import Secrets
 from service.errors import SECRETS_DOWN, ApiError
 from service.log import get_logger
-from service.settings import SESSION_KEY_CHARACTERS, Secret
+from service.settings import Secret
 from service.strict import base64url, unbase64url
 
 _MARK = 4  # bytes that say which key: of its hash, so that they tell nothing about it

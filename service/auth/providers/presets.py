@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from service.settings import OpenIdSettings, Secret, Settings, SettingsError
+from service.auth.settings import AuthSettings, OpenIdSettings
+from service.settings import Secret, SettingsError
 from service.tenancy import TenantId
 
 # Asymmetric only: with an HMAC in the list, a public key could be used as a shared secret (RFC 8725, section 3.1).
@@ -196,13 +197,13 @@ class Provider:
         return frozenset(name for name in listed if isinstance(name, str)) & self.preset.algorithms
 
 
-def configured(settings: Settings) -> tuple[Provider, ...]:
+def configured(auth: AuthSettings) -> tuple[Provider, ...]:
     """The providers the settings describe whose tokens are JWTs, in their order.
 
     Raises:
         SettingsError: An algorithm that its kind of provider does not sign with.
     """
-    return tuple(_provider(name, group) for name, group in settings.idp.items() if isinstance(group, OpenIdSettings))
+    return tuple(_provider(name, group) for name, group in auth.idp.items() if isinstance(group, OpenIdSettings))
 
 
 def _provider(name: str, group: OpenIdSettings) -> Provider:

@@ -18,10 +18,11 @@ from service.auth.issued.tokens import IssuedTokens, OwnIssuer
 from service.auth.login.onetime import OneTime
 from service.auth.login.sealing import Sealer
 from service.auth.saml import check_libraries
+from service.auth.settings import AuthSettings, SamlSettings
 from service.aws.secrets import Secrets
 from service.principal import Principal
 from service.readiness import State
-from service.settings import SamlSettings, Settings, SettingsError
+from service.settings import Settings, SettingsError
 from service.tenancy import TenantId
 
 check_libraries()
@@ -86,7 +87,7 @@ def assemble(
     ended, once = EndedSessions(engine), OneTime(engine)
     pools = []
     issuers, sign_ins = [], {}
-    for name, group in settings.idp.items():
+    for name, group in settings.of(AuthSettings).idp.items():
         if not isinstance(group, SamlSettings):
             continue
         pools.append(workers := Workers())

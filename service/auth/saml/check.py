@@ -12,11 +12,12 @@ from service.auth.saml.metadata import MetadataError
 from service.auth.saml.sign_in import read_sp_keys
 from service.auth.saml.source import EXPIRES_SOON
 from service.auth.saml.workers import Workers
+from service.auth.settings import AuthSettings, SamlSettings
 from service.auth.steps import Step, failing, words
 from service.aws.identity import Aws
 from service.aws.secrets import Secrets
 from service.errors import SECRETS_DOWN, ApiError
-from service.settings import SamlSettings, Settings
+from service.settings import Settings
 
 
 async def check_saml(settings: Settings, name: str, client: httpx.AsyncClient) -> AsyncIterator[Step]:
@@ -33,7 +34,7 @@ async def check_saml(settings: Settings, name: str, client: httpx.AsyncClient) -
     Raises:
         CheckError: At the first thing that does not fit.
     """
-    group, workers = settings.idp[name], Workers()
+    group, workers = settings.of(AuthSettings).idp[name], Workers()
     assert isinstance(group, SamlSettings)
     yield Step("settings", f"kind saml, entity id {group.issuer}")
     yield Step("tenant", words(set(assembly.tenants(group).values())))

@@ -10,14 +10,14 @@ import pytest
 
 from service.settings import load
 from tests.support.api.app import product
-from tests.support.api.environments import GOOD
+from tests.support.api.environments import AUTH, GOOD
 
 FILES = ("/docs", "/docs/page.js", "/docs/page.css", "/docs/swagger-ui-bundle.js", "/docs/swagger-ui.css")
 
 
 def ask(path: str, **variables: str) -> httpx.Response:
     async def get() -> httpx.Response:
-        transport = httpx.ASGITransport(product(load({**GOOD, **variables})))
+        transport = httpx.ASGITransport(product(load({**GOOD, **variables}, AUTH)))
         async with httpx.AsyncClient(transport=transport, base_url="https://api.example.com") as client:
             return await client.get(path)
 

@@ -14,7 +14,7 @@ from service.feature import all_errors, settings_of
 from service.http.gate import Router, refuse_ungated
 from service.product import FEATURES, NAME, TITLE
 from service.settings import load
-from tests.support.api.environments import GOOD, NO_DATABASE
+from tests.support.api.environments import AUTH, GOOD, NO_DATABASE
 from tests.support.api.server import Server
 from tests.support.idp.issuer import Issuer
 
@@ -163,7 +163,7 @@ def test_outside_development_no_local_page_is_allowed(module_issuer: Issuer) -> 
     from tests.support.api.app import product
 
     async def ask(origin: str) -> httpx.Response:
-        transport = httpx.ASGITransport(product(load(GOOD)))
+        transport = httpx.ASGITransport(product(load(GOOD, AUTH)))
         async with httpx.AsyncClient(transport=transport, base_url="https://api.example.com") as client:
             return await client.get("/api/v1/health/live", headers={"Origin": origin})
 

@@ -6,27 +6,28 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar, Literal
 
 import anyio
 import pytest
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from service.auth.settings import AuthSettings, OpenIdSettings, SamlSettings
 from service.aws.identity import Aws
 from service.aws.secrets import Secrets
-from service.settings import OpenIdSettings, SamlSettings, Secret, Settings, SettingsError, Url, load, variables
-from service.settings.fields import variables_of
-from tests.support.api.environments import GOOD, LOCAL_DATABASE
+from service.settings import Group, Groups, Secret, Settings, SettingsError, Url, claimed, load, variables
+from tests.support.api.environments import AUTH, GOOD, LOCAL_DATABASE
 
 HERE = {**GOOD, "ENVIRONMENT": "development"}
 WITHOUT_TLS = "postgresql://a@db.example.com/d?sslmode=disable"
 
 
 def test_a_good_production_environment_is_read() -> None:
-    settings = load(GOOD)
+    settings = load(GOOD, AUTH)
     assert settings.allowed_origins == ("https://app.example.com", "https://admin.example.com:8443")
-    cognito = settings.idp["cognito"]
+    cognito = settings.of(AuthSettings).idp["cognito"]
     assert isinstance(cognito, OpenIdSettings)
     assert cognito.client_id == ("web", "mobile")
     assert (settings.database_pool_size, settings.database_max_overflow) == (20, 0), "none is opened for one request"
@@ -109,7 +110,7 @@ def test_a_good_production_environment_is_read() -> None:
 )
 def test_production_refuses_and_names_the_variable(variable: str, value: str) -> None:
     with pytest.raises(SettingsError) as refused:
-        load({**GOOD, variable: value})
+        load({**GOOD, variable: value}, AUTH)
     message = str(refused.value)
     assert variable in message
     assert "//" not in value or value not in message
@@ -126,7 +127,8 @@ def test_development_allows_what_a_laptop_needs() -> None:
             "DATABASE_SECRET_ID": "",
             "AWS_ENDPOINT_URL": "http://127.0.0.1:4566",
             "IDP__COGNITO__JWKS_URL": "http://127.0.0.1:4566/keys",
-        }
+        },
+        AUTH,
     )
     assert settings.database_secret is None
 
@@ -141,9 +143,10 @@ def test_a_secret_given_by_value_is_read_like_one_that_is_named() -> None:
             "SESSION_SECRET_ID": "",
             "SESSION_SECRET": "x" * 40,
             "IDP__COGNITO__CLIENT_SECRET": "hunter2",
-        }
+        },
+        AUTH,
     )
-    cognito = settings.idp["cognito"]
+    cognito = settings.of(AuthSettings).idp["cognito"]
     assert isinstance(cognito, OpenIdSettings)
     secrets = Secrets(Aws(settings))
 
@@ -152,43 +155,50 @@ def test_a_secret_given_by_value_is_read_like_one_that_is_named() -> None:
         return await secrets.text(secret)
 
     assert anyio.run(read, settings.database_secret) == '{"username": "u", "password": "p"}'
-    assert anyio.run(read, settings.session_secret) == "x" * 40
+    assert anyio.run(read, settings.of(AuthSettings).session_secret) == "x" * 40
     assert anyio.run(read, cognito.client_secret) == "hunter2"
     assert "hunter2" not in repr(settings)
 
 
 def test_a_secret_is_named_or_given_but_not_both() -> None:
     with pytest.raises(SettingsError, match="SESSION_SECRET and SESSION_SECRET_ID exclude each other"):
-        load({**GOOD, "ENVIRONMENT": "staging", "SESSION_SECRET": "x" * 40})
+        load({**GOOD, "ENVIRONMENT": "staging", "SESSION_SECRET": "x" * 40}, AUTH)
 
 
 def test_beside_another_provider_each_must_say_for_whom_it_speaks() -> None:
     second = {"IDP__OKTA__KIND": "okta", "IDP__OKTA__ISSUER": "https://o.okta.com/oauth2/default"}
     second |= {"IDP__OKTA__AUDIENCE": "api://default", "IDP__OKTA__TENANTS": "acme"}
     with pytest.raises(SettingsError, match="IDP__COGNITO__TENANTS is required in production beside other providers"):
-        load({**GOOD, **second})
-    assert load({**GOOD, **second, "IDP__COGNITO__TENANTS": "*"})
-    assert load({**GOOD, **second, "ENVIRONMENT": "staging"})
+        load({**GOOD, **second}, AUTH)
+    assert load({**GOOD, **second, "IDP__COGNITO__TENANTS": "*"}, AUTH)
+    assert load({**GOOD, **second, "ENVIRONMENT": "staging"}, AUTH)
 
 
 def test_two_providers_may_not_share_an_issuer() -> None:
     twin = {name.replace("COGNITO", "TWIN"): value for name, value in GOOD.items() if name.startswith("IDP__")}
     with pytest.raises(SettingsError, match="IDP__TWIN__ISSUER"):
-        load({**GOOD, **twin})
+        load({**GOOD, **twin}, AUTH)
 
 
 def test_every_example_is_a_value_that_passes() -> None:
-    secrets = {v.name.removesuffix("_ID") for v in variables() if v.name.endswith("SECRET_ID")}
-    groups: list[tuple[str, type[BaseModel]]] = [("", Settings)]
-    groups += [("IDP__<NAME>__", OpenIdSettings), ("IDP__<NAME>__", SamlSettings)]
+    listed = list(variables(AUTH))
+    secrets = {v.name.removesuffix("_ID") for v in listed if v.name.endswith("SECRET_ID")}
+    of_saml = {
+        f"IDP__<NAME>__{key.upper()}" for key in SamlSettings.model_fields.keys() - OpenIdSettings.model_fields.keys()
+    }
+    of_saml |= {"IDP__<NAME>__SP_SECRET_ID"}
+    shared = {
+        f"IDP__<NAME>__{key.upper()}" for key in SamlSettings.model_fields.keys() & OpenIdSettings.model_fields.keys()
+    }
     outside = {*secrets, "AWS_ENDPOINT_URL", "IDP__<NAME>__METADATA_FILE"}
     environment = {}
-    for number, (prefix, model) in enumerate(groups):
-        for v in variables_of(prefix, model, but=("idp", "groups")):
-            if v.name not in outside:
-                environment[v.name.replace("<NAME>", f"X{number}")] = v.example
+    for v in (v for v in listed if v.name not in outside):
+        if v.name not in of_saml:
+            environment[v.name.replace("<NAME>", "X1")] = v.example
+        if v.name in of_saml | shared or "<NAME>" not in v.name:
+            environment[v.name.replace("<NAME>", "X2")] = v.example
     environment |= {"IDP__X2__KIND": "saml", "IDP__X2__ISSUER": "urn:clinic"}
-    assert load(environment).environment == "production"
+    assert load(environment, AUTH).environment == "production"
 
 
 @pytest.mark.parametrize(
@@ -207,7 +217,10 @@ def test_what_is_of_the_other_protocol_is_refused_and_explained(
     kind: str, variable: str, value: str, whose: str
 ) -> None:
     with pytest.raises(SettingsError) as refused:
-        load({**GOOD, "IDP__X__KIND": kind, "IDP__X__ISSUER": "https://x.example.com", f"IDP__X__{variable}": value})
+        load(
+            {**GOOD, "IDP__X__KIND": kind, "IDP__X__ISSUER": "https://x.example.com", f"IDP__X__{variable}": value},
+            AUTH,
+        )
     assert f"IDP__X__{variable} is for {whose} providers; kind is {kind}: unset it" in str(refused.value)
     assert "hunter2" not in str(refused.value)
 
@@ -215,7 +228,10 @@ def test_what_is_of_the_other_protocol_is_refused_and_explained(
 @pytest.mark.parametrize("kind", ["", "hunter2"])
 def test_a_kind_that_is_not_known_is_the_only_thing_said_of_it(kind: str) -> None:
     with pytest.raises(SettingsError) as refused:
-        load({**GOOD, "IDP__X__KIND": kind, "IDP__X__ISSUER": "https://x.y", "IDP__X__METADATA_URL": "https://x.y/m"})
+        load(
+            {**GOOD, "IDP__X__KIND": kind, "IDP__X__ISSUER": "https://x.y", "IDP__X__METADATA_URL": "https://x.y/m"},
+            AUTH,
+        )
     told = str(refused.value)
     assert "IDP__X__KIND" in told
     assert "METADATA_URL" not in told
@@ -242,7 +258,7 @@ def test_a_kind_that_is_not_known_is_the_only_thing_said_of_it(kind: str) -> Non
 )
 def test_no_library_tells_a_part_of_a_value(variable: str, value: str) -> None:
     with pytest.raises(SettingsError) as refused:
-        load({**GOOD, variable: value})
+        load({**GOOD, variable: value}, AUTH)
     assert f"\n  {variable} " in str(refused.value)
     assert not re.search("hun.?ter|99999", str(refused.value))
 
@@ -298,9 +314,80 @@ def test_a_group_that_cannot_be_told_apart_or_explained_does_not_start() -> None
     class Silent(BaseModel):
         key: str = "x"
 
-    for groups in ({"idp": NotesSettings}, {"a__b": NotesSettings}, {"Notes": NotesSettings}, {"notes": Silent}):
+    refused: tuple[Groups, ...] = (
+        {**AUTH, "idp": NotesSettings},
+        {"a__b": NotesSettings},
+        {"Notes": NotesSettings},
+        {"notes": Silent},
+        {"store": StoreSettings, "place": NotesSettings},
+        {"store": StoreSettings, "shop": StoreSettings},
+    )
+    for groups in refused:
         with pytest.raises(TypeError):
             load({**GOOD, **GOOD_NOTES}, groups)
+
+
+class Shelf(BaseModel):
+    """One of several."""
+
+    model_config = ConfigDict(extra="forbid", title="shelves")
+
+    kind: Literal["wood", "steel"] = Field(description="Which.", examples=["wood"])
+    key: Secret | None = Field(default=None, description="Its key.", examples=["x"])
+
+
+class Box(BaseModel):
+    """Another kind of them."""
+
+    model_config = ConfigDict(extra="forbid", title="boxes")
+
+    kind: Literal["box"] = Field(description="Which.", examples=["box"])
+    lid: int = Field(ge=1, description="Its lids.", examples=["1"])
+
+
+class StoreSettings(Group):
+    """With several groups that an operator names, single variables and a rule."""
+
+    PREFIX: ClassVar = ""
+
+    store_floor: int = Field(default=1, description="Which floor.", examples=["1"])
+    place: dict[str, Shelf | Box] = Field(max_length=2, description="Places.", examples=[{}])
+
+    def unsafe(self, settings: Settings) -> Iterator[str]:
+        if settings.environment == "production" and len(self.place) > self.store_floor:
+            yield "STORE_FLOOR must be as high as there are places in production"
+
+
+STORE: Groups = {"store": StoreSettings}
+PLACES = {
+    "PLACE__OLD_OAK__KIND": "wood",
+    "PLACE__OLD_OAK__KEY_ID": "oak",
+    "PLACE__B__KIND": "box",
+    "PLACE__B__LID": "2",
+}
+
+
+def test_any_feature_may_have_groups_that_an_operator_names_and_rules_of_its_own() -> None:
+    core = {name: value for name, value in GOOD.items() if not name.startswith(("IDP__", "SESSION_"))}
+    assert load(core).groups == {}, "the core needs no provider"
+    found = load({**core, **PLACES, "STORE_FLOOR": "2"}, STORE).of(StoreSettings).place
+    assert found == {"old_oak": Shelf(kind="wood", key=Secret("oak")), "b": Box(kind="box", lid=2)}
+    names = [f"PLACE__<NAME>__{key}" for key in ("KIND", "KEY_ID", "KEY", "LID")]
+    assert [v.name for v in variables(STORE) if "STORE" in v.name or "<" in v.name] == ["STORE_FLOOR", *names]
+    assert claimed(STORE).match("PLACE__X__TYPO")
+    assert not claimed(STORE).match("DATABASE_URL")
+    for more, told in (
+        ({}, "STORE_FLOOR must be as high"),
+        ({"PLACE__B__KEY_ID": "x"}, "PLACE__B__KEY_ID is for shelves; kind is box: unset it"),
+        ({"PLACE__B__TYPO": "x"}, "PLACE__B__TYPO is not a variable of this service"),
+        ({"PLACE__B__LID": "0"}, "PLACE__B__LID Input should be greater than or equal to 1"),
+        ({"PLACE__B__KIND": "hunter2"}, r"PLACE__B__KIND must be one of wood, steel, box \(example: wood\)"),
+        ({"PLACE__C__KIND": "steel"}, r"PLACE__<NAME>__KIND is required, for at most 2 names"),
+        ({"PLACE__OLD_OAK__KEY": "hunter2"}, "PLACE__OLD_OAK__KEY must not hold a secret in production"),
+    ):
+        with pytest.raises(SettingsError, match=told) as refused:
+            load({**core, **PLACES, **more}, STORE)
+        assert "hunter2" not in str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -332,7 +419,7 @@ def test_a_group_that_cannot_be_told_apart_or_explained_does_not_start() -> None
 def test_an_address_that_its_user_would_read_otherwise_is_refused_with_how_to_write_it(secret_address: str) -> None:
     environment = {**HERE, "DATABASE_URL": f"postgresql://{secret_address}?sslmode=disable"}
     with pytest.raises(SettingsError) as failure:
-        load(environment)
+        load(environment, AUTH)
     (line,) = [line for line in str(failure.value).splitlines() if line.startswith("  ")]
     assert line.startswith("  DATABASE_URL must ")
     assert "S3cr" not in str(failure.value)
@@ -343,12 +430,12 @@ def test_an_address_that_its_user_would_read_otherwise_is_refused_with_how_to_wr
 )
 def test_tls_is_never_off_by_how_an_address_is_read(options: str) -> None:
     with pytest.raises(SettingsError, match="takes one option, once"):
-        load({**HERE, "DATABASE_URL": f"postgresql://u@db.example.com/app{options}"})
+        load({**HERE, "DATABASE_URL": f"postgresql://u@db.example.com/app{options}"}, AUTH)
 
 
 def test_a_password_of_any_characters_can_be_written() -> None:
     address = "postgresql://u%40x:a%2Fb%40c%3Ad%3F%23%25%5B!$&()*+,;=~@[::1]:5432/the-app?sslmode=disable"
-    assert load({**HERE, "DATABASE_URL": address})
+    assert load({**HERE, "DATABASE_URL": address}, AUTH)
 
 
 def test_the_process_reports_all_problems_in_one_message_without_traceback(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from service.app import create_app
 from service.naming import Names
 from service.product import FEATURES, NAME, TITLE
 from service.settings import Settings, load
+from tests.support.api.environments import AUTH
 
 API = "http://127.0.0.1:8000"
 LOGIN_COOKIE = Names(NAME).login_cookie
@@ -29,7 +30,7 @@ def product(settings: Settings) -> FastAPI:
 async def application(environment: Mapping[str, str]) -> AsyncIterator[FastAPI]:
     """A started application."""
     base = {"ENVIRONMENT": "development", "PUBLIC_URL": API, "DATABASE_URL": NOWHERE}
-    app = product(load({**base, **environment}))
+    app = product(load({**base, **environment}, AUTH))
     async with app.router.lifespan_context(app):
         yield app
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from service.auth.settings import AuthSettings
 from service.naming import Names
 from service.product import NAME
+from service.settings import Groups
 from tests.support.api.server import free_port
 
 APP = Names(NAME).app_role
+AUTH: Groups = {"auth": AuthSettings}  # as load() takes it
 
 GOOD = {
     "ENVIRONMENT": "production",

@@ -18,6 +18,7 @@ from infra.stage.parts import Database, Network, Watch
 from infra.stage.record import Stage
 from infra.stage.variables import groups
 from service import settings
+from tests.support.api.environments import AUTH
 
 ADOPTED: Final[Mapping[str, Stage]] = product.STAGES
 REGION: Final = "us-east-1"
@@ -29,7 +30,7 @@ _PROTECTED: Final = {
 }
 
 # What features of the adopter's cannot do without, every stage has to say.
-_KNOWN: Final = {variable.name for variable in settings.variables()}
+_KNOWN: Final = {variable.name for variable in settings.variables(AUTH)}
 _NEEDED: Final = {
     v.name: "arn:aws:secretsmanager:us-east-1:111122223333:secret:x" if v.name.endswith("_ID") else v.example
     for v in settings.variables(groups())

@@ -17,8 +17,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from service.auth.providers.presets import Provider, configured
+from service.auth.settings import AuthSettings
 from service.settings import load
-from tests.support.api.environments import DEVELOPMENT
+from tests.support.api.environments import AUTH, DEVELOPMENT
 from tests.support.local_http import LocalHttp
 
 CLIENT_ID = "test-client"
@@ -159,7 +160,7 @@ class Issuer(LocalHttp):
 
 def provider_of(issuer: Issuer, **variables: str) -> Provider:
     """The provider that settings make of an issuer; ``variables`` change them."""
-    (provider,) = configured(load({**DEVELOPMENT, **issuer.environment(), **variables}))
+    (provider,) = configured(load({**DEVELOPMENT, **issuer.environment(), **variables}, AUTH).of(AuthSettings))
     return provider
 
 

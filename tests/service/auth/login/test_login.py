@@ -26,7 +26,7 @@ from service.naming import Names
 from service.running import part_of
 from service.settings import Secret, load
 from tests.support.api.app import LOGIN_COOKIE, NOWHERE, Browser, application, error_of
-from tests.support.api.environments import DEVELOPMENT, GOOD
+from tests.support.api.environments import AUTH, DEVELOPMENT, GOOD
 from tests.support.cloud.secrets_manager import SecretsManager
 from tests.support.database.databases import Database
 from tests.support.idp.op import ScriptedProvider
@@ -440,7 +440,9 @@ async def test_work_without_a_tenant_sees_no_row_of_any_tenant(module_database: 
     await asyncio.to_thread(
         module_database.as_superuser, "insert into app.note (tenant_id, body) values ('acme', 'x'), ('globex', 'y')"
     )
-    settings = load({**DEVELOPMENT, **GOOD_PROVIDER, "DATABASE_URL": module_database.url(), "DATABASE_SECRET_ID": ""})
+    settings = load(
+        {**DEVELOPMENT, **GOOD_PROVIDER, "DATABASE_URL": module_database.url(), "DATABASE_SECRET_ID": ""}, AUTH
+    )
     engine = create_engine(settings, Connector(settings, Secrets(Aws(settings)), None), Names("test"))
     async with tenantless(engine) as connection:
         assert (await connection.execute(text("select * from app.note"))).all() == []
@@ -482,7 +484,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[SecretsManager]:
 
 async def test_a_rotated_session_key_breaks_no_open_login(store: SecretsManager) -> None:
     store.rotate("session", "the first secret of at least thirty-two characters")
-    settings = load({**DEVELOPMENT, **store.settings(), **GOOD_PROVIDER, "SESSION_SECRET_ID": "session"})
+    settings = load({**DEVELOPMENT, **store.settings(), **GOOD_PROVIDER, "SESSION_SECRET_ID": "session"}, AUTH)
     old = Sealer(Secrets(Aws(settings)), Secret("session"))
     sealed = await old.seal(b"open login", b"p")
     store.rotate("session", "the second secret of at least thirty-two characters")

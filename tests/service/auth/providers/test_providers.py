@@ -18,12 +18,13 @@ from jose.backends.base import Key
 from service.auth import errors
 from service.auth.providers import presets as providers
 from service.auth.providers.presets import Provider
+from service.auth.settings import AuthSettings
 from service.auth.tokens.judge import Authenticator, ExternalIssuers
 from service.auth.tokens.principal import principal_of
 from service.errors import ApiError, Error
 from service.principal import Principal
 from service.settings import SettingsError, load
-from tests.support.api.environments import DEVELOPMENT
+from tests.support.api.environments import AUTH, DEVELOPMENT
 from tests.support.idp.issuer import first_key, sign
 
 pytestmark = pytest.mark.anyio
@@ -336,7 +337,7 @@ CASES = {
 def gate(case: str) -> Authenticator:
     kind = case.partition("-")[0]
     group = {f"IDP__X__{name}": value for name, value in {"KIND": kind, **CASES[case].settings}.items()}
-    (provider,) = providers.configured(load({**DEVELOPMENT, **group}))
+    (provider,) = providers.configured(load({**DEVELOPMENT, **group}, AUTH).of(AuthSettings))
     return Authenticator([ExternalIssuers([HeldKeys(provider)])])
 
 
@@ -386,7 +387,7 @@ async def test_two_providers_at_once_are_told_apart_by_their_issuer() -> None:
     for case in ("cognito", "okta", "entra-many"):
         kind = case.partition("-")[0]
         groups |= {f"IDP__{kind}__{n}".upper(): v for n, v in {"KIND": kind, **CASES[case].settings}.items()}
-    found = providers.configured(load({**DEVELOPMENT, **groups}))
+    found = providers.configured(load({**DEVELOPMENT, **groups}, AUTH).of(AuthSettings))
     gate = Authenticator([ExternalIssuers([HeldKeys(provider) for provider in found])])
     for case, kind in (("cognito", "cognito"), ("okta", "okta"), ("entra-many", "entra")):
         good = CASES[case]
@@ -422,10 +423,14 @@ async def test_two_providers_at_once_are_told_apart_by_their_issuer() -> None:
 )
 def test_settings_that_would_let_the_wrong_people_in_are_refused(variables: dict[str, str], named: str) -> None:
     with pytest.raises(SettingsError, match=f"IDP__X__.*{named}"):
-        load({**DEVELOPMENT, **{f"IDP__X__{name}": value for name, value in variables.items()}})
+        load({**DEVELOPMENT, **{f"IDP__X__{name}": value for name, value in variables.items()}}, AUTH)
 
 
 def test_an_algorithm_that_a_kind_of_provider_does_not_sign_with_is_refused_at_the_start() -> None:
     variables = {"KIND": "okta", **CASES["okta"].settings, "ID_TOKEN_ALGORITHM": "ES256"}
     with pytest.raises(SettingsError, match="IDP__X__ID_TOKEN_ALGORITHM is ES256, and okta signs with RS256"):
-        providers.configured(load({**DEVELOPMENT, **{f"IDP__X__{name}": value for name, value in variables.items()}}))
+        providers.configured(
+            load({**DEVELOPMENT, **{f"IDP__X__{name}": value for name, value in variables.items()}}, AUTH).of(
+                AuthSettings
+            )
+        )

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from service.auth.settings import AuthSettings
 from service.settings import SettingsError, load
-from tests.support.api.environments import GOOD
+from tests.support.api.environments import AUTH, GOOD
 from tests.support.api.server import ROOT, free_port
 from tests.support.saml.provider import key_pair
 
@@ -27,8 +28,10 @@ SAML = {
 
 
 def test_a_saml_provider_needs_no_more_than_this_also_in_production() -> None:
-    assert load(SAML).idp["clinic"].issuer == "http://www.okta.com/exk123"  # a name, asked by nobody
-    assert load(SAML | {"IDP__CLINIC__ISSUER": "urn:clinic:idp"})
+    assert (
+        load(SAML, AUTH).of(AuthSettings).idp["clinic"].issuer == "http://www.okta.com/exk123"
+    )  # a name, asked by nobody
+    assert load(SAML | {"IDP__CLINIC__ISSUER": "urn:clinic:idp"}, AUTH)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +64,7 @@ def test_a_saml_provider_needs_no_more_than_this_also_in_production() -> None:
 )
 def test_what_would_be_unsafe_or_cannot_work_is_refused_at_start(changes: dict[str, str], said: str) -> None:
     with pytest.raises(SettingsError) as refused:
-        load(SAML | changes)
+        load(SAML | changes, AUTH)
     assert said in str(refused.value)
 
 
@@ -107,8 +110,9 @@ def test_a_service_without_a_saml_provider_loads_nothing_of_it() -> None:
     program = (
         "import os, sys\n"
         "from service.settings import load\n"
+        "from tests.support.api.environments import AUTH\n"
         "from tests.support.api.app import product\n"
-        "product(load(os.environ))\n"
+        "product(load(os.environ, AUTH))\n"
         "print([m for m in ('lxml', 'xmlsec', 'onelogin', 'boto3', 'service.auth.saml') if m in sys.modules])\n"
     )
     environment = {name: value for name, value in DEVELOPMENT.items() if not name.startswith("IDP__")}

@@ -13,13 +13,14 @@ from structlog.testing import capture_logs
 from service.auth import errors
 from service.auth.providers import rsa
 from service.auth.providers.presets import configured
+from service.auth.settings import AuthSettings
 from service.auth.tokens.claims import check_subject
 from service.auth.tokens.judge import Authenticator, ExternalIssuers
 from service.auth.tokens.key_set import key_for, usable_keys
 from service.auth.tokens.keys import IssuerKeys
 from service.errors import ApiError
 from service.settings import load
-from tests.support.api.environments import DEVELOPMENT
+from tests.support.api.environments import AUTH, DEVELOPMENT
 from tests.support.idp.issuer import Issuer, SigningKey, b64, provider_of, sign
 
 pytestmark = pytest.mark.anyio
@@ -133,7 +134,9 @@ async def test_entras_set_for_all_organisations_signs_for_each_with_its_own_keys
         "TENANTS": f"{ONE}=acme",
         "JWKS_URL": f"{issuer.url}/keys",
     }
-    (provider,) = configured(load(DEVELOPMENT | {f"IDP__X__{name}": value for name, value in variables.items()}))
+    (provider,) = configured(
+        load(DEVELOPMENT | {f"IDP__X__{name}": value for name, value in variables.items()}, AUTH).of(AuthSettings)
+    )
     made = int(time.time())
     # As Entra ID writes it: iat and nbf five minutes early, exp an hour after the token was made.
     claims = {

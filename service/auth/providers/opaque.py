@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Final
 from urllib.parse import urlsplit
 
-from service.settings.fields import OpenIdSettings
+from service.auth.settings import OpenIdSettings
 
 _OKTA: Final = re.compile(r".+\.(?:okta|oktapreview|okta-emea|okta-gov)\.com\Z")
 # Issuers of a kind. What else the kind needs to get tokens that can be read is below.
