@@ -26,17 +26,8 @@ from infra.aws.gates.watch import WATCH
 from infra.aws.gates.whole import missing
 from infra.aws.register import REGISTER
 from infra.stage.record import Stage
+from infra.stage.stateful import STATEFUL
 
-STATEFUL: Final = (
-    "AWS::KMS::Key",
-    "AWS::RDS::DBInstance",
-    "AWS::RDS::DBParameterGroup",
-    "AWS::Backup::BackupVault",
-    "AWS::S3::Bucket",
-    "AWS::SecretsManager::Secret",
-    "AWS::Cognito::UserPool",
-    "AWS::Logs::LogGroup",
-)
 PROMISES: Final = (*KEYS, *DATABASE, *BACKUPS, *BUCKETS, *USERS, *NETWORK, *IDENTITY, *WATCH)
 _TENANT: Final = "tenant"
 _ANYWHERE: Final = ("0.0.0.0/0", "::/0")

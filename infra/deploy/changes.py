@@ -10,9 +10,9 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from infra.aws.checks import STATEFUL
 from infra.deploy.specification import How, Specification, SpecificationError
 from infra.shell.failure import Failure
+from infra.stage.stateful import STATEFUL
 
 Template = Mapping[str, Any]
 Templates = Mapping[str, Template]  # by part of a stage

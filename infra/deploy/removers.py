@@ -177,7 +177,7 @@ def _remove_key(account: Account, key_id: str) -> None:
     kms.schedule_key_deletion(KeyId=key_id, PendingWindowInDays=7)
 
 
-# Every type that infra.aws.checks.STATEFUL names is here: that is what a template may keep, or AWS refuses to delete.
+# Every type that infra.stage.stateful names is here: that is what a template may keep, or AWS refuses to delete.
 REMOVERS: Final[Mapping[str, Remover]] = MappingProxyType(
     {
         "AWS::S3::Bucket": Remover(_empty_bucket, _remove_bucket),

@@ -11,7 +11,6 @@ from typing import Any
 import aws_cdk as cdk
 import pytest
 
-from infra.aws.checks import STATEFUL
 from infra.aws.stacks.base import StageStack
 from infra.deploy.account import PARTS, AwsError, survey
 from infra.deploy.removers import REMOVERS
@@ -19,6 +18,7 @@ from infra.deploy.stacks import deploy, destroy
 from infra.product import STAGES
 from infra.shell.failure import Failure
 from infra.stage.outputs import stack_name
+from infra.stage.stateful import STATEFUL
 from tests.infra.conftest import Synthesized
 from tests.support.cloud.formation import Cloud, Template, ordered
 

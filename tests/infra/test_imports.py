@@ -32,6 +32,7 @@ def _checkout(folder: Path) -> Path:
         ("infra/aws/alarms.py", "import infra.environment.guard", "infra.aws.alarms -> infra.environment.guard"),
         ("infra/shell/failure.py", "import infra.stage.outputs", "infra.shell.failure -> infra.stage.outputs"),
         ("infra/stage/parts.py", "import infra.deploy.steps", "infra.stage.parts -> infra.deploy.steps"),
+        ("infra/deploy/changes.py", "import infra.aws.checks", "infra.deploy.changes -> infra.aws.checks"),
         ("infra/environment/build.py", "import service.app", "infra.environment.build -> service.app"),
         ("service/errors.py", "import infra.shell.failure", "service.errors -> infra.shell.failure"),
     ],

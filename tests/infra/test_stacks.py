@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from infra.aws.checks import STATEFUL
 from infra.docs import stacks as picture
 from infra.product import STAGES
 from infra.stage.chosen import stage as stage_of
 from infra.stage.outputs import OUTPUTS
+from infra.stage.stateful import STATEFUL
 from service.product import NAME
 from tests.infra.conftest import Synthesized, synthesize
 from tests.support.api.server import ROOT
