@@ -52,10 +52,28 @@ _EXAMPLES: Final[Mapping[str, str]] = {
     "route": '"/api/v1/notes/{note_id}"',
     "status": "200",
     "duration_ms": "4.2",
-    "code": '"AUTH_006"',
-    "reason": '"signature"',
+    "code": '"AUTH_009"',
+    "reason": '"iat"',
     "provider": '"okta"',
     "audit": "true",
+    "days": "21",
+    "keys": "2",
+    "certificates": "2",
+    "position": "1",
+    "age": "310.5",
+    "side": '"provider"',
+    "environment": '"production"',
+    "version": '"1.4.0"',
+}
+# Where the value above would be one that this event never has.
+_OTHERWISE: Final[Mapping[str, Mapping[str, str | None]]] = {
+    "refused": {"tenant_id": None, "user_id": None},  # whose token is refused is not known
+    "permission_denied": {"code": '"FILES_004"'},
+    "saml_sign_in_too_old": {"reason": '"signed_in_recently: …"'},
+    "saml_library_refused": {"reason": '"OneLogin_Saml2_ValidationError"', "code": "38"},
+    "ended_sessions_unknown": {"code": '"SYS_002"'},
+    "kms_call_failed": {"reason": '"EndpointConnectionError"'},
+    "secret_read_failed": {"reason": '"ClientError"'},
 }
 _LEVELS: Final = ("debug", "info", "warning", "error", "critical")
 
@@ -119,9 +137,10 @@ def _row(name: str, event: Emitted) -> str:
 
 
 def _section(name: str, event: Emitted) -> str:
-    values = {**_EXAMPLES, "level": f'"{sorted(event.levels)[0]}"', "message": f'"{name}"'}
+    values = {**_EXAMPLES, **_OTHERWISE.get(name, {}), "level": f'"{sorted(event.levels)[0]}"', "message": f'"{name}"'}
     ids = ("request_id", "tenant_id", "user_id") if any(file.startswith(_IN_A_REQUEST) for file in event.files) else ()
-    line = ", ".join(f'"{key}": {values.get(key, _ANY)}' for key in (*_EVERY_LINE, *ids, *sorted(event.fields)))
+    shown = {key: values.get(key, _ANY) for key in (*_EVERY_LINE, *ids, *sorted(event.fields))}
+    line = ", ".join(f'"{key}": {value}' for key, value in shown.items() if value is not None)
     return (
         f"\n### `{name}`\n\n{AUDIT[name][0].upper()}{AUDIT[name][1:]}.\n\n"
         f"Level {', '.join(sorted(event.levels))}; fields of its own: {_listed(event.fields)}; "
@@ -150,7 +169,7 @@ levels and fields are read from the calls in the code; this page is generated fr
 **Retention.** Railway keeps logs for 90 days at the tier that has an agreement, and stdout is not an audit store:
 forward it to a log group that is encrypted and kept for six years, as those of the stacks are (docs/INFRASTRUCTURE.md).
 Sign-ins at Cognito, calls of AWS and accesses to documents are recorded there by AWS itself.
-The append-only table of the application is a later feature (docs/API_ARCHITECTURE.md).
+The append-only table of the application is a later feature ([stretch/audit-log.md](stretch/audit-log.md)).
 
 **What no line has**: bodies, queries, paths, headers, tokens, names, messages of libraries or of the database
 (`tests/service/test_log.py`). Fields of a request are `request_id`, `tenant_id`, `user_id`, and `trace_id`,

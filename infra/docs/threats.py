@@ -243,10 +243,19 @@ ATTACKERS: Final = (
         (
             Stopped(
                 "publishes a bad release",
-                "lock files with hashes, seven days of waiting, actions by commit",
+                "lock files with hashes, base images by digest, seven days of waiting, actions by commit",
                 (
+                    "tests/image/test_files.py::test_every_base_image_is_named_by_its_digest",
                     "tests/docs/test_supply_chain.py::test_no_locked_package_is_below_the_floor_of_an_advisory",
                     "tests/infra/test_workflows.py::test_no_rule_has_anything_to_say_of_the_workflows",
+                ),
+            ),
+            Stopped(
+                "leaves a known fault in what we ship",
+                "floors of advisories; scans of the image for what Debian has mended, each week and before a release",
+                (
+                    "tests/image/test_scan.py::test_a_package_without_its_security_update_is_named",
+                    "tests/infra/test_workflows.py::test_a_release_and_the_weekly_look_scan_the_image_that_they_built",
                 ),
             ),
             Stopped(

@@ -60,6 +60,12 @@ def test_every_form_holds_every_row_and_trestle_accepts_the_oscal(tmp_path: Path
         assert set(json.loads(done.output)) == {key}
     listed = list(csv.reader(io.StringIO(run("--format", "csv").output)))
     assert len(listed) == len(CONTROLS) + 1
+    (component,) = json.loads((tmp_path / "oscal-component.json").read_text())["component-definition"]["components"]
+    (implementation,) = component["control-implementations"]
+    for row, told in zip(CONTROLS, implementation["implemented-requirements"], strict=True):
+        said = {one["name"]: one["value"] for one in told["props"]}
+        assert said["implementation-status"] != "not-applicable", "what the customer has to do applies"
+        assert (said["control-origination"] == "customer-provided") == (row.status == "customer")
 
 
 def test_rows_are_filtered(rows: Any) -> None:
@@ -189,32 +195,55 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("officer", "mallory"):
         command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(folder / name)]
         subprocess.run(command, check=True)
-    (folder / "signers").write_text(f"officer@example.com {(folder / 'officer.pub').read_text()}")
     return folder
 
 
-def verified(digest: Path, keys: Path) -> bool:
-    """As the archive's own README says."""
-    command = ["ssh-keygen", "-Y", "verify", "-f", str(keys / "signers"), "-I", "officer@example.com"]
-    command += ["-n", "signalbox-compliance", "-s", f"{digest}.sig"]
-    return subprocess.run(command, input=digest.read_bytes(), capture_output=True, check=False).returncode == 0
+def check(folder: Path, readme: str, public: str) -> subprocess.CompletedProcess[str]:
+    """What the archive's own README tells to type, with the public key where it says so."""
+    (typed,) = re.findall(r"(?s)```sh\n(.*?)```", readme)
+    told, key = "WHO ssh-ed25519 AAAA...", f"WHO {public.strip()}"
+    assert told in typed
+    script = f"set -euo pipefail\n{typed.replace(told, key)}"
+    return subprocess.run(["bash", "-c", script], cwd=folder, capture_output=True, text=True, check=False)
+
+
+def unpacked(archive: Path, into: Path) -> Path:
+    with tarfile.open(archive) as packed:
+        packed.extractall(into, filter="data")
+    return into / "evidence"
+
+
+def links(folder: Path) -> list[str]:
+    """Links of all pages that lead to nothing in the archive."""
+    lost = []
+    for page in folder.rglob("*.md"):
+        for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+            path = link.partition("#")[0]
+            if path and not re.match(r"[a-z]+:", link) and not (page.parent / path).exists():
+                lost.append(f"{page.relative_to(folder)}: {link}")
+    return lost
 
 
 def test_an_auditor_opens_the_archive_and_reads_it(tmp_path: Path, keys: Path) -> None:
-    archive = tmp_path / "evidence.tar.gz"
+    archive, public = tmp_path / "evidence-1.tar.gz", (keys / "officer.pub").read_text()
     done = run("--archive", str(archive), "--key", str(keys / "officer"))
     assert done.exit_code == 0, done.output
-    digest = tmp_path / "evidence.tar.gz.sha256"
-    assert verified(digest, keys)
-    subprocess.run(["sha256sum", "--check", digest.name], cwd=tmp_path, check=True, capture_output=True)
-    with tarfile.open(archive) as packed:
-        packed.extractall(tmp_path, filter="data")
-    folder = tmp_path / "evidence"
-    subprocess.run(["sha256sum", "--check", "SHA256SUMS"], cwd=folder, check=True, capture_output=True)
+    folder = unpacked(archive, tmp_path / "looked-at")
+    readme = (folder / "README.md").read_text()
+    checked = check(tmp_path, readme, public)
+    assert checked.returncode == 0, checked.stderr
+    assert "README.md: OK" in checked.stdout
+    assert links(folder) == []
+    named = {item.node.split("::")[0] for row in CONTROLS for item in row.evidence if isinstance(item, ByTest)}
+    pages = "".join((folder / f"docs/{name}.md").read_text() for name in ("THREAT_MODEL", "PENETRATION_TEST"))
+    named |= set(re.findall(r"`(tests/[\w/.]+)", pages))
+    assert {name for name in named if not (folder / name).exists()} == set()
+    cited = set(re.findall(r"docs/[\w/-]+\.md", (folder / "readiness.md").read_text()))
+    assert {name for name in cited if not (folder / name).exists()} == set()
     assert "164.312(a)(2)(iv)" in (folder / "readiness.md").read_text()
     results = json.loads((folder / "assessment-results.json").read_text())["assessment-results"]
     commit = results["metadata"]["version"]
-    assert commit in (folder / "README.md").read_text()
+    assert commit in readme
     listed = json.loads((folder / "sbom.image.json").read_text())
     assert (listed["bomFormat"], listed["specVersion"]) == ("CycloneDX", "1.5")
     assert {"python-jose", "fastapi"} <= {part["name"] for part in listed["components"]}
@@ -224,10 +253,33 @@ def test_an_auditor_opens_the_archive_and_reads_it(tmp_path: Path, keys: Path) -
     trail = (folder / "templates" / "SignalboxWatch.template.json").read_text()
     assert "AWS::CloudTrail::Trail" in trail
 
-    digest.write_text(digest.read_text().replace("a", "b"))
-    assert not verified(digest, keys), "a digest that was changed"
+    archive.write_bytes(archive.read_bytes()[:-1] + b"x")
+    assert check(tmp_path, readme, public).returncode != 0, "an archive that was changed"
     run("--archive", str(archive), "--key", str(keys / "mallory"))
-    assert not verified(digest, keys), "a digest that somebody else signed"
+    assert check(tmp_path, readme, public).returncode != 0, "a digest that somebody else signed"
+
+
+def test_the_archive_says_what_it_does_not_show(rows: Any, tmp_path: Path, keys: Path) -> None:
+    rows(replace(CONTROLS[0], evidence=(ByTest("tests/infra/test_hipaa.py::ran"),)))
+    report = tmp_path / "junit.xml"
+    report.write_text('<testsuite><testcase classname="tests.infra.test_hipaa" name="other"/></testsuite>')
+    looked = look_at(tmp_path, production())
+    archive = tmp_path / "evidence.tar.gz"
+    given = ("--archive", str(archive), "--key", str(keys / "officer"))
+    for options, told, missing in (
+        (
+            (),
+            ("looked up, and not run", "No account was looked at", "claims do not hold"),
+            ("junit.xml", "account.json"),
+        ),
+        (("--junit", str(report), "--verified", str(looked)), ("1 of the tests that rows name did not run",), ()),
+    ):
+        run(*given, *options)
+        folder = unpacked(archive, tmp_path / f"{len(options)}")
+        gaps = (folder / "README.md").read_text().split("## What it does not show")[1].split("## ")[0]
+        assert [one for one in told if one not in gaps] == []
+        assert {name for name in ("junit.xml", "account.json") if not (folder / name).exists()} == set(missing)
+        assert all(name in gaps for name in missing)
 
 
 @pytest.mark.parametrize(

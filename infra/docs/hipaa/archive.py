@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import re
 import shutil
 import subprocess
 import tarfile
@@ -16,49 +17,41 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from infra.docs.hipaa import exports
+from infra.docs.hipaa import cover, exports
+from infra.docs.hipaa.evidence import ByTest
 from infra.docs.sbom import sbom
 from infra.shell.failure import Failure
 
-NAMESPACE: Final = "signalbox-compliance"
-_PAGES: Final = (
-    "docs/HIPAA_READINESS.md",
-    "docs/HIPAA_AUDIT_EVENTS.md",
-    "docs/THREAT_MODEL.md",
-    "docs/PENETRATION_TEST.md",
-    "docs/SUPPLY_CHAIN.md",
-    "docs/INFRASTRUCTURE.md",
-    "docs/reference/findings.md",
-    "docs/reference/alarms.md",
-    "docs/reference/supply.md",
+_ASKED_FOR: Final = frozenset(
+    {
+        "docs/HIPAA_READINESS.md",
+        "docs/HIPAA_AUDIT_EVENTS.md",
+        "docs/THREAT_MODEL.md",
+        "docs/PENETRATION_TEST.md",
+        "docs/SUPPLY_CHAIN.md",
+        "docs/INFRASTRUCTURE.md",
+        "docs/reference/findings.md",
+        "docs/reference/alarms.md",
+        "docs/reference/supply.md",
+    }
 )
-_README: Final = """# {product}: evidence at {commit}
-
-Made on {at:%Y-%m-%d %H:%M} UTC by `signalbox compliance --archive`. {looked_at}
-
-| file | what it is |
-| --- | --- |
-| readiness.md, readiness.csv | every paragraph of 45 CFR 164.308 to 164.316, who sees to it, and by what evidence |
-| component-definition.json, assessment-results.json | the same in OSCAL 1.2.1 |
-| templates/ | the CloudFormation templates of the production stage, and the report of the rule packs |
-| sbom.image.json, sbom.repository.json | CycloneDX 1.5, out of the lock files |
-| docs/ | the pages that the rows name |
-| junit.xml | the tests that ran, where they did |
-| account.json | what `signalbox verify` found in the account, where it was asked |
-| SHA256SUMS | digest of each file: `sha256sum -c SHA256SUMS` |
-
-Whose archive it is, outside of it: `ssh-keygen -Y verify -f ALLOWED_SIGNERS -I WHO -n {namespace} -s ARCHIVE.sha256.sig
-< ARCHIVE.sha256`, then `sha256sum -c ARCHIVE.sha256`. ALLOWED_SIGNERS has one line: WHO, a space, the public key.
-"""
+_PAGES: Final = frozenset({".md", ".svg", ".png", ".json", ".d2"})
+_CITED: Final = re.compile(rb"\btests/[\w/]+(?:\.py\b|/)")  # in a page: a file, or a folder
 
 
-def contents(checked: exports.Checked, root: Path) -> Mapping[str, bytes]:
+def contents(checked: exports.Checked, root: Path, name: str) -> Mapping[str, bytes]:
     """Every file of the archive, by its name in it.
+
+    Args:
+        checked: The table, looked at whole.
+        root: The checkout.
+        name: Of the archive.
 
     Raises:
         Failure: A page is missing, or no bill of materials can be made.
     """
     files = {
+        "README.md": cover.page(checked, name),
         "readiness.md": exports.as_markdown(checked),
         "readiness.csv": exports.as_csv(checked),
         "component-definition.json": exports.component_definition(checked),
@@ -66,16 +59,15 @@ def contents(checked: exports.Checked, root: Path) -> Mapping[str, bytes]:
         "sbom.image.json": sbom(root, image=True, commit=checked.commit, at=checked.at),
         "sbom.repository.json": sbom(root, image=False, commit=checked.commit, at=checked.at),
     }
-    for name in _PAGES:
-        try:
-            files[name] = (root / name).read_text(encoding="utf-8")
-        except FileNotFoundError:
-            raise Failure(f"{name} is missing, and an auditor would ask for it: git checkout {name}") from None
-    looked_at = exports.looked_at(checked)
-    files["README.md"] = _README.format(
-        product=checked.product, commit=checked.commit, at=checked.at, looked_at=looked_at, namespace=NAMESPACE
-    )
     found = {name: text.encode() for name, text in files.items()}
+    # All pages and not those of the audit alone: they refer to one another.
+    pages = {str(file.relative_to(root)) for file in (root / "docs").rglob("*") if file.suffix in _PAGES}
+    found |= {name: _read(root, name) for name in (*pages, *_ASKED_FOR)}
+    named = {name.decode() for page in _ASKED_FOR for name in _CITED.findall(found[page])}
+    evidence = (item for row in checked.controls for item in row.evidence)
+    named |= {item.node.partition("::")[0] for item in evidence if isinstance(item, ByTest)}
+    tests = {str(file.relative_to(root)) for name in named if name.endswith("/") for file in (root / name).glob("*.py")}
+    found |= {name: _read(root, name) for name in (*tests, *named) if not name.endswith("/")}
     found |= {f"templates/{name}": content for name, content in checked.assembly.items()}
     if checked.report is not None:
         found["junit.xml"] = checked.report
@@ -83,6 +75,13 @@ def contents(checked: exports.Checked, root: Path) -> Mapping[str, bytes]:
         found["account.json"] = checked.account.json().encode()
     sums = "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in sorted(found.items()))
     return {**found, "SHA256SUMS": sums.encode()}
+
+
+def _read(root: Path, name: str) -> bytes:
+    try:
+        return (root / name).read_bytes()
+    except FileNotFoundError:
+        raise Failure(f"{name} is missing, and an auditor would ask for it: git checkout {name}") from None
 
 
 def write(checked: exports.Checked, root: Path, archive: Path, key: Path) -> list[Path]:
@@ -105,12 +104,12 @@ def write(checked: exports.Checked, root: Path, archive: Path, key: Path) -> lis
         raise Failure("ssh-keygen is not on the PATH, and it signs the digest: install OpenSSH 8.0 or newer")
     if not archive.name.endswith(".tar.gz"):
         raise Failure(f"{archive.name} is a gzipped tar file: let its name end with .tar.gz")
-    packed = _pack(contents(checked, root), int(checked.at.timestamp()))
+    packed = _pack(contents(checked, root, archive.name), int(checked.at.timestamp()))
     digest, signature = archive.with_name(archive.name + ".sha256"), archive.with_name(archive.name + ".sha256.sig")
     signature.unlink(missing_ok=True)
     archive.write_bytes(packed)
     digest.write_text(f"{hashlib.sha256(packed).hexdigest()}  {archive.name}\n", encoding="utf-8")
-    command = [tool, "-Y", "sign", "-q", "-f", str(key), "-n", NAMESPACE, str(digest)]
+    command = [tool, "-Y", "sign", "-q", "-f", str(key), "-n", cover.NAMESPACE, str(digest)]
     done = subprocess.run(command, stdout=subprocess.DEVNULL, check=False)
     if done.returncode != 0 or not signature.exists():
         raise Failure(

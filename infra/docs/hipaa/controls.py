@@ -119,7 +119,7 @@ CONTROLS: Final = (
         "addressable",
         "planned",
         "Role based access control is a later feature; today a user sees everything of the own tenant.",
-        (ByPerson("product team", "see docs/API_ARCHITECTURE.md, where later features go"),),
+        (ByPerson("product team", "decide who has which role; docs/stretch/rbac.md has how it would be built"),),
     ),
     Control(
         AUDIT,
@@ -141,7 +141,7 @@ CONTROLS: Final = (
             ByTemplate("AWS::EC2::FlowLog", "TrafficType", "is", "ALL"),
             ByTemplate("AWS::RDS::DBParameterGroup", r"Parameters.pgaudit\.log", "lists", ("ddl", "role", "write")),
             ByTest("tests/infra/mutations/test_mutations.py::test_the_gates_see_what_breaks_a_promise"),
-            ByPerson("product team", "write audit events to an append-only table, see docs/API_ARCHITECTURE.md"),
+            ByPerson("product team", "write audit events to an append-only table (docs/stretch/audit-log.md)"),
         ),
     ),
     Control(
@@ -169,6 +169,7 @@ CONTROLS: Final = (
         (
             ByTemplate("AWS::Cognito::LogDeliveryConfiguration", "LogConfigurations"),
             ByTemplate("AWS::Cognito::UserPool", "UserPoolAddOns.AdvancedSecurityMode", "is", "ENFORCED"),
+            ByTest("tests/infra/test_alarms.py::test_the_event_rings_its_alarm_and_no_other"),
         ),
     ),
     Control(
@@ -231,7 +232,7 @@ CONTROLS: Final = (
         "addressable",
         "planned",
         "One key encrypts the data of all tenants today; a key per tenant belongs to the document feature.",
-        (ByPerson("product team", "see docs/API_ARCHITECTURE.md"),),
+        (ByPerson("product team", "decide whether a tenant's contract asks for it (docs/stretch/documents.md)"),),
     ),
     Control(
         INTEGRITY,
@@ -257,14 +258,15 @@ CONTROLS: Final = (
         "standard",
         "shared",
         "Multi-AZ, automated backups of 30 days and more, a backup vault, deletion protection. Restoring has to be "
-        "rehearsed.",
+        "rehearsed: `signalbox restore` restores into a copy, times it and compares it (docs/how-to/restore.md).",
         (
             ByTemplate("AWS::RDS::DBInstance", "MultiAZ", "is", True),
             ByTemplate("AWS::RDS::DBInstance", "BackupRetentionPeriod", "at least", 30),
             ByTemplate("AWS::RDS::DBInstance", "DeletionProtection", "is", True),
             ByRule("HIPAA.Security-RDSMultiAZSupport"),
             ByRule("HIPAA.Security-RDSInBackupPlan"),
-            ByPerson("operator", "restore into a scratch instance twice a year, and write down how long it took"),
+            ByTest("tests/infra/test_restore.py::test_a_copy_is_made_as_the_original_stands_and_deleted"),
+            ByPerson("operator", "run that drill twice a year, and keep what it found"),
         ),
     ),
     Control(
@@ -350,7 +352,7 @@ CONTROLS: Final = (
         "standard",
         "planned",
         "De-identification before storage and scrubbing of model output belong to the document feature.",
-        (ByPerson("product team", "see docs/API_ARCHITECTURE.md"),),
+        (ByPerson("product team", "decide what leaves the tenant, and how (docs/stretch/de-identification.md)"),),
     ),
     Control(
         NETWORK,
@@ -456,11 +458,12 @@ CONTROLS: Final = (
         "Protection from malicious software",
         "addressable",
         "shared",
-        "Versions are pinned in lock files from public indexes, floors say which advisory they answer, the database"
-        " takes minor versions by itself. Scanning and penetration tests are yours.",
+        "Versions are pinned in lock files from public indexes, base images by digest, floors say which advisory they "
+        "answer, the database takes minor versions by itself. Devices of people are yours.",
         (
             ByTemplate("AWS::RDS::DBInstance", "AutoMinorVersionUpgrade", "is", True),
-            ByPerson("operator", "scan dependencies and image every week; a penetration test every year"),
+            ByTest("tests/image/test_files.py::test_every_base_image_is_named_by_its_digest"),
+            ByPerson("operator", "take over what Dependabot proposes; protect the devices that people work on"),
         ),
     ),
     Control(
@@ -526,7 +529,7 @@ CONTROLS: Final = (
         "addressable",
         "customer",
         "A restore that nobody has tried is a hope.",
-        (ByPerson("operator", "restore into a scratch instance twice a year, and write down how long it took"),),
+        (ByPerson("operator", "`signalbox restore` twice a year (docs/how-to/restore.md); keep what it found"),),
     ),
     Control(
         INTEGRITY,
@@ -952,7 +955,7 @@ CONTROLS: Final = (
         "planned",
         "An append-only table of who read or changed which record belongs to the feature that has records. The events "
         "of today are lines of the log (docs/HIPAA_AUDIT_EVENTS.md).",
-        (ByPerson("product team", "write audit events to an append-only table, see docs/API_ARCHITECTURE.md"),),
+        (ByPerson("product team", "write audit events to an append-only table (docs/stretch/audit-log.md)"),),
     ),
     Control(
         MINIMUM,
@@ -962,7 +965,7 @@ CONTROLS: Final = (
         "standard",
         "planned",
         "Utilities that find and mask identifiers in documents and in what a model answers are a later feature.",
-        (ByPerson("product team", "see docs/API_ARCHITECTURE.md"),),
+        (ByPerson("product team", "no model sees a record before they exist (docs/stretch/de-identification.md)"),),
     ),
     Control(
         AGREEMENTS,
@@ -1003,10 +1006,14 @@ CONTROLS: Final = (
         "addressable",
         "shared",
         "Every locked package stands above the floors of known advisories, its licence is one of a list, and CI asks "
-        "the advisory database where the network allows it (docs/SUPPLY_CHAIN.md).",
+        "the advisory database every week. The image's Debian packages are compared with Debian's security updates, "
+        "and all of the image is scanned every week and before a release, which a fault that has a fix stops "
+        "(docs/SUPPLY_CHAIN.md).",
         (
             ByTest("tests/docs/test_supply_chain.py::test_no_locked_package_is_below_the_floor_of_an_advisory"),
-            ByPerson("operator", "scan the image every week, and the account with its own tools every month"),
+            ByTest("tests/image/test_scan.py::test_a_package_without_its_security_update_is_named"),
+            ByTest("tests/infra/test_workflows.py::test_a_release_and_the_weekly_look_scan_the_image_that_they_built"),
+            ByPerson("operator", "read what the weekly run says; scan the account with its own tools every month"),
         ),
     ),
 )

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from infra.aws.gates.promises import dig, holds
 from infra.docs.hipaa.citations import PARAGRAPHS, SECURITY_RULE
@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 
 Kind = Literal["required", "addressable", "standard"]
 Status = Literal["implemented", "shared", "customer", "planned"]
+MEANS: Final[Mapping[Status, str]] = {
+    "implemented": "by this template; every row names what a machine checks, and the build fails when it does not hold",
+    "shared": "the template does its part, and somebody has to do the rest",
+    "customer": "yours",
+    "planned": "a later feature; it counts for nothing today",
+}
 
 
 @dataclass(frozen=True, slots=True)

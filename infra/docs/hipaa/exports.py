@@ -10,13 +10,14 @@ import csv
 import io
 import json
 import uuid
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from infra.docs.hipaa.citations import PARAGRAPHS, nist
-from infra.docs.hipaa.evidence import ByTest, Control, Evidence
+from infra.docs.hipaa.evidence import MEANS, ByTest, Control, Evidence, Status
 
 if TYPE_CHECKING:
     from infra.stage.verified import Report
@@ -27,7 +28,14 @@ _NIST: Final = "https://csrc.nist.gov/pubs/sp/800"
 _BESIDE: Final = ("NIST SP 800-66 r2", "NIST SP 800-53 r5", "commit", "checked")
 EVALUATION: Final = "164.308(a)(8)"  # periodic technical evaluation: what a look at the account is for
 ACCOUNT: Final = "The account is as its templates say"
-_STATUS: Final = {"implemented": "implemented", "shared": "partial", "customer": "not-applicable", "planned": "planned"}
+# In OSCAL's words: how far it is, and from whom it comes. What is the customer's applies all the same, so that it is
+# "planned" and not "not-applicable": the customer has it to do.
+_STATUS: Final[Mapping[Status, tuple[str, str]]] = {
+    "implemented": ("implemented", "system-specific"),
+    "shared": ("partial", "customer-configured"),
+    "customer": ("planned", "customer-provided"),
+    "planned": ("planned", "system-specific"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +107,9 @@ def as_markdown(checked: Checked) -> str:
         f"Commit {checked.commit}, {checked.at:%Y-%m-%d %H:%M} UTC. {looked_at(checked)}\n",
     ]
     failed = [problem for found in checked.problems.values() for problem in found]
+    counts = Counter(control.status for control in checked.controls)
+    lines += ["| status | rows | means |", "| --- | --- | --- |"]
+    lines += [*(f"| {status} | {counts[status]} | {means} |" for status, means in MEANS.items()), ""]
     lines += ["## Does not hold\n", *(f"- {problem}" for problem in failed), ""] if failed else []
     for area in dict.fromkeys(control.area for control in checked.controls):
         lines.append(f"## {area}\n")
@@ -139,7 +150,8 @@ def component_definition(checked: Checked) -> str:
             "control-id": _control_id(c.citation),
             "description": c.statement,
             "props": [
-                {"name": "implementation-status", "value": _STATUS[c.status]},
+                {"name": "implementation-status", "value": _STATUS[c.status][0]},
+                {"name": "control-origination", "value": _STATUS[c.status][1]},
                 {"name": "label", "value": c.citation},
                 *_nist_props(c.citation),
             ],

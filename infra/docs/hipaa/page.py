@@ -5,7 +5,7 @@ from __future__ import annotations
 from infra.docs.hipaa.checklist import CHECKLIST
 from infra.docs.hipaa.citations import nist
 from infra.docs.hipaa.controls import CONTROLS
-from infra.docs.hipaa.evidence import Control
+from infra.docs.hipaa.evidence import MEANS, Control
 
 _HEAD = """# HIPAA readiness
 
@@ -21,11 +21,7 @@ and kinds are checked against the list in `infra/docs/hipaa/citations.py`.
 
 | status | means |
 | --- | --- |
-| implemented | by this template; every row names what a machine checks, and the build fails when it does not hold |
-| shared | the template does its part, and somebody has to do the rest |
-| customer | yours |
-| planned | a later feature; it counts for nothing today |
-
+{statuses}
 *Addressable* is not optional: implement it, or write down why not and what is there instead. The amendment proposed
 on 6 January 2025 (90 FR 898, RIN 0945-AA22) was not final in June 2026; check before you rely on either text.
 
@@ -38,7 +34,7 @@ from `infra/docs/hipaa/controls.py`: `uv run signalbox docs`.
 
 def page() -> str:
     """The whole page."""
-    parts = [_HEAD]
+    parts = [_HEAD.format(statuses="".join(f"| {status} | {means} |\n" for status, means in MEANS.items()))]
     for area in dict.fromkeys(control.area for control in CONTROLS):
         parts.append(f"\n## {area}\n")
         parts += [_section(control) for control in CONTROLS if control.area == area]
