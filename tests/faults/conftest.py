@@ -8,11 +8,13 @@ import pytest
 
 from infra.local.postgres import LocalPostgres, temporary_postgres
 from tests.faults.drill import Row, Traffic, promised, table
+from tests.faults.mended import Mended
 from tests.support.api.server import Server
 from tests.support.database.databases import Database, Databases
 from tests.support.idp.issuer import Issuer
 
 _rows: list[Row] = []
+_taken_out: list[tuple[Mended, str]] = []
 
 
 @pytest.fixture(scope="session")
@@ -40,8 +42,14 @@ def issuer_of_drills() -> Iterator[Issuer]:
 
 @pytest.fixture(scope="module")
 def server(database_to_break: Database, issuer_of_drills: Issuer) -> Iterator[Server]:
-    """The service beside that database, as most drills want it."""
-    environment = {**issuer_of_drills.environment(), "DATABASE_URL": database_to_break.url(), "LOG_LEVEL": "INFO"}
+    """The service beside that database, as most drills want it; one of its providers is never there."""
+    gone = {"IDP__GONE__KIND": "cognito", "IDP__GONE__ISSUER": "http://127.0.0.1:1", "IDP__GONE__CLIENT_ID": "x"}
+    environment = {
+        **issuer_of_drills.environment(),
+        **gone,
+        "DATABASE_URL": database_to_break.url(),
+        "LOG_LEVEL": "INFO",
+    }
     with Server(environment, "tests.support.api.serve") as running:
         running.until_ready()
         yield running
@@ -63,8 +71,23 @@ def told(pytestconfig: pytest.Config) -> Callable[[Row], Row]:
     return tell
 
 
+@pytest.fixture
+def took_out() -> Callable[[Mended, str], None]:
+    """Puts a line that was taken out into the table, with what its drill said then."""
+
+    def tell(mended: Mended, said: str) -> None:
+        _taken_out.append((mended, said))
+
+    return tell
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if _rows:
         terminalreporter.write_sep("=", "drills")
         terminalreporter.write_line(table(_rows))
         _rows.clear()
+    if _taken_out:
+        terminalreporter.write_sep("=", "without the line")
+        for mended, said in _taken_out:
+            terminalreporter.write_line(f"{mended.name} ({mended.file}): {mended.line}\n    {mended.drill}\n    {said}")
+        _taken_out.clear()

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from infra.local.postgres import LocalPostgres
-from tests.faults.drill import Row, Traffic
+from tests.faults.drill import NOTES, READERS, Row, Traffic
 from tests.faults.load import Callers, Outcome, get, percentile
 from tests.faults.load import run as in_a_loop
 from tests.support.api.server import Server
@@ -98,3 +98,9 @@ def test_connections_that_are_cut(
 
     row = told(drill("connections are cut", server, traffic, cut, lambda: None, seconds))
     assert row.answers.keys() <= OUTAGE
+
+
+def test_a_provider_that_was_never_read_is_told_and_keeps_no_request_away(server: Server, traffic: Traffic) -> None:
+    ready = server.until_ready()
+    assert (ready.status_code, ready.json()["checks"]["issuers"]) == (200, "stale")
+    assert server.get(NOTES, traffic.token(READERS[0])).status_code == 200

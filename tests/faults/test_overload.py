@@ -10,7 +10,9 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -105,25 +107,33 @@ def on_cores_of_their_own(server: Server) -> Iterator[None]:
         os.sched_setaffinity(0, cores)
 
 
+def by_cpu(served: Served) -> float:
+    """Good answers for each second of CPU that the replica had: others may use the machine, too."""
+    return served.good / served.cpu
+
+
 def test_five_times_what_can_be_served(traffic: Traffic, long: bool, told: Callable[[Row], Row]) -> None:
-    """Both by turns, because a machine does not do as much in every minute; by CPU, because others may use it, too."""
+    """Both by turns, because a machine does not do as much in every minute; the median, because a minute may be odd.
+
+    A replica that has its core for itself keeps the promise, 80 % of its best; one that shares it, 60 %.
+    """
     if not long:
-        pytest.skip("what a machine can do is measured in a minute: -m faults")
+        pytest.skip("what a machine can do, of which 80 % is promised, is measured in a minute: -m faults")
     if shutil.which("wrk") is None:
         absent("wrk is not on this machine (Debian: apt-get install wrk)")
-    tokens = " ".join(traffic.issuer.token(tenant) for tenant in READERS)
+    tokens = " ".join(traffic.token(tenant) for tenant in READERS)
 
     async def run(server: Server) -> tuple[list[Outcome], list[Outcome], list[Served], list[Served]]:
         await wrk(server, tokens, 8, 0, 2)
-        bests, floods, health, others = list[Served](), list[Served](), list[Outcome](), list[Outcome]()
-        for _ in range(3):
-            best = await wrk(server, tokens, 8, 0, 4)
-            asked = asyncio.create_task(Callers(server.port).loop(2, 12, lambda _: READY, 0.05))
-            one = asyncio.create_task(traffic.callers(server.port).loop(1, 12, traffic.read, 1))
-            floods.append(await wrk(server, tokens, 1000, 1000 / (5 * best.good / best.seconds), 12))
-            bests.append(best)
+        health, others, floods = list[Outcome](), list[Outcome](), list[Served]()
+        bests = [await wrk(server, tokens, 8, 0, 4)]
+        for _ in range(5):
+            asked = asyncio.create_task(Callers(server.port).loop(2, 8, lambda _: READY, 0.05))
+            one = asyncio.create_task(traffic.callers(server.port).loop(1, 8, traffic.read, 1))
+            floods.append(await wrk(server, tokens, 1000, 1000 / (5 * bests[-1].good / bests[-1].seconds), 8))
             health += await asked
             others += await one
+            bests.append(await wrk(server, tokens, 8, 0, 4))
         return health, others, bests, floods
 
     with serving(traffic) as server:
@@ -131,21 +141,25 @@ def test_five_times_what_can_be_served(traffic: Traffic, long: bool, told: Calla
         with on_cores_of_their_own(server):
             health, others, bests, floods = in_a_loop(run(server))
 
-    def total(parts: list[Served], name: str) -> float:
-        return float(sum(getattr(part, name) for part in parts))
+    def share(of: Callable[[Served], float]) -> float:
+        """Of each flood and what was served before and after it, the median."""
+        return median(
+            2 * of(flood) / (of(before) + of(after))
+            for flood, (before, after) in zip(floods, pairwise(bests), strict=True)
+        )
 
-    best, good = (total(parts, "good") / total(parts, "seconds") for parts in (bests, floods))
-    asked = good + total(floods, "refused") / total(floods, "seconds")
-    by_cpu = total(floods, "good") / total(floods, "cpu") / (total(bests, "good") / total(bests, "cpu"))
+    alone = median(flood.cpu / flood.seconds for flood in floods)
+    best = median(one.good / one.seconds for one in bests)
+    asked = median((one.good + one.refused) / one.seconds for one in floods)
     besides = (
-        f"best {best:.0f}/s; asked {asked:.0f}/s, good {good:.0f}/s ({good / best:.0%} of the best, {by_cpu:.0%} of it "
-        f"for a second of CPU), health p50 {1000 * percentile(health, 0.5):.0f} ms, p99 "
-        f"{1000 * percentile(health, 0.99):.0f} ms"
+        f"best {best:.0f}/s; asked {asked:.0f}/s; good {share(lambda one: one.good / one.seconds):.0%} of the best, "
+        f"{share(by_cpu):.0%} of it for a second of CPU, of which the replica had {alone:.0%}; health p50 "
+        f"{1000 * percentile(health, 0.5):.0f} ms, p99 {1000 * percentile(health, 0.99):.0f} ms"
     )
     row = told(traffic.row("five times what can be served", others, besides=besides))
     assert row.answers.keys() <= BUSY
     assert kinds(health).keys() == {"200"}
-    assert by_cpu > 0.6, "the share of its time that a replica spends on refusing"
+    assert share(by_cpu) > (0.8 if alone > 0.9 else 0.6), besides
     assert percentile(health, 0.5) < 1, "health is told before what waits"
 
 
