@@ -54,7 +54,10 @@ def psql(tenant: str | None, arguments: tuple[str, ...]) -> None:
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    """Print what completes this command in a SHELL: eval "$(uv run signalbox completion bash)"."""
+    """Print what completes `signalbox` in a SHELL, where it is on PATH.
+
+    For bash: source .venv/bin/activate, then eval "$(signalbox completion bash)".
+    """
     from click.shell_completion import get_completion_class
 
     kind, root = get_completion_class(shell), ctx.find_root()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from typing import Any
 
 import click
@@ -10,18 +9,8 @@ import click
 from infra.cli import api, auth, daily, docs, local, reach, stages
 from infra.cli.compliance import compliance
 from infra.cli.init import init
+from infra.shell import machine
 from infra.shell.failure import Failure
-
-_FULL = "Free some space there (the local stack's state is .signalbox, or SIGNALBOX_STATE) and run the command again."
-_CLOSED = "Let this user write there, or set SIGNALBOX_STATE to a folder that it may write to."
-# What this machine refuses any command, wherever in it, and what a person does about it.
-_REMEDIES = {
-    errno.ENOSPC: _FULL,
-    errno.EDQUOT: _FULL,
-    errno.EACCES: _CLOSED,
-    errno.EPERM: _CLOSED,
-    errno.EROFS: _CLOSED,
-}
 
 
 class _Group(click.Group):
@@ -31,12 +20,17 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except Failure as failure:
-            raise click.ClickException(str(failure)) from None
+            told = str(failure)
+            raise click.ClickException(f"{told}. {machine.FULL}" if machine.is_full(told) else told) from None
         except OSError as failure:
-            if (remedy := _REMEDIES.get(failure.errno or 0)) is None:
+            if (remedy := machine.remedy(failure)) is None:
                 raise
             where = failure.filename or "a file of this command"
             raise click.ClickException(f"{where}: {failure.strerror}. {remedy}") from None
+        except Exception as failure:
+            if (sentence := machine.unreached(failure)) is None:
+                raise
+            raise click.ClickException(sentence) from None
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any, Final, Literal, get_args
 
 from infra.shell.failure import Failure
+from infra.shell.machine import OFFLINE
 from infra.stage.outputs import Part, stack_name
 from infra.stage.record import Stage
 
@@ -72,6 +73,20 @@ def code(failure: Exception) -> str:
     """
     response = getattr(failure, "response", None)
     return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""
+
+
+def unanswered(failure: Exception) -> str:
+    """Why AWS gave no answer, and what a person does: without a network, or without credentials.
+
+    Args:
+        failure: What boto3 raised.
+    """
+    from botocore.exceptions import ConnectionError, HTTPClientError  # noqa: A004  botocore's own name
+
+    name = type(failure).__name__
+    if isinstance(failure, ConnectionError | HTTPClientError):
+        return f"AWS could not be reached ({name}): {OFFLINE}"
+    return f"AWS does not know who you are ({code(failure) or name}): sign in (aws sso login) or set AWS_PROFILE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +178,7 @@ def described(account: Account, name: str) -> dict[str, Any] | None:
             return None
         raise AwsError(f"{name}: AWS does not say how it is ({code(failure)}): may you describe stacks?") from None
     except BotoCoreError as failure:
-        raise AwsError(f"{name}: AWS cannot be asked ({type(failure).__name__}): sign in and run this again") from None
+        raise AwsError(f"{name}: {unanswered(failure)}") from None
     return found
 
 

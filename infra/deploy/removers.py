@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
-from infra.deploy.account import Account, AwsError, Resource, code
+from infra.deploy.account import Account, AwsError, Resource, code, unanswered
 
 _GONE: Final = frozenset(
     {
@@ -77,7 +77,7 @@ def _run(step: Callable[[Account, str], None], account: Account, resource: Resou
                 "Remove it by hand, or get the right to, and run this again"
             ) from None
     except BotoCoreError as failure:
-        raise AwsError(f"{resource.logical}: AWS cannot be asked ({type(failure).__name__}); run this again") from None
+        raise AwsError(f"{resource.logical}: {unanswered(failure)}") from None
 
 
 def _empty_bucket(account: Account, name: str) -> None:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from infra.deploy.account import Account, AwsError, code
+from infra.deploy.account import Account, AwsError, code, unanswered
 from infra.stage.record import Stage
 
 _MINUTES: Final = 180  # of waiting; a large instance takes long
@@ -159,7 +159,7 @@ def _described(rds: Any, identifier: str) -> Instance | None:
     except Exception as failure:
         if code(failure) in ("DBInstanceNotFound", "DBInstanceNotFoundFault"):
             return None
-        raise AwsError(f"RDS could not be asked for {identifier}: {code(failure) or type(failure).__name__}") from None
+        raise AwsError(f"RDS could not be asked for {identifier}: {code(failure) or unanswered(failure)}") from None
     return found[0] if found else None
 
 

@@ -16,7 +16,7 @@ from typing import Final
 import click
 
 from infra.deploy import planned
-from infra.deploy.account import Account, AwsError, StackFound, described, events, made_by, survey
+from infra.deploy.account import Account, AwsError, StackFound, described, events, made_by, survey, unanswered
 from infra.deploy.changes import Templates
 from infra.deploy.removers import empty, remove
 from infra.shell.failure import Failure
@@ -66,9 +66,7 @@ def identity(stage: Stage) -> Identity:
     try:
         found = boto3.client("sts", region_name=stage.region).get_caller_identity()
     except (BotoCoreError, ClientError) as failure:
-        raise AwsError(
-            f"AWS does not know who you are ({type(failure).__name__}): sign in (aws sso login) or set AWS_PROFILE"
-        ) from None
+        raise AwsError(unanswered(failure)) from None
     if stage.account and found["Account"] != stage.account:
         raise AwsError(f"These credentials are for account {found['Account']}; stage {stage.name} is {stage.account}")
     return Identity(found["Account"], found["Arn"])
@@ -91,7 +89,9 @@ def bootstrapped(stage: Stage, account: str) -> None:
     try:
         answer = boto3.client("ssm", region_name=stage.region).get_parameter(Name=_BOOTSTRAP)
         version = int(answer["Parameter"]["Value"])
-    except (BotoCoreError, ClientError, ValueError) as failure:
+    except BotoCoreError as failure:
+        raise AwsError(unanswered(failure)) from None
+    except (ClientError, ValueError) as failure:
         raise AwsError(f"{stage.region} is not bootstrapped for the CDK ({type(failure).__name__}): {how}") from None
     if version < _BOOTSTRAP_VERSION:
         raise AwsError(f"The CDK's bootstrap stack is version {version}, too old: {how}")

@@ -18,6 +18,7 @@ from infra.deploy.finding import Finding
 from infra.deploy.tailnet import check, read
 from infra.railway.release import Clock
 from infra.shell.failure import Failure
+from infra.shell.machine import OFFLINE
 from infra.stage.record import Stage
 
 TOKEN: Final = "TAILSCALE_API_TOKEN"  # noqa: S105  the name of the variable that holds it
@@ -88,7 +89,7 @@ class Tailnet:
                     if len(found) > _MAX_ANSWER:
                         raise Failure(f"Tailscale's answer to the question for {what} has no end: try again")
         except httpx.HTTPError as failure:
-            raise Failure(f"Tailscale could not be asked for {what} ({type(failure).__name__}): try again") from None
+            raise Failure(f"Tailscale could not be asked for {what} ({type(failure).__name__}): {OFFLINE}") from None
         if answer.status_code in (401, 403):
             raise Failure(
                 f"Tailscale refused {what} to {TOKEN} (HTTP {answer.status_code}): take an access token that has not "

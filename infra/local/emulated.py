@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from infra.shell import machine
 from infra.shell.tools import CdkError
 
 
@@ -29,6 +30,15 @@ def emulator_command(project_root: Path) -> list[str]:
     for step in steps:
         done = subprocess.run(["uv", *step], cwd=project_root, capture_output=True, text=True, check=False)
         if done.returncode:
-            why = (done.stderr.strip().splitlines() or ["it said nothing"])[-1].strip()
-            raise CdkError(f"uv could not make the environment of the local AWS: {why}")
+            raise CdkError(_told(done.stderr))
     return [done.stdout.strip(), script]
+
+
+def _told(printed: str) -> str:
+    """One sentence out of uv's: the error and its last cause, without its hints."""
+    if machine.is_offline(printed):
+        return f"The packages of the local AWS could not be downloaded: {machine.OFFLINE}; they are needed once"
+    lines = [line.strip() for line in printed.partition("\nhint:")[0].splitlines() if line.strip()]
+    told = lines[0] if lines else "it said nothing"
+    why = f" ({lines[-1].removeprefix('cause: ')})" if len(lines) > 1 else ""
+    return f"uv could not make the environment of the local AWS: {told.removeprefix('error: ')}{why}"

@@ -119,10 +119,11 @@ class Up:
         with ThreadPoolExecutor(max_workers=3) as pool:
             self._resources.callback(cdk.cancel)
             try:
-                with self.steps.step("Tools (CDK command line)"):
+                with self.steps.step("Tools (CDK command line, local AWS)"):  # whatever may have to be downloaded
                     ensure_tools(self.root)
+                    local_aws = emulator_command(self.root)
                 synthesized = pool.submit(self._synthesize, cdk, assembly)
-                self._start_postgres_and_aws()
+                self._start_postgres_and_aws(local_aws)
                 with self.steps.step("Bootstrap the local AWS"):
                     cdk.bootstrap()
                 synthesized.result()
@@ -163,7 +164,7 @@ class Up:
             found.update(str(file.relative_to(self.root)).encode() + b"\0" + file.read_bytes() + b"\0")
         return found.hexdigest()
 
-    def _start_postgres_and_aws(self) -> None:
+    def _start_postgres_and_aws(self, local_aws: list[str]) -> None:
         with self.steps.step("Start PostgreSQL"):
             described = self._postgres()
         with self.steps.step("Start the local AWS"):
@@ -173,7 +174,7 @@ class Up:
                 "SIGNALBOX_LOCAL_POSTGRES": json.dumps(described),
                 "SIGNALBOX_EMULATOR_STATE": str(self.folder / "aws"),
             }
-            aws = self._start("local AWS", emulator_command(self.root), env)
+            aws = self._start("local AWS", local_aws, env)
             self._wait(aws, f"{self.aws_url}/_ministack/health")
 
     def _postgres(self) -> Mapping[str, object]:

@@ -18,6 +18,7 @@ import httpx
 from pydantic import SecretStr
 
 from infra.shell.failure import Failure
+from infra.shell.machine import OFFLINE
 
 ENDPOINT: Final = "https://backboard.railway.com/graphql/v2"
 ATTEMPTS: Final = 5
@@ -177,7 +178,7 @@ class Client:
                 status, headers, text = self._post(body)
             except (httpx.ConnectError, httpx.ConnectTimeout) as failure:  # nothing was sent
                 if last:
-                    raise RailwayError(_unreached(operation, type(failure).__name__)) from None
+                    raise RailwayError(_unreached(operation, type(failure).__name__, OFFLINE)) from None
             except (httpx.HTTPError, _TooLargeError) as failure:
                 if not operation.repeatable:
                     raise OutcomeUnknownError(_unknown(operation)) from None
@@ -268,5 +269,5 @@ def _unknown(operation: Operation) -> str:
     )
 
 
-def _unreached(operation: Operation, why: str) -> str:
-    return f"Railway could not be reached to {operation.does} ({why}, {ATTEMPTS} attempts): run the same command again"
+def _unreached(operation: Operation, why: str, step: str = "run the same command again") -> str:
+    return f"Railway could not be reached to {operation.does} ({why}, {ATTEMPTS} attempts): {step}"

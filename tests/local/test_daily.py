@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -74,6 +75,29 @@ def test_a_changed_a_new_and_a_lost_file_are_noticed_once_each(tmp_path: Path) -
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_is_printed_for_each_shell(shell: str) -> None:
     assert "_SIGNALBOX_COMPLETE" in CliRunner().invoke(main, ["completion", shell]).output
+
+
+def test_bash_completes_what_was_begun() -> None:
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    asked = (
+        'eval "$(signalbox completion bash)"; COMP_WORDS=(signalbox sta); COMP_CWORD=1; '
+        '_signalbox_completion signalbox; echo "${COMPREPLY[@]}"'
+    )
+    done = subprocess.run(
+        ["bash", "-c", asked], env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.stdout.split() == ["stacks", "status"], done.stderr
+
+
+def test_each_task_is_a_command_that_is_there_and_ci_runs_no_other_check() -> None:
+    table = re.findall(r"(?m)^\| [^|]+ \| `(?:[A-Z]+=\w+ )?([^`]+)` \|$", (ROOT / "CONTRIBUTING.md").read_text())
+    assert len(table) > 12
+    assert [task for task in table if not task.startswith("uv run ")] == ["bash .ci/run"]
+    tools = {task.split()[2] for task in table if task.startswith("uv run ")}
+    assert [tool for tool in tools if not Path(sys.executable).with_name(tool).exists()] == []
+    in_ci = re.findall(r"(?m)^uv run ([a-z-]+)", (ROOT / ".ci/run").read_text())
+    assert len(in_ci) > 6
+    assert set(in_ci) <= tools
 
 
 @pytest.fixture
