@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from tests.support import authorities
+from tests.support import thrift
 from tests.support.cloud.product import install as install_stages
 
 install_stages()  # before anything reads the stages
-authorities.read_once()
+thrift.read_authorities_once()
+thrift.print_plain_tracebacks()
 
 # ruff: noqa: E402
 

@@ -1,4 +1,4 @@
-"""The world's authorities, read once: httpx does it for each client, also for those that speak plain HTTP here."""
+"""What libraries do for a person at each turn, and the tests a thousand times for nobody."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import ssl
 from typing import Any
 
 import httpx
+import structlog
 from httpx._transports import default
 
 
-def read_once() -> None:
-    """Give every client of this process one context, unless it asks for another or the environment names others."""
+def read_authorities_once() -> None:
+    """Give every client of httpx one context, unless it asks for another or the environment names other authorities."""
     made = default.create_ssl_context  # type: ignore[attr-defined]
     shared = functools.cache(made)
 
@@ -25,3 +26,9 @@ def read_once() -> None:
 
     default.create_ssl_context = create  # type: ignore[attr-defined]
     httpx.create_ssl_context = create
+
+
+def print_plain_tracebacks() -> None:
+    """Leave out rich's, with colours and the values of variables: one took up to two seconds of processor time."""
+    renderer = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[*structlog.get_config()["processors"][:-1], renderer])
