@@ -13,15 +13,14 @@ from httpx._transports import default
 
 
 def read_authorities_once() -> None:
-    """Give every client of httpx one context, unless it asks for another or the environment names other authorities."""
+    """Give every client of httpx one context, unless it asks for another."""
     made = default.create_ssl_context  # type: ignore[attr-defined]
-    shared = functools.cache(made)
+    shared = functools.cache(lambda *where: made())
 
     def create(verify: Any = True, cert: Any = None, trust_env: bool = True) -> ssl.SSLContext:
-        elsewhere = any(os.environ.get(name) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"))
-        given: ssl.SSLContext = (
-            shared() if verify is True and cert is None and not elsewhere else made(verify, cert, trust_env)
-        )
+        usual = verify is True and cert is None and trust_env
+        where = (os.environ.get(name) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"))
+        given: ssl.SSLContext = shared(*where) if usual else made(verify, cert, trust_env)
         return given
 
     default.create_ssl_context = create  # type: ignore[attr-defined]
