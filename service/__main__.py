@@ -19,6 +19,8 @@ from service.product import FEATURES, NAME, TITLE
 from service.settings import Settings, SettingsError, load
 
 if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
     from service.http.entrance import Entrance
 
 DRAIN_SECONDS = 28  # from SIGTERM to the end of the process; Railway kills after its draining time, see railway.json
@@ -74,10 +76,20 @@ def _serve(settings: Settings, listener: socket.socket, features: Sequence[Featu
     log_lines.configure(settings.log_level)
     log_lines.install_excepthook()
     app = create_app(settings, features, names=Names(NAME), title=TITLE)
-    entrance = Entrance(app, vital_paths(router for feature in features for router in feature.routers))
+    vital = frozenset(vital_paths(router for feature in features for router in feature.routers))
+    served: ASGIApp = (entrance := Entrance(app, vital))
+    telemetry = None
+    if settings.otel_exporter_otlp_endpoint:
+        try:
+            from service.telemetry import Telemetry  # here: what is not asked for costs nothing
+        except ModuleNotFoundError as failure:
+            reason = f"OTEL_EXPORTER_OTLP_ENDPOINT is set, but the package of {failure.name} is not installed"
+            print(f"{reason}. Install the group telemetry (uv sync), or unset it.", file=sys.stderr)  # noqa: T201
+            return 1
+        served = telemetry = Telemetry(app, entrance, vital, settings, NAME)
     server = Server(
         uvicorn.Config(
-            entrance,
+            served,
             http=Protocol,
             log_config=None,
             access_log=False,
@@ -92,10 +104,14 @@ def _serve(settings: Settings, listener: socket.socket, features: Sequence[Featu
         max_body_bytes=settings.max_body_bytes,
         admission=running(app).admission,
     )
+    if telemetry is not None:
+        telemetry.watch(server)
     schema = Schema(settings, [f.migrations for f in features if f.migrations], entrance, server.give_up)
     schema.start()
     with suppress(SystemExit):  # how it ends when the application refuses to start
         server.run(sockets=[listener])
+    if telemetry is not None:
+        telemetry.close()
     return 0 if server.started and not schema.refused else 1
 
 

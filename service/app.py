@@ -98,6 +98,8 @@ def create_app(settings: Settings, features: Sequence[Feature], *, names: Names,
             shares=shares,
             readiness=Readiness(brought.checks),
             parts={type(part): part for part in brought.parts},
+            engine=engine,
+            ages=brought.ages,
         )
 
     @asynccontextmanager

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
 
 RETRY_AFTER_SECONDS = 5
+CODE: Final = "signalbox.code"  # in a scope: of the row that its request was answered with
 _RAISES = "errors_raised"
 _REALM = 'Bearer realm="api"'
 _LINE = r"^[\x20-\x7e]+$"  # a header field repeats it
@@ -230,6 +232,18 @@ def body(error: Error) -> dict[str, dict[str, str]]:
     return {"error": {"code": error.code, "message": error.message, "detail": error.detail}}
 
 
+class _Answer(JSONResponse):
+    """A row, sent; the scope then names it."""
+
+    def __init__(self, error: Error, headers: Mapping[str, str]) -> None:
+        super().__init__(body(error), error.status, headers=headers)
+        self._code = error.code
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope[CODE] = self._code
+        await super().__call__(scope, receive, send)
+
+
 def response(error: Error, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """The response that stands for a row.
 
@@ -248,7 +262,7 @@ def response(error: Error, headers: Mapping[str, str] | None = None) -> JSONResp
         extra["WWW-Authenticate"] = ", ".join(parts)
     if error.status == 503 and error.repeatable:
         extra["Retry-After"] = str(RETRY_AFTER_SECONDS)
-    return JSONResponse(body(error), error.status, headers=extra | dict(headers or {}))
+    return _Answer(error, extra | dict(headers or {}))
 
 
 def openapi_responses(errors: Iterable[Error]) -> dict[int | str, dict[str, Any]]:

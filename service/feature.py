@@ -48,11 +48,13 @@ class Started:
         parts: Objects that its routes ask for by type: ``Annotated[Index, Depends(part(Index))]``.
         checks: What readiness tells, by name.
         strategies: Ways to tell who calls; each of a scheme that the feature declares.
+        ages: Of the keys that it relies on, by provider: seconds since they were fetched, None before the first time.
     """
 
     parts: tuple[object, ...] = ()
     checks: Mapping[str, Check] = field(default_factory=dict)
     strategies: tuple[Strategy, ...] = ()
+    ages: Mapping[str, Callable[[], float | None]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +122,7 @@ def together(started: Iterable[tuple[Feature, Started]], checks: Mapping[str, Ch
             scheme that its feature does not declare, so that OpenAPI would not show it.
     """
     all_checks, parts, strategies = dict(checks), dict[type, object](), list[Strategy]()
+    ages: dict[str, Callable[[], float | None]] = {}
     places: dict[object, str] = dict.fromkeys(checks, "the core (service/app.py)")
     for feature, brought in started:
         place = f"feature {feature.name}"
@@ -138,7 +141,8 @@ def together(started: Iterable[tuple[Feature, Started]], checks: Mapping[str, Ch
         all_checks |= brought.checks
         parts |= {type(part): part for part in brought.parts}
         strategies += brought.strategies
-    return Started(parts=tuple(parts.values()), checks=all_checks, strategies=tuple(strategies))
+        ages |= brought.ages
+    return Started(parts=tuple(parts.values()), checks=all_checks, strategies=tuple(strategies), ages=ages)
 
 
 def settings_of(features: Iterable[Feature]) -> dict[str, type[BaseModel]]:

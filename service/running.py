@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from starlette.applications import Starlette
 from starlette.requests import Request
 
@@ -32,6 +32,8 @@ class Running:
         shares: How much each tenant uses.
         readiness: Tells whether this replica can serve.
         parts: What features brought, by type.
+        engine: The pool of database connections.
+        ages: Seconds since each provider's keys were fetched; None before the first time.
     """
 
     settings: Settings
@@ -42,6 +44,8 @@ class Running:
     shares: Shares
     readiness: Readiness
     parts: Mapping[type, object]
+    engine: AsyncEngine
+    ages: Mapping[str, Callable[[], float | None]]
 
 
 def running(app: Starlette) -> Running:

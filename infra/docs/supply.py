@@ -80,6 +80,7 @@ LICENCES: Final = frozenset(
 # What packages say in words of their own, read by a person.
 SAID_OTHERWISE: Final[Mapping[str, str]] = {
     "isodate": "BSD-3-Clause",
+    "protobuf": "BSD-3-Clause",
     "python-dateutil": "Apache-2.0 OR BSD-3-Clause",
     "s3transfer": "Apache-2.0",
     "uvloop": "MIT OR Apache-2.0",

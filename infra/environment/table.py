@@ -233,6 +233,7 @@ _ROWS: Final[tuple[Row, ...]] = (
         local=_local(lambda i, local: f"{local.aws_url}/{i.outputs['UserPoolId']}/.well-known/openid-configuration"),
     ),
     Row("IDP__<NAME>__SP_SECRET", UNUSED, UNSET, sealed=True),
+    Row("OTEL_EXPORTER_OTLP_HEADERS", trial=UNSET, sealed=True),
 )
 
 _BY_NAME: Final = {row.name: row for row in _ROWS}

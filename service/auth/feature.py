@@ -7,6 +7,7 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import httpx
@@ -150,6 +151,7 @@ async def start(core: Core) -> AsyncIterator[Started]:
             parts=(auth, SignIns(auth.logins, auth.sign_ins, auth.signer)),
             checks={"issuers": Check(auth.issuers, decisive=True)},
             strategies=(auth.tokens,),
+            ages={entry.provider.name: partial(getattr, entry, "age") for entry in auth.keys},
         )
 
 

@@ -14,6 +14,7 @@ _REQUEST_ID: Final = re.compile(r"[0-9A-Fa-f-]{16,64}\Z")
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}\Z")  # W3C Trace Context, 3.2
 # What Railway's edge makes: 16 bytes in base64url. Anything else is the text of a caller.
 _RAILWAY_ID: Final = re.compile(rb"[A-Za-z0-9_-]{21}[AQgw]\Z")
+TRACE: Final = "signalbox.trace"  # in a scope: the id of the trace, where one is made (service.telemetry)
 _READ: Final = frozenset({b"origin", b"content-length", b"x-request-id", b"traceparent", b"x-railway-request-id"})
 
 
@@ -59,6 +60,8 @@ def read(scope: Scope) -> Head:
                 found["trace_id"] = match[1]
         elif _RAILWAY_ID.match(value):
             found["railway_request_id"] = value.decode("latin-1")
+    if TRACE in scope:
+        found["trace_id"] = scope[TRACE]
     if "request_id" not in found:
         found["request_id"] = scope.get("request_id") or secrets.token_hex(16)
     scope["request_id"] = found["request_id"]  # one that is cut is answered by another run of this, under the same id

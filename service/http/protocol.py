@@ -41,7 +41,7 @@ class State(ServerState):
     Attributes:
         stopping: Whether every answer is its connection's last.
         body_seconds: For a whole body.
-        refused: Requests that were over the limit, since this was last looked at.
+        refused: Requests that were over the limit, since the start.
     """
 
     _of: object = None  # the headers that the refusal was made with

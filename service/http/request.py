@@ -21,7 +21,7 @@ from service.log_lines import Plain
 
 log = get_logger(__name__)
 
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 MAX_HEAD_BYTES: Final = 32_768  # target and header fields, as at Railway's edge
 # In a scope: the row that the server's protocol has refused the request with.
 REFUSED: Final = "refused"
@@ -177,7 +177,7 @@ class RequestMiddleware:
             log_context.set(answer.context)
             Plain.info(
                 "request",
-                method=method if method in _METHODS else "OTHER",
+                method=method if method in METHODS else "OTHER",
                 route=getattr(scope.get("route"), "path_format", None),  # the template: a path may name a patient
                 status=answer.status,
                 duration_ms=round((time.perf_counter() - started) * 1000, 2),

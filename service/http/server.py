@@ -68,6 +68,7 @@ class Server(uvicorn.Server):
         self._told = threading.Event()
         self._draining = False
         self._looked = 0.0
+        self._refused = 0
         threading.Thread(target=self._see_to_the_end, name="end", daemon=True).start()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -91,8 +92,8 @@ class Server(uvicorn.Server):
             elapsed, self._looked = now - (self._looked or now), now
             for connection in self._connections():
                 connection.look(now, elapsed, DRAINING_BODY_IDLE if self._draining else BODY_IDLE_SECONDS)
-            if refused := self.server_state.refused:  # a line each would be one more thing to do for them
-                self.server_state.refused = 0
+            if refused := self.server_state.refused - self._refused:  # a line each would be one more thing to do
+                self._refused += refused
                 log.warning("overloaded", refused=refused, serving=len(self.server_state.tasks))
         return await super().on_tick(counter)
 

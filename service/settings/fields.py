@@ -9,7 +9,19 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
 
-from service.settings.formats import CaFile, DatabaseUrl, HeaderName, Host, Listed, Origin, Pem, Proxy, Url
+from service.settings.formats import (
+    CaFile,
+    Collector,
+    DatabaseUrl,
+    HeaderName,
+    Host,
+    Listed,
+    Origin,
+    Pairs,
+    Pem,
+    Proxy,
+    Url,
+)
 from service.settings.secret import ByValue, Secret
 
 Environment = Literal["development", "staging", "production"]

@@ -128,6 +128,21 @@ def _proxy(value: str) -> str:
     return value
 
 
+def _collector(value: str) -> str:
+    parts = _split_url(value)
+    host = parts.hostname or ""
+    inside = parts.scheme == "http" and host.endswith(".railway.internal")  # a network that encrypts by itself
+    if parts.query or parts.fragment or "@" in parts.netloc or not (inside or value == _url(value)):
+        raise FormatError("takes no query, fragment or credentials")
+    return value
+
+
+def _pairs(value: SecretStr) -> SecretStr:
+    if not all(re.fullmatch(r"[!-~]+=[ -~]+", pair) for pair in value.get_secret_value().split(",")):
+        raise FormatError("must be name=value pairs, separated by commas")
+    return value
+
+
 def _listen(value: str) -> str:
     if not _host(value):
         raise FormatError("must be an address of this machine or a name for one, without brackets or port")
@@ -171,4 +186,6 @@ Listed = BeforeValidator(_split)
 Pem = Annotated[SecretStr, AfterValidator(_pem)]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
 Proxy = Annotated[str, AfterValidator(_proxy)]
+Collector = Annotated[str, AfterValidator(_collector)]
+Pairs = Annotated[SecretStr, AfterValidator(_pairs)]
 CaFile = Annotated[Path, BeforeValidator(_ca_file)]

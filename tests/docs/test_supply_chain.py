@@ -27,9 +27,8 @@ def locked() -> Iterator[tuple[str, str]]:
 
 
 def in_the_image() -> list[str]:
-    command = (
-        "uv export --locked --offline --no-default-groups --group product --no-hashes --no-header --no-annotate -q"
-    )
+    command = "uv export --locked --offline --no-hashes --no-header --no-annotate -q"
+    command += " --no-default-groups --group product --group telemetry"
     done = subprocess.run(command.split(), cwd=ROOT, capture_output=True, text=True, check=True)
     return re.findall(r"^([a-z0-9-]+)==", done.stdout, re.MULTILINE)
 

@@ -83,6 +83,8 @@ def check_packages(image: Image) -> str:
             "--no-default-groups",
             "--group",
             "product",
+            "--group",
+            "telemetry",
             "--no-hashes",
             "--no-emit-project",
             "--no-header",

@@ -1,0 +1,109 @@
+"""Traces and metrics at a collector of this machine, from the service as it runs."""
+
+from __future__ import annotations
+
+import time
+
+from service.telemetry import ATTRIBUTES, FLUSH_SECONDS, OF_METRICS
+from tests.support.api.environments import NO_DATABASE
+from tests.support.api.markers import MARKERS, leaked, provoke
+from tests.support.api.server import Server
+from tests.support.collector import Collector, values
+from tests.support.database.databases import Database
+from tests.support.idp.issuer import Issuer
+
+# FastAPI itself imports the bare API where it is installed.
+_OURS = ("opentelemetry.sdk", "opentelemetry.exporter", "opentelemetry.instrumentation", "service.telemetry")
+_FORGED = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+SOON = {"OTEL_BSP_SCHEDULE_DELAY": "100", "OTEL_METRIC_EXPORT_INTERVAL": "200"}
+
+
+def environment(issuer: Issuer, database: str, collector: str) -> dict[str, str]:
+    return {**issuer.environment(), "DATABASE_URL": database, "OTEL_EXPORTER_OTLP_ENDPOINT": collector}
+
+
+def test_a_collector_gets_traces_and_metrics_and_nothing_of_what_a_caller_sent(
+    module_issuer: Issuer, module_database: Database
+) -> None:
+    """With the usual delays, which are longer than this takes: what was not sent yet is sent as the process ends."""
+    with Collector() as collector:
+        variables = environment(module_issuer, module_database.url(), collector.url)
+        variables |= {
+            "OTEL_EXPORTER_OTLP_HEADERS": "api-key=example",
+            # What operators turn on elsewhere, and what would be the leak.
+            "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_REQUEST": ".*",
+            "OTEL_METRICS_EXEMPLAR_FILTER": "always_on",
+        }
+        with Server(variables, "tests.support.api.serve") as server:
+            provoke(server, module_issuer)
+            told = {"traceparent": _FORGED, "tracestate": f"x={MARKERS['header']}", "baggage": f"x={MARKERS['header']}"}
+            answer = server.get("/api/v1/auth/validate", module_issuer.token("acme"), headers=told)
+            assert answer.status_code == 200
+            assert server.get("/api/v1/health/live").status_code == 200
+            refused = server.get("/api/v1/auth/validate").json()["error"]["code"]
+            events = server.events()
+            assert server.stop() == 0
+
+    assert leaked(collector.raw.decode("latin-1")) == []
+    assert b"eyJ" not in collector.raw
+    assert {entry.key for span in collector.spans for entry in span.attributes} <= ATTRIBUTES
+    assert not [s for s in collector.spans if s.events or s.links or s.status.message or s.trace_state]
+    for metric in collector.metrics:
+        assert {name for attributes, _ in collector.points(metric) for name in attributes} <= OF_METRICS, metric
+    assert {headers["api-key"] for headers in collector.headers} == {"example"}
+    assert collector.resource["service.name"] == "signalbox"
+
+    # A line of the log and a span for each request, of one trace and of one caller; none of health.
+    lines = {event["request_id"]: event for event in events if event["message"] == "request"}
+    lines = {request: line for request, line in lines.items() if "/health/" not in (line["route"] or "")}
+    by_request = {values(span.attributes).get("request.id"): span for span in collector.spans if span.kind == 2}
+    assert lines.keys() <= by_request.keys()
+    assert not [span for span in collector.spans if "health" in span.name]
+    for request, line in lines.items():
+        span = by_request[request]
+        known = values(span.attributes)
+        assert line["trace_id"] == span.trace_id.hex()
+        assert (known.get("tenant.id"), known.get("user.id")) == (line.get("tenant_id"), line.get("user_id"))
+        assert known["http.response.status_code"] == str(line["status"])
+        assert ("error.type" in known) is (line["status"] >= 400)
+    assert "SYS_001" in {values(span.attributes).get("error.type") for span in by_request.values()}
+    mine = by_request[answer.headers["X-Request-ID"]]
+    assert (mine.trace_id.hex(), mine.parent_span_id.hex()) == tuple(_FORGED.split("-")[1:3])
+    assert mine.name == "GET /api/v1/auth/validate"
+    statements = {span.name for span in collector.spans if span.name.startswith("postgresql ")}
+    assert "postgresql INSERT" in statements
+    assert [span for span in collector.spans if span.kind == 3 and span.name == "GET"], "the fetch of the keys"
+
+    counted = collector.points("http.server.request.duration")
+    assert sum(point.count for _, point in counted) == len(lines)
+    assert refused in {attributes.get("error.type") for attributes, _ in counted}
+    (age,) = collector.points("signalbox.keys.age")
+    assert age[1].as_double < 600
+    assert "database" in {a["signalbox.check"] for a, _ in collector.points("signalbox.check.state")}
+    assert {a["db.client.connection.state"] for a, _ in collector.points("db.client.connection.count")} == {
+        "used",
+        "idle",
+    }
+
+
+def test_a_collector_that_hangs_harms_nothing(issuer: Issuer) -> None:
+    with Collector(hangs=True) as collector:
+        variables = environment(issuer, NO_DATABASE, collector.url) | SOON
+        variables |= {"OTEL_BSP_MAX_QUEUE_SIZE": "64", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "16"}
+        with Server(variables) as server:
+            token = issuer.token("acme")
+            assert {server.get("/api/v1/auth/validate", token).status_code for _ in range(200)} == {200}
+            collector.until(lambda: {"/v1/traces", "/v1/metrics"} <= collector.asked)
+            assert len([e for e in server.events() if e["message"] != "request"]) < 60, "a line for each lost span"
+            began = time.monotonic()
+            assert server.stop() == 0
+            assert time.monotonic() - began < FLUSH_SECONDS + 8
+    assert not [event for event in server.events() if event["message"] == "stop_forced"]
+
+
+def test_without_a_collector_nothing_of_it_is_imported(issuer: Issuer) -> None:
+    variables = {**issuer.environment(), "DATABASE_URL": NO_DATABASE, "PYTHONPROFILEIMPORTTIME": "1"}
+    with Server(variables) as server:
+        assert server.get("/api/v1/auth/validate").status_code == 401
+        assert any("service.app" in line for line in server.lines)
+        assert not [line for line in server.lines if any(name in line for name in _OURS)]
