@@ -196,6 +196,18 @@ class Settings(BaseModel):
         description="Role in which a request touches its tenant's objects (TenantAws); production needs it for that.",
         examples=["arn:aws:iam::111122223333:role/signalbox-tenant"],
     )
+    otel_exporter_otlp_endpoint: Collector | None = Field(
+        default=None,
+        description="OpenTelemetry collector that gets traces and metrics (OTLP over HTTP); https, or http on this "
+        "machine and on Railway's private network. Without it nothing of OpenTelemetry is imported.",
+        examples=["http://collector.railway.internal:4318"],
+    )
+    otel_exporter_otlp_headers: Pairs | None = Field(
+        default=None,
+        description="Header fields that the collector asks for, as name=value pairs; sealed on Railway.",
+        examples=["api-key=example"],
+    )
+
     groups: dict[str, SerializeAsAny[BaseModel]] = Field(
         default={}, description="Settings of features, by the feature's name.", examples=[{}]
     )
