@@ -103,7 +103,7 @@ def test_a_collector_that_hangs_harms_nothing(issuer: Issuer) -> None:
 
 def test_without_a_collector_nothing_of_it_is_imported(issuer: Issuer) -> None:
     variables = {**issuer.environment(), "DATABASE_URL": NO_DATABASE, "PYTHONPROFILEIMPORTTIME": "1"}
-    with Server(variables) as server:
+    with Server(variables, fresh=True) as server:
         assert server.get("/api/v1/auth/validate").status_code == 401
         assert server.stop() == 0  # the log is read to its end
     assert any("service.app" in line for line in server.lines)
