@@ -201,7 +201,7 @@ class Telemetry:
         for metric, unit, told, description in (
             ("db.client.connection.count", "{connection}", self._connections, "Connections of the pool, by state."),
             ("db.client.connection.max", "{connection}", self._most, "Connections that the pool may open."),
-            ("signalbox.check.state", "1", self._checks, "Readiness: 1 ok, 0.5 stale, 0 unavailable."),
+            ("signalbox.check.state", "", self._checks, "Readiness: 1 ok, 0.5 stale, 0 unavailable."),
             ("signalbox.keys.age", "s", self._ages, "Seconds since a provider's keys were fetched."),
         ):
             meter.create_observable_gauge(metric, [_callback(told)], unit, description)

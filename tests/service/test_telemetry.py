@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import re
 import time
+
+import yaml  # type: ignore[import-untyped]
 
 from service.telemetry import ATTRIBUTES, FLUSH_SECONDS, OF_METRICS
 from tests.support.api.environments import NO_DATABASE
 from tests.support.api.markers import MARKERS, leaked, provoke
-from tests.support.api.server import Server
+from tests.support.api.server import ROOT, Server
 from tests.support.collector import Collector, values
 from tests.support.database.databases import Database
 from tests.support.idp.issuer import Issuer
@@ -84,6 +88,38 @@ def test_a_collector_gets_traces_and_metrics_and_nothing_of_what_a_caller_sent(
         "used",
         "idle",
     }
+
+    watches_what_there_is(collector)
+
+
+def watches_what_there_is(collector: Collector) -> None:
+    """Each metric and label that dashboard and alert rules ask for was told, and each metric is watched."""
+    examples = ROOT / "examples/observability"
+    panels = json.loads((examples / "dashboard.json").read_text())["panels"]
+    (group,) = yaml.safe_load((examples / "alerts.yml").read_text())["groups"]
+    asked = [target["expr"] for panel in panels for target in panel["targets"]]
+    asked += [rule["expr"] for rule in group["rules"]]
+    told = {name: metric for metric in collector.metrics for name in in_prometheus(collector, metric)}
+    labels = {name.replace(".", "_") for name in OF_METRICS}
+    watched = set()
+    for expression in asked:
+        selectors = re.findall(r"([a-z_]+)\{([^}]*)\}", expression)
+        assert selectors, expression
+        assert {name for name, _ in selectors} <= told.keys(), expression
+        watched |= {told[name] for name, _ in selectors}
+        used = {label for _, inside in selectors for label in re.findall(r"(\w+)[!=]", inside)}
+        used |= {label for inside in re.findall(r"by \(([^)]*)\)", expression) for label in inside.split(", ")}
+        assert used <= labels | {"le", "instance"}, expression
+    assert watched == collector.metrics.keys()
+
+
+def in_prometheus(collector: Collector, metric: str) -> list[str]:
+    """The names under which Prometheus keeps a metric of OTLP (its translation, with suffixes)."""
+    told = collector.metrics[metric]
+    name = metric.replace(".", "_") + {"s": "_seconds", "1": "_ratio"}.get(told.unit, "")
+    if told.WhichOneof("data") == "histogram":
+        return [f"{name}_{part}" for part in ("bucket", "count", "sum")]
+    return [f"{name}_total" if told.WhichOneof("data") == "sum" and told.sum.is_monotonic else name]
 
 
 def test_a_collector_that_hangs_harms_nothing(issuer: Issuer) -> None:
