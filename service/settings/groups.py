@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, ClassVar, Final, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, SecretStr
@@ -79,13 +80,18 @@ def variables(groups: Groups = {}) -> Iterator[Variable]:  # noqa: B006  never w
         yield from variables_of(prefix_of(name, model), model)
 
 
-def variables_of(prefix: str, model: type[BaseModel]) -> Iterator[Variable]:
+@cache  # a class does not change, and a deployment asks hundreds of times
+def variables_of(prefix: str, model: type[BaseModel]) -> tuple[Variable, ...]:
     """The variables of one group.
 
     Args:
         prefix: What their names begin with.
         model: The group.
     """
+    return tuple(_variables_of(prefix, model))
+
+
+def _variables_of(prefix: str, model: type[BaseModel]) -> Iterator[Variable]:
     for name, field in model.model_fields.items():
         variable, example = f"{prefix}{name.upper()}", str((field.examples or [""])[0])
         if model is Settings and name == "groups":

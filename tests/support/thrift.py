@@ -15,11 +15,11 @@ from httpx._transports import default
 def read_authorities_once() -> None:
     """Give every client of httpx one context, unless it asks for another."""
     made = default.create_ssl_context  # type: ignore[attr-defined]
-    shared = functools.cache(lambda *where: made())
+    shared = functools.cache(lambda *where: made(trust_env=bool(where)))
 
     def create(verify: Any = True, cert: Any = None, trust_env: bool = True) -> ssl.SSLContext:
-        usual = verify is True and cert is None and trust_env
-        where = (os.environ.get(name) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"))
+        usual = verify is True and cert is None
+        where = (os.environ.get(name) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if trust_env)
         given: ssl.SSLContext = shared(*where) if usual else made(verify, cert, trust_env)
         return given
 
