@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
 
@@ -26,6 +27,7 @@ def locked() -> Iterator[tuple[str, str]]:
         yield package["name"], package.get("version", "0")
 
 
+@cache
 def in_the_image() -> list[str]:
     command = "uv export --locked --offline --no-hashes --no-header --no-annotate -q"
     command += " --no-default-groups --group product --group telemetry"

@@ -7,7 +7,6 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
 from ruamel.yaml import YAML
 
 from infra.deploy.base_images import finding, unpinned
@@ -21,8 +20,9 @@ def tool(*command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
 
 
-def validate_compose(path: Path) -> subprocess.CompletedProcess[str]:
-    return tool("check-jsonschema", "--builtin-schema", "vendor.compose-spec", str(path))
+def validate_compose(*paths: Path) -> subprocess.CompletedProcess[str]:
+    told_each = ("--default-filetype", "yaml", "--verbose")
+    return tool("check-jsonschema", "--builtin-schema", "vendor.compose-spec", *told_each, *map(str, paths))
 
 
 def test_hadolint_has_nothing_to_say() -> None:
@@ -104,10 +104,13 @@ def test_compose_hands_the_environment_to_the_api_through_one_folder() -> None:
         assert any(volume.split(":")[1] == given["API_ENV_FOLDER"] for volume in services[name]["volumes"])
 
 
-@pytest.mark.parametrize(("word", "typo"), [("depends_on", "depend_on"), ("healthcheck", "health_check")])
-def test_a_word_that_compose_does_not_know_is_found(tmp_path: Path, word: str, typo: str) -> None:
+def test_a_word_that_compose_does_not_know_is_found(tmp_path: Path) -> None:
     text = (ROOT / "docker-compose.yml").read_text()
-    assert word in text
-    broken = tmp_path / "docker-compose.yml"
-    broken.write_text(text.replace(word, typo, 1))
-    assert validate_compose(broken).returncode == 1
+    typos = {"depends_on": "depend_on", "healthcheck": "health_check"}
+    for word, typo in typos.items():
+        assert word in text
+        (tmp_path / typo).write_text(text.replace(word, typo, 1))
+    done = validate_compose(*(tmp_path / typo for typo in typos.values()))
+    assert done.returncode == 1
+    for typo in typos.values():
+        assert re.search(rf"/{typo}::.*'{typo}' was unexpected", done.stdout), typo
