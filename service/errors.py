@@ -82,11 +82,23 @@ PERMISSION_DENIED = Error(
     oauth="insufficient_scope",
 )
 NOT_FOUND = Error("REQ_001", 404, "Not found", "There is nothing here", "Check the address.")
-METHOD_NOT_ALLOWED = Error("REQ_002", 405, "Method not allowed", "See the Allow header", "Use an allowed method.")
+METHOD_NOT_ALLOWED = Error(
+    "REQ_002",
+    405,
+    "Method not allowed",
+    "This address does not take this method",
+    "Use one of the methods in the Allow header.",
+)
 INVALID_REQUEST = Error("REQ_003", 422, "Invalid request", "The request does not fit the schema", "See /openapi.json.")
 TOO_LARGE = Error("REQ_004", 413, "Content too large", "The request body is over the limit", "Send less at once.")
 BAD_REQUEST = Error("REQ_005", 400, "Bad request", "The request could not be read", "Check its syntax.")
-UNSUPPORTED_MEDIA = Error("REQ_006", 415, "Unsupported media type", "Content-Type is not accepted", "See the schema.")
+UNSUPPORTED_MEDIA = Error(
+    "REQ_006",
+    415,
+    "Unsupported media type",
+    "Content-Type is not accepted",
+    "Send a type that /openapi.json lists for this route.",
+)
 ORIGIN_REFUSED = Error("REQ_007", 400, "Origin refused", "This origin may not call the API", "See ALLOWED_ORIGINS.")
 CORS_HEADER_REFUSED = Error(
     "REQ_014",

@@ -49,7 +49,7 @@ def compliance(
     archive: Path | None,
     key: Path | None,
 ) -> None:
-    """Print which paragraph of the HIPAA Security Rule is seen to by what, and fail when a claim does not hold.
+    """Print what sees to each paragraph of the HIPAA Security Rule; exits with 1 when a claim does not hold.
 
     Evidence is looked at in the templates of the production stage as they are made now, in the reports of the rule
     packs, and in the tests: that they exist, or, with --junit (pytest --junitxml FILE), that they ran and passed.

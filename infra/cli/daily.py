@@ -25,8 +25,10 @@ def status() -> None:
 
 @click.command()
 @click.argument("part", default="api")
-@click.option("-f", "--follow", is_flag=True, help="Go on with the lines that come, until Ctrl-C.")
-@click.option("-n", "last", type=click.IntRange(0, 100_000), default=100, show_default=True, help="Lines at first.")
+@click.option("-f", "--follow", is_flag=True, help="Go on with the lines that are written, until Ctrl-C.")
+@click.option(
+    "-n", "last", type=click.IntRange(0, 100_000), default=100, show_default=True, help="How many lines to begin with."
+)
 @click.option("--containing", default="", metavar="TEXT", help="Lines with this text alone, such as a request's id.")
 def logs(part: str, follow: bool, last: int, containing: str) -> None:
     """Print the log of a PART of the local stack: api, local-aws, migrations, page."""
@@ -68,7 +70,7 @@ def completion(ctx: click.Context, shell: str) -> None:
 @click.command()
 @click.argument("number")
 def version(number: str) -> None:
-    """Make NUMBER of what is here: version, changelog, OpenAPI document, commit and tag. Nothing is pushed."""
+    """Make version NUMBER of what is here: number, changelog, OpenAPI document, commit and tag. Nothing is pushed."""
     from infra.docs.versions import make
 
     make(ROOT, number)

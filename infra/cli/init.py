@@ -33,7 +33,9 @@ def _lists(texts: tuple[str, ...], option: str) -> dict[str, tuple[str, ...]]:
 @click.option("--domain", help="Domain below which all stages have their addresses.")
 @click.option("--stage", "stages", multiple=True, metavar="OLD=NEW", help="Another name for a stage.")
 @click.option("--api", "apis", multiple=True, metavar="STAGE=ORIGIN", help="Origin of the API of a stage.")
-@click.option("--front-end", "front_ends", multiple=True, metavar="STAGE=ORIGIN[,ORIGIN]", help="Of its front ends.")
+@click.option(
+    "--front-end", "front_ends", multiple=True, metavar="STAGE=ORIGIN[,ORIGIN]", help="Origins of its front ends."
+)
 @click.option("--email", "emails", multiple=True, metavar="STAGE=ADDRESS", help="Where alarms of a stage go.")
 @click.option("--dry-run", is_flag=True, help="Show what would change; change nothing.")
 def init(
@@ -49,7 +51,7 @@ def init(
 ) -> None:
     """Make the template yours: write service/product.py and infra/product.py, and nothing else.
 
-    Without an option that says something it asks for everything. It may run again at any time; what is not said stays.
+    Without options it asks for everything. It may run again at any time; what is not said stays.
     A stage that is deployed keeps its old names in AWS, and nothing moves its data: decide before the first deployment.
     """
     from infra.deploy.init import Product, Wanted, keep_on_merge

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @STAGE
-@click.option("--policy", type=click.File(encoding="utf-8"), help="Check this policy file; - reads it from the input.")
+@click.option(
+    "--policy", type=click.File(encoding="utf-8"), help="Check this policy file; - reads it from standard input."
+)
 @click.option("--check", "ask", is_flag=True, help="Ask Tailscale for the policy and both ends: TAILSCALE_API_TOKEN.")
 def tailnet(name: str, policy: IO[str] | None, ask: bool) -> None:
     """Print what the tailnet's policy file needs for STAGE, or check it. Exits with 1 where something is missing."""

@@ -215,7 +215,7 @@ STEP_COMMANDS = (
 @STAGE
 @click.option("--proxy", help="socks5://host:port into the tailnet, where this machine is not in it.")
 def migrate(name: str, proxy: str | None) -> None:
-    """Apply the migrations of this checkout to STAGE, where it says migrations="manual"."""
+    """Apply the migrations of this checkout to STAGE, where its record says migrations="manual"."""
     import os
 
     from infra.deploy.account import Account
@@ -248,7 +248,14 @@ def destroy(name: str, workspace: str | None, typed: str | None) -> None:
 
 @click.command()
 @STAGE
-@click.option("--format", "form", type=click.Choice(("markdown", "json")), default="markdown", show_default=True)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(("markdown", "json")),
+    default="markdown",
+    show_default=True,
+    help="How to write the report.",
+)
 def verify(name: str, form: str) -> None:
     """Compare what lives in the account of STAGE with its templates; change nothing. Exits with 1 where they differ."""
     from infra.deploy.account import Account
@@ -299,8 +306,15 @@ def restore(name: str, at: datetime | None, snapshot: str | None, keep: bool) ->
 @click.command()
 @click.argument("stage_name", metavar="STAGE")
 @click.option("--renew", is_flag=True, help="Make a new client certificate although the present one is good.")
-@click.option("--new-authority", "authority", flag_value="new", help="Begin with another authority; deploy then.")
-@click.option("--drop-authority", "authority", flag_value="drop", help="After that deployment: trust the old no more.")
+@click.option(
+    "--new-authority",
+    "authority",
+    flag_value="new",
+    help="Begin with another authority beside the present one; then deploy.",
+)
+@click.option(
+    "--drop-authority", "authority", flag_value="drop", help="After that deployment: no longer trust the old authority."
+)
 def certs(stage_name: str, renew: bool, authority: Literal["new", "drop"] | None) -> None:
     """Make or renew the certificate by which the service of STAGE proves itself to AWS."""
     from infra.deploy.certificates import issue

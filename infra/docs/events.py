@@ -32,7 +32,7 @@ AUDIT: Final[Mapping[str, str]] = {
     "kms_call_failed": "the key that signs our tokens could not be used",
     "ended_sessions_unknown": "whether a session was ended could not be asked",
     "secret_read_failed": "a secret could not be read",
-    "database_login_roams": "the database login could get round the isolation of tenants: the service does not start",
+    "database_login_unbound": "the database login bypasses the isolation of tenants: it is refused, callers get 503",
     "log_fields_undeclared": "a field that no feature declares was kept out of the log",
     "unhandled_exception": "a failure of ours; type and places, never a message",
     "started": "the service began to serve",

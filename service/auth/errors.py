@@ -37,7 +37,7 @@ TOKEN_KIND = _token(
     "Send the kind that the provider's preset accepts: mostly the access token.",
 )
 TOKEN_CLAIM = _token("AUTH_009", "A required claim is missing or malformed", _PROVIDER)
-TOKEN_EARLY = _token("AUTH_010", "Token is not valid yet", "Check the clocks of client and provider.")
+TOKEN_EARLY = _token("AUTH_010", "Token is not valid yet", "Check the clocks of service and provider.")
 TOKEN_LIFETIME = _token("AUTH_011", "Token lives longer than 60 minutes", "Shorten the provider's token lifetime.")
 TOKEN_BOUND = _token("AUTH_012", "Sender-constrained tokens are not supported", "Ask the provider for bearer tokens.")
 TENANT_MISSING = _tenant("AUTH_030", "Token carries no tenant", "Have the provider add the tenant claim.")
@@ -63,11 +63,13 @@ LOGIN_MIXED = _login("AUTH_043", 400, "The answer is from another provider than 
 LOGIN_REFUSED = _login(
     "AUTH_044", 401, "The provider did not sign the user in", "See the log for the provider's reason."
 )
-LOGIN_CODE = _login("AUTH_045", 400, "Login code is unknown, used, expired or another browser's", _AGAIN)
+LOGIN_CODE = _login("AUTH_045", 400, "The login_code is unknown, used, expired or another browser's", _AGAIN)
 LOGIN_IDENTITY = _login("AUTH_046", 401, "The provider's statement of identity is not acceptable", _PROVIDER)
 LOGIN_GRANT = _login("AUTH_047", 400, "The provider does not accept its authorization code", _AGAIN)
-LOGIN_USERINFO = _login("AUTH_048", 401, "The provider's userinfo is about somebody else", _PROVIDER)
-LOGOUT_UNKNOWN = Error("AUTH_049", 400, "Sign-out", "This browser began no such sign-out", "Begin the sign-out again.")
+LOGIN_USERINFO = _login("AUTH_048", 401, "The provider's userinfo is about another user", _PROVIDER)
+LOGOUT_UNKNOWN = Error(
+    "AUTH_049", 400, "Sign-out failed", "This browser began no such sign-out", "Begin the sign-out again."
+)
 
 # SAML sign-in. What the sender can see for itself (its own plaintext) and what the provider has signed has a code per
 # rule. A signature that fails and a decryption that fails share AUTH_073: the difference would be an oracle.
@@ -97,8 +99,8 @@ SAML_CONFIRMATION = _sign_in("AUTH_085", "The assertion has no single bearer con
 SAML_SUBJECT = _sign_in("AUTH_086", "The assertion names no persistent subject", _IDP)
 SAML_AUTHN = _sign_in("AUTH_087", "The assertion does not say when and how the user signed in", _IDP)
 SAML_REPLAYED = _sign_in("AUTH_088", "The assertion was used before", _AGAIN)
-SAML_LOGOUT = Error("AUTH_089", 400, "Logout refused", "The SAML logout message was not accepted", _IDP)
-SAML_NO_LOGOUT = Error("AUTH_090", 400, "Logout refused", "The provider offers no single logout", _IDP)
+SAML_LOGOUT = Error("AUTH_089", 400, "Sign-out refused", "The SAML logout message was not accepted", _IDP)
+SAML_NO_LOGOUT = Error("AUTH_090", 400, "Sign-out refused", "The provider offers no single logout", _IDP)
 SESSION_ENDED = _token("AUTH_091", "The session was ended", _SIGN_IN)
 
 KEYS_DOWN = outage("SYS_003", "The issuer's signing keys cannot be fetched", "Retry after the given time.")
@@ -106,7 +108,9 @@ KEYS_UNUSABLE = outage(
     "SYS_013", "The issuer's keys (SAML: its metadata) were fetched, and none can be used", "See the log for why."
 )
 PROVIDER_DOWN = outage("SYS_006", "The identity provider cannot be reached", "Retry after the given time.")
-PROVIDER_WRONG = outage("SYS_007", "The identity provider and our settings do not fit", "See the log for the reason.")
+PROVIDER_WRONG = outage(
+    "SYS_007", "The identity provider and our settings do not fit each other", "See the log for the reason."
+)
 SIGNING_DOWN = outage("SYS_009", "Tokens cannot be signed now", "Retry after the given time.")
 
 # What the tenant of any caller can be refused for.

@@ -20,7 +20,7 @@ SESSION_KEY_CHARACTERS: Final = 32  # at least, by value or in the store: a shor
 OpenIdKind = Literal["cognito", "okta", "auth0", "entra", "keycloak", "google", "oidc"]
 Algorithm = Literal["RS256", "RS384", "RS512", "ES256", "ES384", "ES512"]
 
-_KIND = Field(description="Which preset describes it.", examples=["cognito"])
+_KIND = Field(description="Which preset describes the provider.", examples=["cognito"])
 _ISSUER = Field(
     description="Its `iss` (SAML: its entity id), compared to the letter.",
     examples=["https://cognito-idp.us-east-1.amazonaws.com/us-east-1_EXAMPLE"],
@@ -141,7 +141,7 @@ class SamlSettings(_Provider):
     )
     unsolicited: bool = Field(
         default=False,
-        description="SAML: accept responses that answer no request of ours, as from a portal. Anybody with an account "
+        description="SAML: accept responses that answer no request of ours, as from a portal. Any user with an account "
         "there can then sign another person's browser in as themselves.",
         examples=["false"],
     )

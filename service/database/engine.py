@@ -40,7 +40,7 @@ _CUT = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError, asyncpg.P
 log = get_logger(__name__)
 
 
-class RoamingLoginError(Exception):
+class UnboundLoginError(Exception):
     """The database login bypasses row security: with it, one query reads the rows of every tenant."""
 
 
@@ -114,7 +114,7 @@ class Connector:
             options: For ``asyncpg.connect``; they win over what the settings say.
 
         Raises:
-            RoamingLoginError: The database login bypasses row security.
+            UnboundLoginError: The database login bypasses row security.
             ApiError: SYS_004 when the password cannot be read.
             OSError: Also asyncpg's and ssl's errors: the server cannot be reached or refuses.
         """
@@ -123,8 +123,8 @@ class Connector:
             if self._confined and await connection.fetchval(
                 "select rolsuper or rolbypassrls from pg_roles where rolname = current_user"
             ):
-                log.critical("database_login_roams")
-                raise RoamingLoginError
+                log.critical("database_login_unbound")
+                raise UnboundLoginError
         except BaseException:
             connection.terminate()
             raise

@@ -24,7 +24,7 @@ from starlette.requests import Request
 
 from service import errors
 from service.database import naming
-from service.database.engine import RoamingLoginError
+from service.database.engine import UnboundLoginError
 from service.database.failures import OutcomeUnknown, Unreachable, meaning, outrun, sqlstate
 from service.errors import ApiError, raises
 from service.log import get_logger
@@ -132,7 +132,7 @@ def database_errors(method: str | None = None) -> Iterator[None]:
     try:
         yield
     except (
-        RoamingLoginError,
+        UnboundLoginError,
         Unreachable,
         OutcomeUnknown,
         PoolTimeout,

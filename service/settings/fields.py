@@ -33,7 +33,10 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    environment: Environment = Field(description="How strict to be.", examples=["production"])
+    environment: Environment = Field(
+        description="How strict the service is with its other settings: production is the strictest.",
+        examples=["production"],
+    )
     host: Host = Field(
         default="0.0.0.0",  # noqa: S104
         description="Address to listen on; :: is every one, of IPv6 and IPv4.",
@@ -41,7 +44,7 @@ class Settings(BaseModel):
     )
     port: int = Field(default=8000, ge=1, le=65535, description="Port to listen on.", examples=["8000"])
     public_url: Origin = Field(
-        description="Origin under which clients reach the API.", examples=["https://api.example.com"]
+        description="Origin under which callers reach the API.", examples=["https://api.example.com"]
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="Least severe level that is logged.", examples=["INFO"]
@@ -129,7 +132,7 @@ class Settings(BaseModel):
         default=0,
         ge=0,
         le=20,
-        description="Connections opened beyond the pool under load, each for one request: dear where that lasts.",
+        description="Connections opened beyond the pool under load, each for one request: costly where that lasts.",
         examples=["0"],
     )
     max_requests: int | None = Field(
@@ -150,7 +153,7 @@ class Settings(BaseModel):
     )
     docs: Literal["auto", "on", "off"] = Field(
         default="auto",
-        description="Whether /docs and /openapi.json are open to everybody; auto: everywhere but in production.",
+        description="Whether /docs and /openapi.json are open to every caller; auto: everywhere but in production.",
         examples=["auto"],
     )
     aws_region: str | None = Field(default=None, description="AWS region.", examples=["us-east-1"])
@@ -169,7 +172,7 @@ class Settings(BaseModel):
     )
     roles_anywhere_role_arn: str | None = Field(
         default=None,
-        description="IAM Roles Anywhere: the role of this service.",
+        description="IAM Roles Anywhere: the IAM role of this service.",
         examples=["arn:aws:iam::111122223333:role/signalbox-service"],
     )
     roles_anywhere_certificate_secret: Pem | None = Field(
@@ -183,7 +186,9 @@ class Settings(BaseModel):
         examples=["-----BEGIN PRIVATE KEY-----...-----END PRIVATE KEY-----"],
     )
     secrets_prefix: str | None = Field(
-        default=None, description="Where this stage's secrets are named.", examples=["signalbox/production"]
+        default=None,
+        description="What the names of this stage's secrets begin with.",
+        examples=["signalbox/production"],
     )
     s3_bucket_name: str | None = Field(default=None, description="Bucket for documents.", examples=["documents-bucket"])
     kms_key_id: str | None = Field(
@@ -193,7 +198,7 @@ class Settings(BaseModel):
     )
     tenant_role_arn: str | None = Field(
         default=None,
-        description="Role in which a request touches its tenant's objects (TenantAws); production needs it for that.",
+        description="IAM role in which a request touches its tenant's objects; production needs it for TenantAws.",
         examples=["arn:aws:iam::111122223333:role/signalbox-tenant"],
     )
     otel_exporter_otlp_endpoint: Collector | None = Field(

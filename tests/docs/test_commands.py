@@ -16,10 +16,11 @@ import pytest
 from infra.cli.main import main
 from infra.docs.events import emitted
 from tests.support.api.server import ROOT
-from tests.support.database.databases import Databases
+from tests.support.database.databases import APP, APP_PASSWORD, MASTER, MASTER_PASSWORD, Database, Databases
 from tests.support.documents import Block, blocks, pages
 
 BREACH = ROOT / "docs/how-to/breach.md"
+RESTORE = ROOT / "docs/how-to/restore.md"
 _NEEDS = re.compile(r"needs: [a-zA-Z].{5,}")
 
 
@@ -106,3 +107,26 @@ def test_the_statements_of_a_breach_run_and_find_a_table_that_is_not_isolated(da
         assert [row["relname"] for row in database.as_superuser(loose)] == ["open_to_all"]
     finally:
         database.as_superuser("drop table app.open_to_all")
+
+
+def psql(database: Database, statements: str, user: str = MASTER, password: str = MASTER_PASSWORD) -> list[str]:
+    """What a person reads who hands the statements to psql."""
+    command = [str(database.server.bin / "psql"), "-AtX", "-v", "ON_ERROR_STOP=1", database.url(user, password)]
+    done = subprocess.run(command, input=statements, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_the_statements_of_a_restore_run_as_the_master_and_count_the_rows_of_each_tenant(databases: Databases) -> None:
+    (block,) = [block for block in blocks(RESTORE) if block.language == "sql"]
+    database = databases.migrated()
+    for tenant in ("acme", "globex"):
+        psql(database, f"set app.tenant_id = '{tenant}';\ninsert into app.note (body) values ('a')", APP, APP_PASSWORD)
+    *found, began, altered, acme, globex, undone = psql(database, block.text)
+    assert {"n001", "note|-1"} <= set(found)
+    assert (began, altered, acme, globex, undone) == ("BEGIN", "ALTER TABLE", "acme|1", "globex|1", "ROLLBACK")
+    assert psql(database, "select count(*) from app.note") == ["0"], "row security binds the master again"
+
+
+def test_every_statement_of_the_documents_is_run_by_a_test() -> None:
+    assert {page for page in pages() for block in blocks(page) if block.language == "sql"} == {BREACH, RESTORE}

@@ -42,7 +42,7 @@ CONTROLS: Final = (
         "standard",
         "implemented",
         "Every route is protected unless it says otherwise, and an application with an unguarded route does not "
-        "start. A tenant's rows are isolated by forced row level security under a login that cannot get round it.",
+        "start. A tenant's rows are isolated by forced row level security under a login that cannot bypass it.",
         (
             ByTest(f"{_REQUEST}::test_nobody_enters_without_a_token"),
             ByTest(f"{_REQUEST}::test_a_route_that_no_gate_guards_keeps_the_application_from_starting"),

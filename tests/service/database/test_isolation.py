@@ -161,9 +161,9 @@ def test_a_login_that_policies_do_not_bind_is_refused(module_issuer: Issuer, mod
         **module_issuer.environment(),
         "DATABASE_URL": module_database.url(server.superuser, server.password),
     }
-    with Server(environment, FEATURES) as roaming:
-        answer = roaming.get("/api/v1/notes", module_issuer.token())
+    with Server(environment, FEATURES) as unbound:
+        answer = unbound.get("/api/v1/notes", module_issuer.token())
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "SYS_002")
-        ready = roaming.get("/api/v1/health/ready")
+        ready = unbound.get("/api/v1/health/ready")
         assert (ready.status_code, ready.json()["checks"]["database"]) == (503, "unavailable")
-        assert any(event["message"] == "database_login_roams" for event in roaming.events())
+        assert any(event["message"] == "database_login_unbound" for event in unbound.events())

@@ -61,7 +61,7 @@ def test_a_wrong_environment_is_told_without_a_traceback(empty: Database) -> Non
     assert "Traceback" not in done.stderr
 
 
-def test_the_migrating_login_needs_no_superuser_and_roles_cannot_roam(empty: Database) -> None:
+def test_the_migrating_login_needs_no_superuser_and_roles_cannot_bypass_it(empty: Database) -> None:
     assert migrate(empty).returncode == 0
     roles = {
         row["rolname"]: row
