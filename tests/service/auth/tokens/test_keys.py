@@ -134,8 +134,8 @@ async def test_known_keys_are_not_held_up_by_a_fetch(issuer: Issuer, issuer_keys
 async def test_a_compressed_answer_is_refused_before_it_grows(
     issuer: Issuer, issuer_keys: IssuerKeys, clock: Clock
 ) -> None:
-    issuer.headers = {"Content-Encoding": "gzip"}
-    issuer.answer = lambda: (200, gzip.compress(b" " * 50_000_000))
+    bomb = gzip.compress(b" " * 50_000_000)  # made before it is asked for: the answer has five seconds
+    issuer.headers, issuer.answer = {"Content-Encoding": "gzip"}, lambda: (200, bomb)
     assert await refused(issuer_keys, "k1") == errors.KEYS_DOWN
     assert issuer_keys.failure == "compressed"
 
