@@ -208,7 +208,7 @@ def _preset_row(kind: str, preset: Preset) -> list[str]:
         ", ".join(sorted(preset.algorithms)),
         ", ".join(sorted(name or "none" for name in preset.types)),
         "; ".join(part for part in (required, refused) if part) or "-",
-        f"`{preset.client_id_claim}`",
+        " or ".join(f"`{name}`" for name in preset.client_id_claims),
         f"`{preset.subject_claim}`",
         f"`{preset.scope_claim}`",
         " or ".join(f"`{' > '.join(path)}`" for path in preset.tenant_paths),

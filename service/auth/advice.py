@@ -115,7 +115,7 @@ _OPAQUE: Mapping[str, str] = {
     "entra": "name the API's scope in SCOPES, so that the token is for the API and not for Microsoft",
     "keycloak": "send access_token; where the client encrypts or shortens its tokens (lightweight), switch that off",
     "oidc": "have the provider make JWT access tokens (RFC 9068) for our AUDIENCE: many make opaque ones unless an "
-    "audience or resource is asked for",
+    "audience or resource is asked for (AUDIENCE_PARAMETER)",
 }
 
 

@@ -129,7 +129,7 @@ def _compared(settings: Settings, strategy: ExternalIssuers, token: UnverifiedTo
         "signature": f"alg of {words(preset.algorithms)}, typ of {words(preset.types)}, a key of the provider's set",
         "kind": _accepted(provider),
         "subject": f"{preset.subject_claim} of 1 to 255 printable characters (not shown)",
-        "audience": f"{_audience(provider)}; the token has {_members(claims, 'aud', preset.client_id_claim)}",
+        "audience": f"{_audience(provider)}; the token has {_members(claims, 'aud', *provider.client_id_claims)}",
         "times": "iat and exp an hour apart at most, and now between them; the token has "
         f"{_members(claims, 'iat', 'nbf', 'exp')}, now {time.time():.0f}",
         "tenant": _tenant_rule(provider) + (f"; the token's is {tenant}" if tenant else ""),
@@ -185,7 +185,7 @@ def _accepted(provider: Provider) -> str:
 def _audience(provider: Provider) -> str:
     rules = [f"aud has {provider.audience}"] if provider.audience else []
     if provider.client_ids:
-        rules.append(f"{provider.preset.client_id_claim} is one of {words(provider.client_ids)}")
+        rules.append(f"{' or '.join(provider.client_id_claims)} is one of {words(provider.client_ids)}")
     return " and ".join(rules)
 
 

@@ -18,6 +18,7 @@ PROVIDER_LIMIT: Final = 50
 SESSION_KEY_CHARACTERS: Final = 32  # at least, by value or in the store: a shorter one could be guessed from one cookie
 
 OpenIdKind = Literal["cognito", "okta", "auth0", "entra", "keycloak", "google", "oidc"]
+AudienceParameter = Literal["audience", "resource"]
 Algorithm = Literal["RS256", "RS384", "RS512", "ES256", "ES384", "ES512"]
 
 _KIND = Field(description="Which preset describes the provider.", examples=["cognito"])
@@ -89,6 +90,12 @@ class OpenIdSettings(_Provider):
         description="Our identifier in `aud`.",
         examples=["https://api.example.com"],
         min_length=1,
+    )
+    audience_parameter: AudienceParameter | None = Field(
+        default=None,
+        description="Parameter with AUDIENCE in it by which a sign-in asks for a JWT, where the provider makes opaque "
+        "tokens otherwise: resource (RFC 8707) or audience (default: none; for auth0 audience).",
+        examples=["resource"],
     )
     jwks_url: Url | None = Field(
         default=None,

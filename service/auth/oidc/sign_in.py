@@ -23,6 +23,7 @@ from service.auth.oidc.id_token import check_id_token
 from service.auth.providers.discovery import Discovery
 from service.auth.providers.fetch import FetchError, Reply, exchange
 from service.auth.providers.presets import Provider
+from service.auth.settings import AudienceParameter
 from service.auth.tokens.judge import KeySource
 from service.auth.tokens.principal import tenant_of
 from service.auth.tokens.unverified import MAX_TOKEN_BYTES
@@ -112,9 +113,9 @@ class OidcSignIn:
             "nonce": nonce,
             "code_challenge": challenge,
             "code_challenge_method": "S256",
+            **self._audience("audience"),
+            **self._audience("resource"),
         }
-        if self._provider.preset.sends_audience and self._provider.audience:
-            fields["audience"] = self._provider.audience
         return _with_query(endpoint, fields), transaction.with_private(nonce=nonce, verifier=verifier)
 
     async def finish(self, transaction: Transaction, answer: Mapping[str, str]) -> Grant:
@@ -207,12 +208,18 @@ class OidcSignIn:
             raise ApiError(errors.LOGIN_MIXED, "iss_absent")
         return document
 
+    def _audience(self, parameter: AudienceParameter) -> dict[str, str]:
+        """How the token is asked to be for this API, where that is by a parameter of this name."""
+        audience = self._provider.audience
+        return {parameter: audience} if audience and self._provider.audience_parameter == parameter else {}
+
     async def _redeem(self, code: str, verifier: str) -> Mapping[str, Any]:
         fields = {
             "grant_type": "authorization_code",
             "code": code,
             "redirect_uri": self._redirect_uri,
             "code_verifier": verifier,
+            **self._audience("resource"),  # here too (RFC 8707, section 2.2)
         }
         reply = await self._ask_token_endpoint(fields, fresh_secret=False)
         if self._provider.client_secret and _error_of(reply) == "invalid_client":  # rotated since we read it

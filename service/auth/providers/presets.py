@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from service.auth.settings import AuthSettings, OpenIdSettings
+from service.auth.settings import AudienceParameter, AuthSettings, OpenIdSettings
 from service.settings import Secret, SettingsError
 from service.tenancy import TenantId
 
@@ -38,14 +38,15 @@ class Preset:
         required: Claims that tell the accepted token from the provider's other tokens, with the value they must have.
         refused: Claims that only its other tokens have.
         id_required: Like ``required``, for its ID token at sign-in.
-        client_id_claim: Claim that names the client the token was issued to.
+        client_id_claims: Claims that may name the client the token was issued to; those after the first only where an
+            audience is set, because they are in ID tokens too.
         subject_claim: Claim that names the user for good.
         longest_subject: In characters.
         scope_claim: Claim that holds the scopes: a text with blanks, or a list.
         tenant_paths: Claims that may hold the tenant; those that are present must agree.
         scopes: What to ask for at sign-in.
         jwks_path: Path of the key set below the issuer; None means OpenID discovery tells.
-        sends_audience: Whether the authorization request names the audience.
+        audience_parameter: How a sign-in asks for a token of the audience; None where the provider needs no asking.
         logout: How its session is ended.
         backdated: By how many seconds it writes ``iat`` too early, for clocks that are behind.
     """
@@ -57,14 +58,14 @@ class Preset:
     required: Mapping[str, str] = field(default_factory=dict)
     refused: frozenset[str] = frozenset()
     id_required: Mapping[str, str] = field(default_factory=dict)
-    client_id_claim: str = "client_id"
+    client_id_claims: tuple[str, ...] = ("client_id",)
     subject_claim: str = "sub"
     longest_subject: int = 255  # OpenID Connect Core 1.0, section 2
     scope_claim: str = "scope"
     tenant_paths: tuple[ClaimPath, ...] = (("tenant_id",), ("organization_id",))
     scopes: tuple[str, ...] = ("openid",)
     jwks_path: str | None = None
-    sends_audience: bool = False
+    audience_parameter: AudienceParameter | None = None
     logout: LogoutStyle = "rp_initiated"
     backdated: int = 0
 
@@ -86,12 +87,12 @@ PRESETS: Mapping[str, Preset] = {
     "okta": Preset(
         types=_ACCESS | {"application/okta-internal-at+jwt"},
         refused=_ID_TOKEN_MARKS,
-        client_id_claim="cid",
+        client_id_claims=("cid",),
         subject_claim="uid",
         scope_claim="scp",
     ),
     # `audience` in the authorization request is what makes the access token a JWT.
-    "auth0": Preset(refused=_ID_TOKEN_MARKS, client_id_claim="azp", sends_audience=True, logout="auth0"),
+    "auth0": Preset(refused=_ID_TOKEN_MARKS, client_id_claims=("azp",), audience_parameter="audience", logout="auth0"),
     # v2.0 tokens; `sub` differs per application, so users are known by `oid`. A header with `nonce` is a token for
     # Microsoft Graph, which only Microsoft Graph can verify.
     "entra": Preset(
@@ -100,7 +101,7 @@ PRESETS: Mapping[str, Preset] = {
         required={"ver": "2.0"},
         refused=_ID_TOKEN_MARKS,
         id_required={"ver": "2.0"},
-        client_id_claim="azp",
+        client_id_claims=("azp",),
         subject_claim="oid",
         scope_claim="scp",
         tenant_paths=(("tid",),),
@@ -112,18 +113,19 @@ PRESETS: Mapping[str, Preset] = {
         types=_ACCESS,
         required={"typ": "Bearer"},
         id_required={"typ": "ID"},
-        client_id_claim="azp",
+        client_id_claims=("azp",),
     ),
     # Its access tokens are opaque. `hd` in the token decides, the parameter of that name in the request is a hint.
     "google": Preset(
         accepted="id",
         types=_JWT,
-        client_id_claim="aud",
+        client_id_claims=("aud",),
         tenant_paths=(("hd",),),
         scopes=("openid", "email"),
         logout="none",
     ),
-    "oidc": Preset(algorithms=_ASYMMETRIC, refused=_ID_TOKEN_MARKS),
+    # `client_id` is RFC 9068's; many have written `azp`, which is older, and have stayed with it.
+    "oidc": Preset(algorithms=_ASYMMETRIC, refused=_ID_TOKEN_MARKS, client_id_claims=("client_id", "azp")),
 }
 
 
@@ -141,6 +143,7 @@ class Provider:
         client_secret: Where its secret is; None for a public client.
         id_token_algorithm: What the client's ID tokens are signed with; None where discovery tells.
         audience: Our identifier in ``aud``; None when the client id alone decides.
+        audience_parameter: How a sign-in asks for a token of that audience; None where it does not.
         scopes: What to ask for at sign-in.
         userinfo: Whether to compare the token with the userinfo endpoint at sign-in.
         jwks_url: Where its keys are; None when discovery tells.
@@ -159,6 +162,7 @@ class Provider:
     client_secret: Secret | None = None
     id_token_algorithm: str | None = None
     audience: str | None = None
+    audience_parameter: AudienceParameter | None = None
     scopes: tuple[str, ...] = ("openid",)
     userinfo: bool = False
     jwks_url: str | None = None
@@ -166,6 +170,11 @@ class Provider:
     tenant_paths: tuple[ClaimPath, ...] = (("tenant_id",), ("organization_id",))
     tenants: frozenset[TenantId] = frozenset()
     tenant_map: Mapping[str, TenantId] = field(default_factory=dict)
+
+    @property
+    def client_id_claims(self) -> tuple[str, ...]:
+        """Claims that may name the client a token was issued to; those that are present must name one of ours."""
+        return self.preset.client_id_claims if self.audience else self.preset.client_id_claims[:1]
 
     def issuer_of(self, claims: Mapping[str, Any]) -> str | None:
         """The ``iss`` that a token with these claims must have.
@@ -213,6 +222,9 @@ def _provider(name: str, group: OpenIdSettings) -> Provider:
     if group.id_token_algorithm is not None and group.id_token_algorithm not in preset.algorithms:
         variable, known = f"IDP__{name}__ID_TOKEN_ALGORITHM".upper(), ", ".join(sorted(preset.algorithms))
         raise SettingsError(f"{variable} is {group.id_token_algorithm}, and {group.kind} signs with {known}: unset it")
+    if group.audience_parameter is not None and group.audience is None:
+        asked = f"IDP__{name.upper()}__AUDIENCE_PARAMETER is {group.audience_parameter}"
+        raise SettingsError(f"{asked}, and IDP__{name.upper()}__AUDIENCE is unset: set what a sign-in is to ask for")
     return Provider(
         name=name,
         kind=group.kind,
@@ -224,6 +236,7 @@ def _provider(name: str, group: OpenIdSettings) -> Provider:
         client_secret=group.client_secret,
         id_token_algorithm=group.id_token_algorithm,
         audience=group.audience,
+        audience_parameter=group.audience_parameter or (preset.audience_parameter if group.audience else None),
         scopes=group.scopes or preset.scopes,
         userinfo=group.userinfo,
         jwks_url=group.jwks_url or (base + preset.jwks_path if preset.jwks_path else None),

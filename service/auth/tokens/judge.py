@@ -204,9 +204,11 @@ def check_audience(claims: Mapping[str, Any], provider: Provider) -> None:
     if provider.audience is not None and provider.audience not in audiences(claims):
         raise ApiError(errors.TOKEN_AUDIENCE, "aud")
     if provider.client_ids:
-        client = claims.get(provider.preset.client_id_claim)
-        if not isinstance(client, str) or client not in provider.client_ids:
-            raise ApiError(errors.TOKEN_AUDIENCE, provider.preset.client_id_claim)
+        names = provider.client_id_claims
+        for name in [name for name in names if name in claims] or names[:1]:
+            client = claims.get(name)
+            if not isinstance(client, str) or client not in provider.client_ids:
+                raise ApiError(errors.TOKEN_AUDIENCE, name)
 
 
 class Authenticator:

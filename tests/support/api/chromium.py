@@ -96,6 +96,15 @@ def sign_in_at_op(window: WebDriver) -> None:
     press(window, "button[type=submit]")
 
 
+def sign_in_at_strict(window: WebDriver) -> None:
+    """The pages of better-auth: its one user, and whether the application may know."""
+    type_into(window, "email", "alice@example.com")
+    type_into(window, "password", "a-password")
+    press(window, "button[type=submit]")
+    wait(window, lambda: not window.find_elements("name", "password"))
+    press(window, "button[type=submit]")
+
+
 def text_of(window: WebDriver, selector: str) -> str:
     return window.find_element("css selector", selector).text
 

@@ -10,7 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from html.parser import HTMLParser
 from pathlib import Path
@@ -62,8 +62,8 @@ def environment() -> dict[str, str]:
 
 
 @contextmanager
-def node(script: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """Run a script of the folder until the block ends; it has printed a line that begins with READY."""
+def node(script: str, *arguments: str) -> Iterator[str]:
+    """Run a script of the folder until the block ends; gives what it said after READY."""
     program = shutil.which("node", path=environment()["PATH"]) or "node"
     process = subprocess.Popen(
         [program, script, *arguments],
@@ -82,7 +82,7 @@ def node(script: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
                 break
         else:
             raise RuntimeError(f"{script} did not start:\n{printed}")
-        yield process
+        yield line.removeprefix("READY").strip()
     finally:
         process.kill()
         process.wait()
@@ -116,6 +116,33 @@ class OpenIdProvider:
 
     def rotate(self, mode: str = "") -> None:
         httpx.post(f"{self.url}/__test/rotate", params={"mode": mode}).raise_for_status()
+
+
+class StrictOpenIdProvider:
+    """npm's better-auth: PKCE always, no JWT without ``resource``, ES256, ``azp`` for RFC 9068's ``client_id``."""
+
+    def __init__(self, url: str, client: Mapping[str, str]) -> None:
+        self.url, self._client = url, client
+
+    @classmethod
+    @contextmanager
+    def running(cls, api_port: int, name: str) -> Iterator[StrictOpenIdProvider]:
+        """Start one whose client is an API at that port, where it is the provider of that name."""
+        port = free_port()
+        config = {"port": port, "api": f"http://127.0.0.1:{api_port}", "name": name}
+        with node("better-auth.mjs", json.dumps(config)) as client:
+            yield cls(f"http://127.0.0.1:{port}", json.loads(client))
+
+    def settings(self, name: str) -> dict[str, str]:
+        found = {
+            "KIND": "oidc",
+            "ISSUER": f"{self.url}/api/auth",
+            "CLIENT_ID": self._client["id"],
+            "CLIENT_SECRET": self._client["secret"],
+            "AUDIENCE": "https://api.test/",
+            "AUDIENCE_PARAMETER": "resource",
+        }
+        return {f"IDP__{name.upper()}__{key}": value for key, value in found.items()}
 
 
 class Form(HTMLParser):

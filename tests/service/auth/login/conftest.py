@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -15,9 +15,24 @@ from tests.support.idp.peers import CLIENT_SECRET, OpenIdProvider
 
 
 @pytest.fixture(scope="module")
-def server(peers: Path, databases: Databases) -> Iterator[Server]:
-    with OpenIdProvider.running(free_port()) as provider:
-        environment = {**provider.settings("basic", secret=CLIENT_SECRET), "DATABASE_URL": databases.migrated().url()}
+def port() -> int:
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def others() -> Mapping[str, str]:
+    """Settings of further providers, where a module has some."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def server(peers: Path, databases: Databases, port: int, others: Mapping[str, str]) -> Iterator[Server]:
+    with OpenIdProvider.running(port) as provider:
+        environment = {
+            **provider.settings("basic", secret=CLIENT_SECRET),
+            **others,
+            "DATABASE_URL": databases.migrated().url(),
+        }
         with Server(environment, port=provider.api_port) as running:
             yield running
 

@@ -2,40 +2,61 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 from selenium.webdriver.chrome.webdriver import WebDriver
 
-from tests.support.api.chromium import complaints, picture, press, sign_in_at_op, type_into
+from tests.support.api.chromium import complaints, picture, press, sign_in_at_op, sign_in_at_strict, type_into
 from tests.support.api.page import served, shows, uses_it
 from tests.support.api.server import Server, free_port
+from tests.support.idp.peers import StrictOpenIdProvider
 
 
-def signs_in_and_out(window: WebDriver, page: str) -> None:
-    window.get(page)
-    shows(window, "#providers", "op")
-    picture(window, "page-sign-in")
-    press(window, "#sign-in-op")
+@pytest.fixture(scope="module")
+def others(peers: Path, port: int) -> Iterator[Mapping[str, str]]:
+    with StrictOpenIdProvider.running(port, "strict") as strict:
+        yield strict.settings("strict")
+
+
+def at_op(window: WebDriver) -> None:
     type_into(window, "login", "alice")
     sign_in_at_op(window)
+
+
+def signs_in_and_out(window: WebDriver, page: str, provider: str) -> None:
+    window.get(page)
+    shows(window, "#providers", provider)
+    picture(window, "page-sign-in")
+    press(window, f"#sign-in-{provider}")
+    at_op(window) if provider == "op" else sign_in_at_strict(window)
     uses_it(window, page, "acme")
-    press(window, "button[value=yes]")
-    shows(window, "#providers", "op")
+    if provider == "op":
+        press(window, "button[value=yes]")
+    shows(window, "#providers", provider)
     assert window.current_url == page
 
 
-@pytest.mark.parametrize("asks", ["its own name", "the other name"])
-@pytest.mark.parametrize("name", ["localhost", "127.0.0.1"])
+@pytest.mark.parametrize(
+    ("name", "asks", "provider"),
+    [
+        ("localhost", "its own name", "op"),
+        ("localhost", "the other name", "op"),
+        ("127.0.0.1", "its own name", "op"),
+        ("127.0.0.1", "the other name", "op"),
+        ("localhost", "its own name", "strict"),
+    ],
+)
 def test_a_page_of_either_name_signs_in_calls_and_signs_out_whatever_name_it_asks_by(
-    window: WebDriver, server: Server, tmp_path: Path, name: str, asks: str
+    window: WebDriver, server: Server, tmp_path: Path, name: str, asks: str, provider: str
 ) -> None:
     """Each on a port of its own, which no setting names."""
     other = "127.0.0.1" if name == "localhost" else "localhost"
     api = None if asks == "its own name" else f"http://{other}:{server.port}"
     with served(tmp_path / "page", server.port, api) as port:
         page = f"http://{name}:{port}/"
-        signs_in_and_out(window, page)
+        signs_in_and_out(window, page, provider)
         assert [line for line in complaints(window, page) if "404" not in line] == []
 
 

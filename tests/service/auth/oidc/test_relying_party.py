@@ -400,6 +400,32 @@ async def test_a_token_of_another_provider_of_ours_is_not_handed_out(
         await browser.client.aclose()
 
 
+@pytest.mark.parametrize(
+    ("settings", "at_sign_in", "at_the_exchange"),
+    [
+        ({"KIND": "oidc"}, {}, {}),
+        ({"KIND": "oidc", "AUDIENCE_PARAMETER": "resource"}, {"resource": API}, {"resource": API}),
+        ({"KIND": "oidc", "AUDIENCE_PARAMETER": "audience"}, {"audience": API}, {}),
+    ],
+)
+async def test_a_token_is_asked_to_be_for_us_as_the_provider_wants_to_be_asked(
+    provider: ScriptedProvider,
+    module_database: Database,
+    settings: dict[str, str],
+    at_sign_in: dict[str, str],
+    at_the_exchange: dict[str, str],
+) -> None:
+    provider.access_claims = {"aud": API, "azp": CLIENT_ID}
+    async with opened(provider, module_database, AUDIENCE=API, **settings) as browser:
+        asked = await browser.begin()
+        provider.nonce = asked["nonce"]
+        answer = await browser.come_back(code="the-code", state=asked["state"])
+    assert answer.status_code == 200, answer.text
+    form = next(form for path, form, _ in provider.requests if path == "/token")
+    for found, expected in ((asked, at_sign_in), (form, at_the_exchange)):
+        assert {name: found[name] for name in ("audience", "resource") if name in found} == expected
+
+
 async def test_client_secret_post_and_public_clients(provider: ScriptedProvider, module_database: Database) -> None:
     provider.metadata = {"token_endpoint_auth_methods_supported": ["client_secret_post"]}
     async with opened(provider, module_database) as browser:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +20,7 @@ from service.auth import errors
 from service.auth.providers import presets as providers
 from service.auth.providers.presets import Provider
 from service.auth.settings import AuthSettings
-from service.auth.tokens.judge import Authenticator, ExternalIssuers
+from service.auth.tokens.judge import Authenticator, ExternalIssuers, check_audience
 from service.auth.tokens.principal import principal_of
 from service.errors import ApiError, Error
 from service.principal import Principal
@@ -334,10 +335,14 @@ CASES = {
 }
 
 
-def gate(case: str) -> Authenticator:
-    kind = case.partition("-")[0]
-    group = {f"IDP__X__{name}": value for name, value in {"KIND": kind, **CASES[case].settings}.items()}
+def configured(**variables: str) -> Provider:
+    group = {f"IDP__X__{name}": value for name, value in variables.items() if value}
     (provider,) = providers.configured(load({**DEVELOPMENT, **group}, AUTH).of(AuthSettings))
+    return provider
+
+
+def gate(case: str) -> Authenticator:
+    provider = configured(KIND=case.partition("-")[0], **CASES[case].settings)
     return Authenticator([ExternalIssuers([HeldKeys(provider)])])
 
 
@@ -375,6 +380,34 @@ async def test_what_only_looks_like_one_is_refused(
     with pytest.raises(ApiError) as refused:
         await judge(case, claims, header)
     assert refused.value.error == expected
+
+
+@pytest.mark.parametrize(
+    ("audience", "claims", "admitted"),
+    [
+        ("https://api.example.com", {"client_id": "ours"}, True),
+        ("https://api.example.com", {"azp": "ours"}, True),
+        ("https://api.example.com", {"client_id": "ours", "azp": "ours"}, True),
+        ("https://api.example.com", {"client_id": "ours", "azp": "theirs"}, False),
+        ("https://api.example.com", {"client_id": "theirs", "azp": "ours"}, False),
+        ("https://api.example.com", {"azp": None}, False),
+        ("https://api.example.com", {}, False),
+        ("", {"client_id": "ours"}, True),
+        ("", {"azp": "ours"}, False),  # an ID token has that too, and nothing else here tells it apart
+    ],
+)
+def test_the_client_is_named_as_the_standard_says_or_as_many_providers_do(
+    audience: str, claims: dict[str, Any], admitted: bool
+) -> None:
+    provider = configured(KIND="oidc", ISSUER="https://idp.example.com", CLIENT_ID="ours", AUDIENCE=audience)
+    with nullcontext() if admitted else pytest.raises(ApiError, match="AUTH_007"):
+        check_audience({"aud": ["https://api.example.com", "ours"], **claims}, provider)
+
+
+@pytest.mark.parametrize(("kind", "parameter"), [("auth0", "audience"), ("oidc", None), ("keycloak", None)])
+def test_only_auth0_is_asked_for_an_audience_without_a_setting(kind: str, parameter: str | None) -> None:
+    provider = configured(KIND=kind, **CASES[kind].settings)
+    assert (provider.audience is not None, provider.audience_parameter) == (True, parameter)
 
 
 @pytest.mark.parametrize("scope", [7, {"a": 1}, ["a", 1], None, "", []])
@@ -424,6 +457,11 @@ async def test_two_providers_at_once_are_told_apart_by_their_issuer() -> None:
 def test_settings_that_would_let_the_wrong_people_in_are_refused(variables: dict[str, str], named: str) -> None:
     with pytest.raises(SettingsError, match=f"IDP__X__.*{named}"):
         load({**DEVELOPMENT, **{f"IDP__X__{name}": value for name, value in variables.items()}}, AUTH)
+
+
+def test_an_audience_to_ask_for_must_be_one() -> None:
+    with pytest.raises(SettingsError, match="IDP__X__AUDIENCE_PARAMETER is resource, and IDP__X__AUDIENCE is unset"):
+        configured(KIND="oidc", ISSUER="https://i.example", CLIENT_ID="x", AUDIENCE_PARAMETER="resource")
 
 
 def test_an_algorithm_that_a_kind_of_provider_does_not_sign_with_is_refused_at_the_start() -> None:
