@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import signal
 import socket
@@ -13,24 +14,21 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from service.feature import Feature, settings_of
-from service.naming import Names
-from service.product import FEATURES, NAME, TITLE
-from service.settings import Settings, SettingsError, load
-
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
+    from service.feature import Feature
     from service.http.entrance import Entrance
+    from service.settings import Settings
 
 DRAIN_SECONDS = 28  # from SIGTERM to the end of the process; Railway kills after its draining time, see railway.json
 
 
-def main(features: Sequence[Feature] = FEATURES) -> int:
+def main(features: Sequence[Feature] | None = None) -> int:
     """Run until told to stop.
 
     Args:
-        features: What the product is made of; the tests add their own.
+        features: None takes what the product is made of; the tests add their own.
 
     Returns:
         0 after an orderly stop, 1 when the environment is wrong, the port is taken, or the schema stays behind.
@@ -39,6 +37,12 @@ def main(features: Sequence[Feature] = FEATURES) -> int:
     # only once it runs.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
+    gc.disable()  # until it serves: what a start makes is meant to stay, and each look through it finds nothing
+    from service.feature import settings_of
+    from service.product import FEATURES
+    from service.settings import SettingsError, load
+
+    features = FEATURES if features is None else features
     try:
         settings = load(os.environ, settings_of(features))
     except SettingsError as failure:
@@ -71,6 +75,8 @@ def _serve(settings: Settings, listener: socket.socket, features: Sequence[Featu
     from service.http.gate import vital_paths
     from service.http.protocol import Protocol
     from service.http.server import Server
+    from service.naming import Names
+    from service.product import NAME, TITLE
     from service.running import running
 
     log_lines.configure(settings.log_level)

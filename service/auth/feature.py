@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING
-
-import httpx
 
 from service.auth.errors import AUTH_ERRORS, TOKEN_ERRORS
 from service.auth.issued.signing import TokenSigner
@@ -21,6 +19,7 @@ from service.auth.login.sign_in import SignIn
 from service.auth.login.transaction import Logins
 from service.auth.oidc.sign_in import OidcSignIn
 from service.auth.providers import presets as providers
+from service.auth.providers.client import Client, Clients
 from service.auth.providers.discovery import Discovery
 from service.auth.settings import AuthSettings
 from service.auth.tokens.judge import Authenticator, ExternalIssuers, Strategy
@@ -97,7 +96,7 @@ class Auth:
     tokens: BearerTokens
     logins: Logins
     sign_ins: Mapping[str, SignIn]
-    clients: tuple[httpx.AsyncClient, ...]
+    clients: Clients
     signer: TokenSigner | None
     saml: SamlProviders | None
 
@@ -114,7 +113,7 @@ class Auth:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Keep the key sets fresh for the duration of the block."""
-        work = [entry.keep_fresh() for entry in self.keys]
+        work = [asyncio.to_thread(_warm), *(entry.keep_fresh() for entry in self.keys)]
         if self.saml is not None and self.signer is not None:
             work += [self.signer.keep_fresh(), *self.saml.background()]
         refreshers = [asyncio.create_task(coroutine) for coroutine in work]
@@ -126,8 +125,7 @@ class Auth:
             for task in refreshers:
                 task.cancel()
             await asyncio.gather(*refreshers, return_exceptions=True)
-            for client in self.clients:
-                await client.aclose()
+            await self.clients.close()
             if self.signer is not None:
                 self.signer.close()
             if self.saml is not None:
@@ -163,9 +161,8 @@ def assemble(core: Core) -> Auth:
     """
     settings, secrets, engine = core.settings, core.secrets, core.engine
     own = settings.of(AuthSettings)
-    tls = httpx.create_ssl_context()
-    for_keys = _client(tls)
-    clients = [for_keys]
+    clients = Clients()
+    for_keys = Client(clients)
     keys = []
     for provider in providers.configured(own):
         keys.append(IssuerKeys(provider, for_keys, discovery=Discovery(provider, for_keys)))
@@ -197,28 +194,25 @@ def assemble(core: Core) -> Auth:
     sign_ins: dict[str, SignIn] = {}
     for entry in keys:
         if entry.provider.client_id is not None:
-            clients.append(_client(tls))
+            client = Client(clients)
             sign_ins[entry.provider.name] = OidcSignIn(
                 entry.provider,
-                client=clients[-1],
-                discovery=Discovery(entry.provider, clients[-1]),
+                client=client,
+                discovery=Discovery(entry.provider, client),
                 keys=entry,
                 secrets=secrets,
                 admit=admit,
                 public_url=settings.public_url,
             )
     sign_ins |= saml.sign_ins if saml else {}
-    return Auth(tuple(keys), tokens, logins, sign_ins, tuple(clients), signer, saml)
+    return Auth(tuple(keys), tokens, logins, sign_ins, clients, signer, saml)
 
 
-def _client(tls: ssl.SSLContext) -> httpx.AsyncClient:
-    """One for all key sets, of which each has one fetch in flight, and one for each provider's sign-in.
-
-    Sign-ins at a provider that hangs then take no connection from anything else. No redirects, no cookies: every
-    address that is asked is in the settings or in a document that was checked.
-    """
-    limits = httpx.Limits(max_connections=50, max_keepalive_connections=5)
-    return httpx.AsyncClient(verify=tls, timeout=5.0, follow_redirects=False, limits=limits)
+def _warm() -> None:
+    """Import what the first key set, token or sign-in needs, beside the requests: none of them waits for it, and nor
+    does the start."""
+    for name in ("jose.jwk", "cryptography.hazmat.primitives.ciphers.aead", "cryptography.hazmat.primitives.kdf.hkdf"):
+        import_module(name)
 
 
 def _report(task: asyncio.Task[None]) -> None:

@@ -8,22 +8,27 @@ holding a route of any other making does not start (``refuse_ungated``): forgett
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable, Iterator
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Match
+from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.http.admission import CREDENTIAL, Admission, Shares
 from service.http.credentials import Strategies
 from service.http.settled import settled
-from service.http.table import DIRECT, RouteTable
 from service.log import bind
 from service.principal import current
 from service.tenancy import tenant_scope
+
+DIRECT: Final = "signalbox.direct"  # in a scope: what serves the route past FastAPI's own handler
+
+
+class Finder(BaseRoute):
+    """A route that finds others and serves nothing itself: what it finds is judged alone."""
 
 
 class Gated(Protocol):
@@ -125,7 +130,7 @@ def refuse_ungated(app: FastAPI) -> None:
     for context in iter_route_contexts(app.routes):
         if "HEAD" in (context.methods or ()):
             raise RuntimeError(f"Route {context.path} takes HEAD, which the GET of a path answers: take it out")
-        if not isinstance(context.original_route, ProtectedRoute | PublicRoute | RouteTable):  # the table finds these
+        if not isinstance(context.original_route, ProtectedRoute | PublicRoute | Finder):
             raise RuntimeError(
                 f"Route {context.path} was not made by service.http.gate.Router, so nothing guards it. "
                 "Make its router with Router(...), or Router(public=True) when anyone may call it."

@@ -99,6 +99,7 @@ class Server(uvicorn.Server):
 
     async def main_loop(self) -> None:
         """Serve; once told to stop, be a lame duck."""
+        gc.enable()
         gc.freeze()  # what a start made stays: each look through all of it held every request up for 0.1 s
         gc.set_threshold(*_GARBAGE)
         await super().main_loop()

@@ -17,13 +17,13 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.http.direct import BEGUN, direct
+from service.http.gate import DIRECT, Finder
 
-DIRECT: Final = "signalbox.direct"  # in a scope: what serves the route past FastAPI's own handler
 _FOUND: Final = "signalbox.found"  # what the table has found
 _FAILED: Final = "signalbox.failed"  # what a route has raised that was served at once
 
 
-class RouteTable(BaseRoute):
+class RouteTable(Finder):
     """Routes by their beginnings.
 
     Args:

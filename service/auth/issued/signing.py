@@ -16,12 +16,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
-from cryptography.hazmat.primitives.serialization import load_der_public_key
-from jose import jwk
-from jose.backends.base import Key
-
 from service.auth.errors import KEYS_DOWN, SIGNING_DOWN, TOKEN_KEY
 from service.bounded import Bounded
 from service.errors import ApiError
@@ -30,6 +24,7 @@ from service.log import get_logger
 from service.strict import base64url
 
 if TYPE_CHECKING:
+    from jose.backends.base import Key
     from mypy_boto3_kms import KMSClient
 
 ALGORITHM = "ES256"
@@ -176,6 +171,10 @@ class TokenSigner:
 
 
 def _public_key(client: KMSClient, key_id: str) -> PublicKey:
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.serialization import load_der_public_key
+    from jose import jwk
+
     answer = client.get_public_key(KeyId=key_id)
     loaded = load_der_public_key(answer["PublicKey"])
     if not isinstance(loaded, ec.EllipticCurvePublicKey) or not isinstance(loaded.curve, ec.SECP256R1):
@@ -194,6 +193,8 @@ def _public_key(client: KMSClient, key_id: str) -> PublicKey:
 
 
 def _sign(client: KMSClient, arn: str, digest: bytes) -> bytes:
+    from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+
     answer = client.sign(KeyId=arn, Message=digest, MessageType="DIGEST", SigningAlgorithm="ECDSA_SHA_256")
     # KMS answers DER, JWS wants both numbers in 32 bytes each (RFC 7518, section 3.4).
     r, s = decode_dss_signature(answer["Signature"])

@@ -9,8 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-
-from jose.backends.base import Key
+from typing import TYPE_CHECKING
 
 from service.auth import errors
 from service.auth.issued.ended import EndedSessions
@@ -19,6 +18,9 @@ from service.auth.providers.presets import Preset, Provider
 from service.auth.tokens.judge import MAX_LIFETIME, ExternalIssuers, UnverifiedToken, VerifiedClaims
 from service.errors import ApiError
 from service.tenancy import TenantId
+
+if TYPE_CHECKING:
+    from jose.backends.base import Key
 
 _PRESET = Preset(
     algorithms=frozenset({ALGORITHM}),

@@ -12,11 +12,6 @@ import secrets as random
 import time
 from collections.abc import AsyncIterator, Callable
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
 from service.auth.settings import SESSION_KEY_CHARACTERS
 from service.aws.secrets import Secrets
 from service.errors import SECRETS_DOWN, ApiError
@@ -37,6 +32,10 @@ class SealBroken(Exception):  # noqa: N818  says what it is
 
 class _Key:
     def __init__(self, secret: str) -> None:
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+        from cryptography.hazmat.primitives.hashes import SHA256
+        from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
         raw = HKDF(SHA256(), 32, salt=None, info=b"signalbox sealing 1").derive(secret.encode())
         self.mark = hashlib.sha256(b"mark" + raw).digest()[:_MARK]
         self.cipher = AESGCM(raw)
@@ -84,6 +83,8 @@ class Sealer:
         key = await self._find(mark)
         if key is None or len(nonce) < _NONCE:
             raise SealBroken
+        from cryptography.exceptions import InvalidTag
+
         try:
             return key.cipher.decrypt(nonce, rest, purpose)
         except InvalidTag:

@@ -15,11 +15,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import quote_plus, urlencode, urlsplit
 
-import httpx
-
 from service.auth import errors
 from service.auth.login.sign_in import Grant, Transaction
 from service.auth.oidc.id_token import check_id_token
+from service.auth.providers.client import Http
 from service.auth.providers.discovery import Discovery
 from service.auth.providers.fetch import FetchError, Reply, exchange
 from service.auth.providers.presets import Provider
@@ -82,7 +81,7 @@ class OidcSignIn:
         self,
         provider: Provider,
         *,
-        client: httpx.AsyncClient,
+        client: Http,
         discovery: Discovery,
         keys: KeySource,
         secrets: Secrets,

@@ -6,9 +6,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import httpx
-
 from service.auth.providers.causes import issuers_differ
+from service.auth.providers.client import Http
 from service.auth.providers.fetch import FetchError, get_json
 from service.auth.providers.presets import Provider
 from service.fresh import Fresh
@@ -30,9 +29,7 @@ class Discovery:
         clock: Monotonic seconds.
     """
 
-    def __init__(
-        self, provider: Provider, client: httpx.AsyncClient, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, provider: Provider, client: Http, clock: Callable[[], float] = time.monotonic) -> None:
         self._provider = provider
         self._client = client
         self._fresh: Fresh[Mapping[str, Any]] = Fresh(

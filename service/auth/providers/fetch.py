@@ -8,9 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
-
 from service.auth.providers.causes import cause_of, cause_of_network
+from service.auth.providers.client import Http
 from service.strict import json_object
 
 TIMEOUT = 5.0  # seconds for a whole exchange, connection included
@@ -54,7 +53,7 @@ class Reply:
 
 
 async def exchange(
-    client: httpx.AsyncClient,
+    client: Http,
     method: str,
     url: str,
     *,
@@ -81,7 +80,7 @@ async def exchange(
 
 
 async def exchange_bytes(
-    client: httpx.AsyncClient,
+    client: Http,
     method: str,
     url: str,
     *,
@@ -131,7 +130,7 @@ class Streamed:
 
 @asynccontextmanager
 async def streamed(
-    client: httpx.AsyncClient,
+    client: Http,
     method: str,
     url: str,
     *,
@@ -151,13 +150,17 @@ async def streamed(
             if reply.headers.get("content-encoding", "identity").lower() != "identity":
                 raise FetchError("compressed")
             yield Streamed(reply.status_code, reply.aiter_raw(65_536), limit)
-    except (TimeoutError, httpx.TimeoutException):
-        raise FetchError("timeout") from None
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError, OSError) as failure:
-        raise FetchError(type(failure).__name__, cause_of_network(failure)) from None
+    except Exception as failure:
+        import httpx  # not at the start: see client.py
+
+        if isinstance(failure, TimeoutError | httpx.TimeoutException):
+            raise FetchError("timeout") from None
+        if isinstance(failure, httpx.HTTPError | httpx.InvalidURL | ValueError | OSError):
+            raise FetchError(type(failure).__name__, cause_of_network(failure)) from None
+        raise
 
 
-async def get_json(client: httpx.AsyncClient, url: str) -> Mapping[str, Any]:
+async def get_json(client: Http, url: str) -> Mapping[str, Any]:
     """A JSON object.
 
     Args:

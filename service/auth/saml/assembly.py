@@ -9,7 +9,6 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
-import httpx
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.auth.issued.ended import EndedSessions
@@ -17,6 +16,7 @@ from service.auth.issued.signing import TokenSigner
 from service.auth.issued.tokens import IssuedTokens, OwnIssuer
 from service.auth.login.onetime import OneTime
 from service.auth.login.sealing import Sealer
+from service.auth.providers.client import Http
 from service.auth.saml import check_libraries
 from service.auth.settings import AuthSettings, SamlSettings
 from service.aws.secrets import Secrets
@@ -68,7 +68,7 @@ def assemble(
     engine: AsyncEngine,
     sealer: Sealer,
     secrets: Secrets,
-    client: httpx.AsyncClient,
+    client: Http,
 ) -> SamlProviders:
     """Put them together; nothing is connected to yet.
 
@@ -128,7 +128,7 @@ def _binding(name: str, group: SamlSettings, origins: Sequence[str]) -> Binding:
     )
 
 
-def source(name: str, group: SamlSettings, client: httpx.AsyncClient, workers: Workers) -> MetadataSource:
+def source(name: str, group: SamlSettings, client: Http, workers: Workers) -> MetadataSource:
     """Where a provider's metadata comes from.
 
     Args:

@@ -13,10 +13,9 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
-import httpx
-
 from service.auth.errors import KEYS_DOWN, KEYS_UNUSABLE
 from service.auth.providers.causes import cause_of
+from service.auth.providers.client import Http
 from service.auth.providers.fetch import FetchError, streamed
 from service.auth.saml.federation import Federation
 from service.auth.saml.grammar import METADATA
@@ -63,7 +62,7 @@ class MetadataSource:
         origin: str | Path,
         signer: str | None,
         *,
-        client: httpx.AsyncClient,
+        client: Http,
         workers: Workers,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = utc_now,

@@ -10,15 +10,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
-
-from jose.backends.base import Key
+from typing import TYPE_CHECKING, Any, Protocol
 
 from service.auth import errors
 from service.auth.providers.presets import Provider
 from service.auth.tokens.claims import audiences, check_subject, check_times, scopes_of
 from service.auth.tokens.unverified import UnverifiedToken as UnverifiedToken
 from service.errors import ApiError
+
+if TYPE_CHECKING:
+    from jose.backends.base import Key
 
 MAX_LIFETIME = 3600  # seconds between iat and exp
 _SEAL = object()

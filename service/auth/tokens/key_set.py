@@ -7,12 +7,13 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-
-from jose import jwk
-from jose.backends.base import Key
+from typing import TYPE_CHECKING
 
 from service.auth.providers.presets import GUID
 from service.auth.providers.rsa import unfit
+
+if TYPE_CHECKING:
+    from jose.backends.base import Key
 
 MAX_KEYS = 100
 _MAX_NAME = 256  # characters of a key id, or of the issuer that a key is for
@@ -21,7 +22,7 @@ _NUMBERS = ("n", "e", "x", "y")
 _BASE64 = re.compile(r"[A-Za-z0-9_-]{1,11000}={0,2}\Z")
 _AMBIGUOUS = object()  # equals no key
 
-KeyTable = Mapping[tuple[str, str], Mapping[str, Key]]
+KeyTable = Mapping[tuple[str, str], Mapping[str, "Key"]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,8 @@ def key_for(table: KeyTable, kid: str | None, algorithm: str, issuer: str) -> Ke
 
 
 def _read(document: Mapping[str, object], algorithms: frozenset[str]) -> _Found:
+    from jose import jwk  # not at the start: no key is there before it
+
     entries = document.get("keys")
     found = _Found()
     made: dict[object, Key] = {}  # a key that is published twice is one key, whatever it is called

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-
-import httpx
-from jose.backends.base import Key
+from typing import TYPE_CHECKING
 
 from service.auth.errors import KEYS_DOWN, KEYS_UNUSABLE, TOKEN_KEY
+from service.auth.providers.client import Http
 from service.auth.providers.discovery import Discovery
 from service.auth.providers.fetch import FetchError, get_json
 from service.auth.providers.presets import Provider
@@ -21,6 +20,9 @@ from service.auth.tokens.key_set import usable_keys as usable_keys
 from service.errors import ApiError
 from service.fresh import Fresh
 from service.log import get_logger
+
+if TYPE_CHECKING:
+    from jose.backends.base import Key
 
 SOFT_AGE = 600.0  # seconds; a removed key dies after this while the provider answers
 HARD_AGE = 86_400.0  # seconds; and after this when it does not
@@ -47,7 +49,7 @@ class IssuerKeys:
     def __init__(
         self,
         provider: Provider,
-        client: httpx.AsyncClient,
+        client: Http,
         clock: Callable[[], float] = time.monotonic,
         *,
         discovery: Discovery | None = None,

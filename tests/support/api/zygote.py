@@ -37,6 +37,10 @@ IMPORTED_BEFORE = (
     "alembic.command",
     "asyncpg",
     "boto3",
+    "cryptography.hazmat.primitives.ciphers.aead",
+    "httpcore",
+    "httpx",
+    "jose.jwk",
 )
 LARGEST_REQUEST = 1_000_000  # bytes of an environment
 
