@@ -111,6 +111,11 @@ class Server:
             time.sleep(0.05)
         return answer
 
+    def forget(self) -> None:
+        """What was logged so far."""
+        self.lines.clear()
+        self._answered = ""
+
     def events(self) -> list[dict[str, Any]]:
         """The log up to the last answer, whose line is written after it; a line that is no JSON object fails."""
         deadline = time.monotonic() + 5

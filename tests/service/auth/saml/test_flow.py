@@ -249,7 +249,7 @@ def test_an_answer_to_another_browser_is_not_this_ones(
     assert code_of(arrive(browser, stolen)) == "AUTH_040"
     begun = begin(server, browser, "hospital")
     (own_state,) = parse_qs(urlsplit(begun).query)["RelayState"]
-    server.lines.clear()
+    server.forget()
     assert code_of(arrive(browser, stolen, RelayState=own_state)) == "AUTH_081"
     server.get("/api/v1/health/live")
     (told,) = [event for event in server.events() if event["message"] == "refused"]
@@ -428,7 +428,7 @@ def test_while_kms_hangs_a_sign_in_is_503_and_the_browser_can_post_it_again(
     assert code_of(arrive(browser, form)) == "AUTH_040"
     assert unasked(server, raw).status_code == 303
     assert code_of(unasked(server, raw)) == "AUTH_088"
-    server.lines.clear()  # the outage is in there as an error, and rightly so
+    server.forget()  # the outage is in there as an error, and rightly so
 
 
 def minted(server: Server, hospital: SamlIdp, address: str, change: Callable[[Any], None]) -> dict[str, str]:
