@@ -23,8 +23,8 @@ Kind = Literal["required", "addressable", "standard"]
 Status = Literal["implemented", "shared", "customer", "planned"]
 MEANS: Final[Mapping[Status, str]] = {
     "implemented": "by this template; every row names what a machine checks, and the build fails when it does not hold",
-    "shared": "the template does its part, and somebody has to do the rest",
-    "customer": "yours",
+    "shared": "the template does its part, and the organisation that runs it has to do the rest",
+    "customer": "the organisation's that runs it: no software can do it",
     "planned": "a later feature; it counts for nothing today",
 }
 

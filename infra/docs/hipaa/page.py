@@ -29,6 +29,21 @@ Evidence is a property of every resource of that type in the production template
 gate objects), a rule of the cdk-nag packs that ran without any finding, acknowledged ones included, or a test that ran
 and passed. The ids of NIST are a reading aid; its own crosswalk is appendix D of SP 800-66 r2. This page is generated
 from `infra/docs/hipaa/controls.py`: `uv run signalbox docs`.
+
+## What an auditor is handed
+
+One archive with this table, the tests that ran, what was found in the account, the templates, bills of materials, and
+these pages; its digest, signed with an SSH key. Its README says how the signature and each piece of evidence are
+checked, and what it does not show:
+
+<!-- needs: an AWS account, and an SSH key -->
+```sh
+uv run pytest --junitxml tests.xml
+uv run signalbox verify production --format json > account.json
+uv run signalbox compliance --junit tests.xml --verified account.json --archive evidence.tar.gz --key compliance_key
+```
+
+Hand over the archive, its `.sha256` and `.sha256.sig`, and by another way the public key.
 """
 
 
