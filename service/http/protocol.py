@@ -115,13 +115,16 @@ class Protocol(HttpToolsProtocol):
             self._deaf = True
             self.cycle.keep_alive = False
         except httptools.HttpParserError:
-            self.refuse(self._wrong)
+            if not self._deaf:
+                self.refuse(self._wrong)
         else:
             if self._fed > MAX_HEAD_BYTES:  # of a head, or of what stands between the pieces of a body
                 self.refuse(errors.HEADERS_TOO_LARGE if self._phase == _HEAD else errors.BAD_REQUEST)
 
     def on_message_begin(self) -> None:
-        """The first byte of a request."""
+        """The first byte of a request; behind the last one there is none, though it came in the same bytes."""
+        if self._deaf and self._phase == _LINGER:
+            raise httptools.HttpParserError
         super().on_message_begin()
         self._phase, self._since = _HEAD, self._heard
 
@@ -168,17 +171,19 @@ class Protocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """The end of a request."""
         super().on_message_complete()
-        self._phase = _IDLE
+        if self._phase != _LINGER:
+            self._phase = _IDLE
 
     def _turned_away(self) -> bool:
         """Refuse a request with the least that can be done for it; but not where a page must be allowed to read it."""
         waits = self.cycle is not None and not self.cycle.response_complete
+        waits |= self.flow.write_paused  # and is not to get more answers than it reads
         if waits or any(name == b"origin" for name, _ in self.headers):
             return False
         state = self.server_state
         self._phase, self._since, self._fed = _BODY, self._heard, 0
         state.refused += 1
-        last = state.stopping or not self.parser.should_keep_alive()
+        last = state.stopping or not self.parser.should_keep_alive() or self.parser.should_upgrade()
         end = b"\r\nconnection: close\r\n\r\n" if last else b"\r\n\r\n"
         body = b"" if self.parser.get_method() == b"HEAD" else _OVERLOADED_BODY
         self.transport.write(b"%b%032x%b%b" % (state.refusal, _ids.getrandbits(128), end, body))

@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import asynccontextmanager, closing
+from typing import Any
 
 import httpx
 import pytest
+import uvicorn
+from starlette.applications import Starlette
 
 from service import errors
 from service.errors import ApiError
 from service.http.admission import Admission, Shares
+from service.http.protocol import Protocol, State
 from service.tenancy import TenantId
 from tests.support.api.app import error_of
 from tests.support.api.server import Server
@@ -116,6 +121,78 @@ def test_a_flood_is_counted_for_its_tenant_where_it_arrives() -> None:
     assert admission.judge(40, b"/live?x", flood) == (True, None)
     ends.pop()(None)
     assert admission.judge(20, b"/x", flood)[0]
+
+
+ASK = b"GET /x HTTP/1.1\r\nHost: x\r\n"
+LAST, UPGRADE = ASK + b"Connection: close\r\n\r\n", ASK + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+
+
+@asynccontextmanager
+async def replica_with_too_much_to_do(stopping: bool) -> AsyncIterator[tuple[int, list[Protocol], list[Any]]]:
+    """Its port, its connections, and what its loop was told of failures."""
+    state = State(Admission(limit=0, most=1, vital=[], credentials=[]))
+    state.stopping = stopping
+    config, made, failures = uvicorn.Config(Starlette(), access_log=False), list[Protocol](), list[Any]()
+    config.load()
+
+    def protocol() -> Protocol:
+        made.append(Protocol(config=config, server_state=state, app_state={}))
+        return made[-1]
+
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
+    async with await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", 0) as server:
+        try:
+            yield server.sockets[0].getsockname()[1], made, failures
+        finally:
+            for connection in made:
+                connection.transport.abort()
+            await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(
+    ("sent", "stopping"),
+    [
+        (LAST, False),
+        (LAST + ASK + b"\r\n", False),
+        (UPGRADE, False),
+        (UPGRADE + ASK + b"\r\n", False),
+        (ASK + b"\r\n", True),
+        (ASK + b"\r\n" + ASK, True),
+        (2 * (ASK + b"\r\n"), True),
+    ],
+)
+def test_a_last_refusal_is_the_last_and_its_connection_is_let_go(sent: bytes, stopping: bool) -> None:
+    """Whatever stands behind it in the same bytes."""
+
+    async def drill() -> None:
+        async with replica_with_too_much_to_do(stopping) as (port, made, failures):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            with closing(writer):
+                writer.write(sent)
+                async with asyncio.timeout(5):
+                    said = await reader.read()  # until it is told the end
+                assert said.count(b"HTTP/1.1 ") == said.count(b"HTTP/1.1 503 ") == 1, said
+                (connection,) = made
+                connection.look(connection.loop.time() + 60, 60, 10)
+                assert connection.transport.is_closing(), "the client may keep its half open for ever"
+                assert failures == []
+
+    asyncio.run(drill())
+
+
+def test_refusals_that_are_not_read_are_not_made_up_for_ever() -> None:
+    async def drill() -> None:
+        async with replica_with_too_much_to_do(False) as (port, made, failures):
+            _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1)
+            with closing(writer):
+                for _ in range(30):
+                    writer.write((ASK + b"\r\n") * 2000)
+                    for _ in range(20):
+                        await asyncio.sleep(0)
+                    assert sum(connection.transport.get_write_buffer_size() for connection in made) < 8_000_000
+                assert failures == []
+
+    asyncio.run(drill())
 
 
 def test_a_request_that_is_given_up_gives_its_place_up() -> None:
