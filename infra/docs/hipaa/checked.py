@@ -35,15 +35,16 @@ def check(root: Path, *, junit: Path | None, verified: Path | None, status: Coll
     stage = next((stage for stage in STAGES.values() if stage.environment == "production"), None)
     if stage is None:
         raise Failure("no stage of infra/product.py has environment production: there is nothing to claim it for")
+    # What was given first: a file that is none is told before templates are made.
+    ran = None if junit is None else _outcomes(junit)
+    account = None if verified is None else read_account(verified, stage.name)
     found: dict[str, list[str]] = {}
     assembly = made(stage.name)
     judged = problems(CONTROLS, root=root, assembly=assembly, stage=stage)
     for line in (*judged, *uncited(CONTROLS), *unanswered(CONTROLS)):
         found.setdefault(line.partition(":")[0], []).append(line)
-    ran = None if junit is None else _outcomes(junit)
     if ran is not None:
         _add_outcomes(found, ran)
-    account = None if verified is None else read_account(verified, stage.name)
     if account is not None and account.deviations:
         found[ACCOUNT] = [f"account of {stage.name}: {one}" for one in account.deviations]
     kept = [
