@@ -198,10 +198,15 @@ def is_test(root: Path, node: str) -> bool:
     """Whether a test is there, by its node id."""
     path, _, name = node.partition("::")
     file = root / path
-    return file.exists() and any(
-        isinstance(found, ast.FunctionDef | ast.AsyncFunctionDef) and found.name == name
-        for found in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
-    )
+    return file.is_file() and name in _functions(file, file.stat().st_mtime_ns)
+
+
+@cache
+def _functions(file: Path, _changed: int) -> frozenset[str]:
+    """Read once for all rows that name a test of it, and anew when it was changed."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    functions = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+    return frozenset(node.name for node in functions)
 
 
 def _watched(evidence: ByTemplate, resources: list[tuple[str, Mapping[str, Any]]], stage: Stage) -> bool:
