@@ -81,6 +81,8 @@ class SamlIdp:
         keys: Prefix of the names of its key pairs.
     """
 
+    script = "saml-idp.js"
+
     def __init__(
         self,
         folder: Path,
@@ -102,7 +104,7 @@ class SamlIdp:
         self._config = {"issuer": issuer, "folder": str(folder), "sps": sps, "users": people, "port": self.port}
 
     def __enter__(self) -> Self:
-        self._running = node("saml-idp.js", json.dumps(self._config))
+        self._running = node(self.script, json.dumps(self._config))
         self._running.__enter__()
         return self
 
@@ -136,6 +138,15 @@ class SamlIdp:
         action = re.search(r'action="([^"]+)"', page.text)
         assert action is not None, page.text
         return Posted(html.unescape(action[1]), fields)
+
+
+class SamlifyIdp(SamlIdp):
+    """Another one (npm ``samlify``), which is told of a service by that service's metadata alone."""
+
+    script = "samlify-idp.js"
+
+    def learn(self, metadata: str) -> None:
+        httpx.post(f"{self.url}/__test/sp", content=metadata).raise_for_status()
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from lxml import etree
 
-from service.auth.saml.grammar import CLOSED_ATTRIBUTES, EC, LOGOUT, METADATA, RESPONSE, Form
-from service.auth.saml.screen import screen
+from service.auth.saml.grammar import CLOSED_ATTRIBUTES, EC, LOGOUT, MAX_PREFIXES, METADATA, RESPONSE, Form
+from service.auth.saml.screen import OverLimitError, screen
 from service.errors import ApiError
 from tests.support.saml.mint import NS, Element, good, response
 from tests.support.saml.provider import key_pair
@@ -28,6 +28,48 @@ def test_genuine_responses_pass() -> None:
         response(encrypt_to=key_pair("sp"), sign_response=True),
     ):
         assert reason(raw) == "passed"
+
+
+@pytest.mark.parametrize(
+    ("listed", "expected"),
+    [
+        ("#default xs", "passed"),
+        (" ".join(f"p{n}" for n in range(MAX_PREFIXES)), "passed"),
+        (" ".join(f"p{n}" for n in range(MAX_PREFIXES + 1)), "prefixes"),
+        ("xs xs", "prefixes"),
+        ("xs 1", "prefixes"),
+        ("xs #defaults", "prefixes"),
+    ],
+)
+def test_a_list_of_prefixes_is_short_each_is_one_and_stands_once(listed: str, expected: str) -> None:
+    root = etree.fromstring(response())
+    method = root.find(".//{*}CanonicalizationMethod")
+    assert method is not None
+    etree.SubElement(method, f"{{{EC}}}InclusiveNamespaces", nsmap={"ec": EC}).set("PrefixList", listed)
+    assert reason(etree.tostring(root)) == expected
+
+
+def test_what_is_over_a_limit_is_said_with_both_sides() -> None:
+    root = etree.fromstring(response())
+    method = root.find(".//{*}CanonicalizationMethod")
+    assert method is not None
+    etree.SubElement(method, f"{{{EC}}}InclusiveNamespaces", nsmap={"ec": EC}).set("PrefixList", "xs xs")
+    with pytest.raises(OverLimitError) as refused:
+        screen(etree.tostring(root), RESPONSE)
+    assert refused.value.both == f"prefixes: 2, at most {MAX_PREFIXES}, each once"
+
+
+@pytest.mark.parametrize(
+    ("declared", "expected"),
+    [
+        ("", "passed"),
+        (' encoding="UTF-8"', "passed"),
+        (' encoding="utf-8"', "passed"),
+        (' encoding="UTF-7"', "encoding"),
+    ],
+)
+def test_a_document_is_utf_8_whether_it_says_so_or_not(declared: str, expected: str) -> None:
+    assert reason(f'<?xml version="1.0"{declared}?>'.encode() + response()) == expected
 
 
 def element(path: str) -> Element:
