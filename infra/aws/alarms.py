@@ -1,4 +1,4 @@
-"""What somebody is woken for: two tables. infra/aws/constructs/alarms.py makes the alarms from them."""
+"""What an operator is woken for: two tables. infra/aws/constructs/alarms.py makes the alarms from them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class MetricAlarm:
         metric: Its name.
         of: Which resource's: a key of the dimensions that ``Alarms`` is given.
         threshold: In the metric's unit.
-        why: What it means, for whoever is woken.
+        why: What it means, for the operator who is woken.
         statistic: Over a period.
         minutes: Length of a period.
         periods: Periods in a row.
@@ -48,7 +48,7 @@ class LogAlarm:
         name: Construct id, and part of the alarm's name.
         log: ``trail`` or ``sign-ins``.
         pattern: What CloudWatch Logs is to look for ("Filter pattern syntax" in its user guide).
-        why: What it means, for whoever is woken.
+        why: What it means, for the operator who is woken.
         threshold: Matching lines within five minutes.
     """
 
@@ -142,14 +142,14 @@ LOG_ALARMS: Final = (
         "FailedSignIns",
         "sign-ins",
         '{ $.message.eventType = "SignIn" && $.message.eventResponse = "Fail" }',
-        "Somebody tries passwords: 20 sign-ins failed within five minutes",
+        "20 sign-ins failed within five minutes: passwords may be guessed",
         threshold=20,
     ),
     LogAlarm(
         "RootUse",
         "trail",
         '{ $.userIdentity.type = "Root" && $.userIdentity.invokedBy NOT EXISTS && $.eventType != "AwsServiceEvent" }',
-        "The account's root user did something; nobody should need it",
+        "The account's root user did something, which no operator needs it for",
     ),
     LogAlarm(
         "PolicyChange",
@@ -173,7 +173,7 @@ LOG_ALARMS: Final = (
                 "UpdateSAMLProvider CreateOpenIDConnectProvider UpdateOpenIDConnectProvider* AddClientIDTo*"
             }
         ),
-        "Somebody can come into the account who could not before, or with less proof",
+        "A principal can come into the account who could not before, or with less proof",
     ),
     LogAlarm(
         "KeyEndangered",
@@ -190,7 +190,7 @@ LOG_ALARMS: Final = (
         "KeyRefused",
         "trail",
         '{ ($.eventSource = kms.amazonaws.com) && ($.errorCode = "AccessDenied*") }',
-        "Somebody tried to use a key without the right to",
+        "A principal without the right to tried to use a key",
         threshold=5,
     ),
     LogAlarm(
@@ -257,7 +257,7 @@ LOG_ALARMS: Final = (
                 "AdminLinkProviderForUser AdminDisableProviderForUser AdminAddUserToGroup CreateUserImportJob"
             }
         ),
-        "An administrator has changed who belongs to which organization, or how somebody proves it",
+        "An administrator has changed which tenant a user belongs to, or how users prove who they are",
     ),
     LogAlarm(
         "PoolChange",

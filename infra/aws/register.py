@@ -34,7 +34,7 @@ class Acknowledged:
         paths: The constructs it concerns, each the smallest that covers the finding.
         reason: Why the finding does no harm here, or what is in place instead.
         owner: Role that answers for it.
-        review: Day by which somebody has looked at it again.
+        review: Day by which an operator has looked at it again.
         stages: Where it holds.
     """
 
@@ -65,7 +65,7 @@ _SECRETS: Final = (
     (
         "SignalboxData/Secrets/SessionKey",
         _ALL,
-        "It encrypts what lives for minutes: the cookies of sign-ins, and login codes. Changed by hand when somebody "
+        "It encrypts what lives for minutes: the cookies of sign-ins, and login codes. Changed by hand when a person "
         "who could read it leaves; no sign-in breaks (test_a_rotated_session_key_breaks_no_open_login). A rotation "
         "function would be one more thing that can read it.",
     ),

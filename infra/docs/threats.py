@@ -51,7 +51,7 @@ ASSETS: Final[Mapping[str, str]] = {
     "providers",
     "Keys": "KMS (never leave it), client certificate and tunnel key (sealed on Railway), the session key "
     "(Secrets Manager)",
-    "The audit trail": "CloudTrail, flow logs, sign-ins, database log, the service's lines: without it nobody "
+    "The audit trail": "CloudTrail, flow logs, sign-ins, database log, the service's lines: without it no one "
     "can say what happened",
     "The means of deployment": "the repository, its workflows, GitHub's identity towards AWS, Railway's token",
 }

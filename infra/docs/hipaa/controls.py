@@ -26,7 +26,7 @@ CONTROLS: Final = (
         "Unique user identification",
         "required",
         "implemented",
-        "A caller is (issuer, subject) of a verified token, on every log line of the request; nobody signs up by "
+        "A caller is (issuer, subject) of a verified token, on every log line of the request; no user signs up by "
         "themselves, and no login is shared.",
         (
             ByTest(f"{_TOKENS}::test_a_good_token_names_its_principal"),
@@ -179,7 +179,7 @@ CONTROLS: Final = (
         "Information system activity review",
         "required",
         "shared",
-        "Alarms go to an encrypted topic in every state. Somebody has to read them.",
+        "Alarms go to an encrypted topic in every state. An operator has to read them.",
         (
             ByRule("HIPAA.Security-CloudWatchAlarmAction"),
             ByRule("HIPAA.Security-SNSEncryptedKMS"),
@@ -363,7 +363,7 @@ CONTROLS: Final = (
         "implemented",
         "The API stands outside (Railway), so that no subnet is open to the internet. "
         "The database is in isolated subnets without a route to the internet, its group admits named peers only, the "
-        "default group admits nobody, and all traffic is logged.",
+        "default group admits no peer, and all traffic is logged.",
         (
             ByTemplate("AWS::RDS::DBInstance", "PubliclyAccessible", "is", False),
             ByRule("HIPAA.Security-VPCFlowLogsEnabled"),
@@ -412,7 +412,7 @@ CONTROLS: Final = (
     ),
     Control(
         AGREEMENTS,
-        "Agreements with everybody else",
+        "Agreements with all others",
         "164.314(a)(2)(i)",
         "Business associate contracts",
         "required",
@@ -528,7 +528,7 @@ CONTROLS: Final = (
         "Testing and revision procedures",
         "addressable",
         "customer",
-        "A restore that nobody has tried is a hope.",
+        "A restore that was never tried is a hope.",
         (ByPerson("operator", "`signalbox restore` twice a year (docs/how-to/restore.md); keep what it found"),),
     ),
     Control(
@@ -672,7 +672,7 @@ CONTROLS: Final = (
         "Security awareness and training",
         "standard",
         "customer",
-        "Everybody who works here, management included.",
+        "All who work here, management included.",
         (ByPerson("security officer", "train at the start and every year, and keep the list"),),
     ),
     Control(
@@ -757,8 +757,8 @@ CONTROLS: Final = (
         "Business associate contracts and other arrangements",
         "standard",
         "customer",
-        "Whoever handles health information for you gives assurances first.",
-        (ByPerson("security officer", "list them: AWS, Railway, the identity provider, and whoever else"),),
+        "Each company that handles health information for you gives assurances first.",
+        (ByPerson("security officer", "list them: AWS, Railway, the identity provider, and all others"),),
     ),
     Control(
         AGREEMENTS,

@@ -72,7 +72,7 @@ class ByTest:
 
 @dataclass(frozen=True, slots=True)
 class ByPerson:
-    """Somebody has to do it; no software can. Never evidence of an implemented control."""
+    """A person has to do it; no software can. Never evidence of an implemented control."""
 
     owner: str
     task: str

@@ -10,8 +10,8 @@ from infra.docs.hipaa.evidence import MEANS, Control
 _HEAD = """# HIPAA readiness
 
 **No health information before the agreements exist.** Railway signs a business associate agreement from 1,000 US
-dollars a month of committed spend, AWS offers its own in AWS Artifact; the identity provider and everybody else who
-could see health information needs one, too.
+dollars a month of committed spend, AWS offers its own in AWS Artifact; the identity provider and every other company
+that could see health information needs one, too.
 
 These are controls that support HIPAA. Compliance belongs to your organisation's programme, and no software has it.
 This is engineering material, not legal advice.

@@ -38,7 +38,7 @@ CAUSES: Mapping[str, str] = {
     "too_large": "its answer is larger than we read: the address is of something else",
     "not_json": "its answer is no JSON object, such as a page for people or a sign-in: take the provider's own address "
     "of it, and one that needs no sign-in",
-    "status_3": "it sends us elsewhere, and we follow nobody: name the address at the end of that in the settings",
+    "status_3": "it redirects us, and we follow no redirect: name the address at the end of that in the settings",
     "status_401": "it wants a sign-in for what is to be public: take the provider's public address",
     "status_403": "it refuses this network: see whether the provider admits the service's addresses",
     "status_404": "there is nothing at that address: ISSUER (or DISCOVERY_URL, JWKS_URL) misses a part or has one too "

@@ -81,7 +81,7 @@ ROWS: tuple[Row, ...] = (
         answers(DISCOVERY, 404)),
     Row("oidc", "the address is of a page", "not_json", "no JSON", "provider's own address",
         answers(DISCOVERY, 200, b"<html>sign in</html>")),
-    Row("auth0", "the address moved", "status_302", "sends us elsewhere", "name the address", answers(DISCOVERY, 302)),
+    Row("auth0", "the address moved", "status_302", "redirects us", "name the address", answers(DISCOVERY, 302)),
     Row("oidc", "discovery wants a sign-in", "status_401", "wants a sign-in", "public address",
         answers(DISCOVERY, 401)),
     Row("okta", "the provider is broken", "status_503", "provider itself fails", "status page",
