@@ -44,6 +44,14 @@ class Account:
 
         return boto3.client(name, region_name=self.region)  # type: ignore[call-overload]
 
+    def elsewhere(self, region: str) -> Account:
+        """The same account in another region.
+
+        Args:
+            region: Which.
+        """
+        return Account(region)
+
     def wait(self, done: Callable[[], bool], what: str, *, minutes: float = 60, pause: float = 10) -> None:
         """Ask until something is so.
 
@@ -249,5 +257,5 @@ def listed(account: Account, arn: str) -> Iterator[Resource]:
     """
     pages = account.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=arn)
     for one in (one for page in pages for one in page["StackResourceSummaries"]):
-        if one["ResourceStatus"] != "DELETE_COMPLETE":
-            yield Resource(one["ResourceType"], one["LogicalResourceId"], one.get("PhysicalResourceId") or "")
+        if one["ResourceStatus"] != "DELETE_COMPLETE" and one.get("PhysicalResourceId"):
+            yield Resource(one["ResourceType"], one["LogicalResourceId"], one["PhysicalResourceId"])

@@ -16,8 +16,19 @@ from typing import Final
 import click
 
 from infra.deploy import planned
-from infra.deploy.account import Account, AwsError, StackFound, described, events, made_by, survey, unanswered
+from infra.deploy.account import (
+    Account,
+    AwsError,
+    StackFound,
+    described,
+    events,
+    listed,
+    made_by,
+    survey,
+    unanswered,
+)
 from infra.deploy.changes import Templates
+from infra.deploy.moved import refuse_moved
 from infra.deploy.removers import empty, remove
 from infra.shell.failure import Failure
 from infra.shell.tools import Commands, ensure_tools
@@ -126,6 +137,7 @@ def deploy(
     """
     account, cdk = account or Account(stage.region), cdk or _cdk
     found = survey(account, stage)
+    refuse_moved(stage, outputs_file, found, account.elsewhere)
     for stack in found:
         if stack.state in ("busy", "stuck"):
             raise AwsError(f"{stack.name} is {stack.status}: {_UNUSABLE[stack.state]}")
@@ -167,6 +179,7 @@ def destroy(root: Path, stage: Stage, folder: Path, *, account: Account | None =
     """
     account = account or Account(stage.region)
     found = [stack for stack in survey(account, stage) if stack.state != "absent"]
+    refuse_moved(stage, folder / "cdk-outputs.json", found, account.elsewhere)
     if protected := [stack.name for stack in found if stack.protected]:  # before anything is emptied
         raise AwsError(
             f"{', '.join(protected)} protected from termination in the account; nothing was deleted. "
@@ -190,7 +203,10 @@ def _delete(account: Account, stack: StackFound, *, forget: bool) -> None:
     if stack.protected:
         cloudformation.update_termination_protection(StackName=stack.id, EnableTerminationProtection=False)
     for _ in range(_ROUNDS):
-        for resource in made_by(account, stack.id):
+        # Events end after 90 days, so what stood is asked for what it lists. Only a creation, or an update, that failed
+        # may list what another made.
+        own = made_by if stack.state == "failed" or stack.status.endswith("ROLLBACK_FAILED") else listed
+        for resource in own(account, stack.id):
             empty(account, resource)
             if forget:
                 remove(account, resource)

@@ -34,8 +34,18 @@ _ANEW: Final = "replacing it would need another name. Dump the database, make an
 EFFECTS: Final = (
     Effect("name", "", "elsewhere", "another stage is made beside this one"),
     Effect("environment", "", "in place", _RAILWAY),
-    Effect("region", "", "elsewhere", "all stacks are made in the other region, empty; those of before stay and cost"),
-    Effect("account", "another", "elsewhere", "all stacks are made in the other account, empty"),
+    Effect(
+        "region",
+        "",
+        "elsewhere",
+        "refused while the stage stands: all stacks would be made there, empty, and those of before cost",
+    ),
+    Effect(
+        "account",
+        "another",
+        "elsewhere",
+        "refused while the stage stands, as its last deployment told: all stacks would be made there, empty",
+    ),
     Effect("public_url", "", "in place", "addresses of the client; sign-ins under way at the old address fail"),
     Effect("allowed_origins", "", "in place", "addresses of the client"),
     Effect("availability_zones", "2 to 3", "in place", "a third subnet of each kind is made"),

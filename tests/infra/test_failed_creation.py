@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,12 @@ import pytest
 
 from infra.aws.stacks.base import StageStack
 from infra.deploy.account import PARTS, AwsError, survey
+from infra.deploy.moved import MovedError
 from infra.deploy.removers import REMOVERS
 from infra.deploy.stacks import deploy, destroy
 from infra.product import STAGES
 from infra.shell.failure import Failure
-from infra.stage.outputs import stack_name
+from infra.stage.outputs import OUTPUTS, stack_name
 from infra.stage.stateful import STATEFUL
 from tests.infra.conftest import Synthesized
 from tests.support.cloud.formation import Cloud, Template, ordered
@@ -237,3 +239,67 @@ def test_the_end_of_a_stage_empties_what_it_made_and_can_be_repeated(
     with pytest.raises(AwsError, match="protected from termination"):
         destroy(_ROOT, other.stage, tmp_path, account=other.cloud)
     assert life.cloud.things == staging
+
+
+def test_what_stood_for_longer_than_its_events_are_kept_ends_all_the_same(
+    stages: Mapping[str, Synthesized], tmp_path: Path
+) -> None:
+    life = Life("development", stages["development"].templates, tmp_path)
+    life.deploy()
+    for thing in life.cloud.things.values():
+        thing.holds += thing.type in ("AWS::S3::Bucket", "AWS::IAM::User")
+    for stack in life.cloud.stacks.values():
+        stack.events.clear()
+    destroy(_ROOT, life.stage, tmp_path, account=life.cloud)
+    assert life.cloud.things == {}
+
+
+def _told_by(file: Path, stage: str, region: str, account: str) -> None:
+    """Outputs as a deployment leaves them."""
+    found: dict[str, dict[str, str]] = {}
+    for output in OUTPUTS:
+        found.setdefault(stack_name(stage, output.stack), {})[output.key] = f"arn:aws:kms:{region}:{account}:key/x"
+    file.write_text(json.dumps(found))
+
+
+@pytest.mark.parametrize(
+    ("field", "stood", "said"),
+    [("region", "us-east-1", "eu-central-1"), ("account", "111122223333", "999988887777")],
+)
+@pytest.mark.parametrize("act", ["deploy", "destroy"])
+def test_a_stage_that_stands_elsewhere_than_its_record_says_is_refused(
+    act: str, field: str, stood: str, said: str, stages: Mapping[str, Synthesized], tmp_path: Path
+) -> None:
+    life = Life("development", stages["development"].templates, tmp_path)
+    life.deploy()
+    life.outputs = tmp_path / "cdk-outputs.json"
+    _told_by(life.outputs, "development", "us-east-1", "111122223333")
+    before = dict(life.cloud.things)
+    life.stage = life.stage.model_copy(update={field: said})
+
+    def step() -> None:
+        if act == "deploy":
+            life.deploy()
+        else:
+            destroy(_ROOT, life.stage, tmp_path, account=life.cloud)
+
+    with pytest.raises(MovedError, match=f"stands in {field} {stood}, .* its record says {said}.*Put {field} back"):
+        step()
+    assert life.cloud.things == before
+    life.stage = life.stage.model_copy(update={field: stood})
+    step()
+
+
+def test_a_stage_that_another_machine_deployed_elsewhere_is_found_there(
+    stages: Mapping[str, Synthesized], tmp_path: Path
+) -> None:
+    life = Life("development", stages["development"].templates, tmp_path)
+    life.deploy()
+    moved = Life("development", stages["development"].templates, tmp_path / "another")
+    moved.stage = moved.stage.model_copy(update={"region": "eu-central-1"})
+    moved.cloud.others["us-east-1"] = life.cloud
+    with pytest.raises(MovedError, match=r"stands in region us-east-1, as its stacks say.* says eu-central-1"):
+        moved.deploy()
+    with pytest.raises(MovedError):
+        destroy(_ROOT, moved.stage, tmp_path / "another", account=moved.cloud)
+    assert moved.cloud.things == {}

@@ -149,6 +149,7 @@ class Cloud(Account):
         fail: Asked for each creation; ``refused`` fails before anything is there, ``half`` after.
         rolls_back: Whether a creation that failed is rolled back; ``cdk deploy --no-rollback`` leaves it as it is.
         orders: Orders of creation, by template; may be shared between accounts.
+        others: The same account in other regions.
     """
 
     def __init__(self, orders: dict[int, dict[str, list[str]]] | None = None) -> None:
@@ -160,6 +161,10 @@ class Cloud(Account):
         self.client = lambda name: _Client(self, name)
         self._numbers = itertools.count(1)
         self._before: dict[str, Formed] = {}
+        self.others: dict[str, Cloud] = {}
+
+    def elsewhere(self, region: str) -> Account:
+        return self.others.get(region) or Cloud()
 
     def wait(self, done: Callable[[], bool], what: str, *, minutes: float = 60, pause: float = 10) -> None:
         assert done(), what
