@@ -48,9 +48,29 @@ def synthesize(name: str, folder: Path, **context: Any) -> Synthesized:
     return Synthesized(name, app, folder, templates, report)
 
 
+class Stages(Mapping[str, Synthesized]):
+    """Every stage, each synthesized when it is asked for the first time: most files of tests read one."""
+
+    def __init__(self, factory: pytest.TempPathFactory) -> None:
+        self._factory, self._made = factory, dict[str, Synthesized]()
+
+    def __getitem__(self, name: str) -> Synthesized:
+        if name not in STAGES:
+            raise KeyError(name)
+        if name not in self._made:
+            self._made[name] = synthesize(name, self._factory.mktemp(name))
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(STAGES)
+
+    def __len__(self) -> int:
+        return len(STAGES)
+
+
 @pytest.fixture(scope="session")
 def stages(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Synthesized]:
-    return {name: synthesize(name, tmp_path_factory.mktemp(name)) for name in STAGES}
+    return Stages(tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
