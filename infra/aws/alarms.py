@@ -1,21 +1,22 @@
-"""What an operator is woken for: two tables. infra/aws/constructs/alarms.py makes the alarms from them."""
+"""What an operator is woken for: three tables. infra/aws/constructs/alarms.py makes the alarms from them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 _GIB = 1024**3
+ENDS_WITHIN: Final = 14  # days; `signalbox due` says it a month before
 
 
 @dataclass(frozen=True, slots=True)
 class MetricAlarm:
-    """An alarm on a metric that AWS keeps by itself.
+    """An alarm on a metric.
 
     Attributes:
         name: Construct id, and part of the alarm's name.
-        namespace: Of the metric.
+        namespace: Of the metric; empty is that of the stage's subnet router, which keeps it itself.
         metric: Its name.
         of: Which resource's: a key of the dimensions that ``Alarms`` is given.
         threshold: In the metric's unit.
@@ -24,7 +25,7 @@ class MetricAlarm:
         minutes: Length of a period.
         periods: Periods in a row.
         compare: Which side of the threshold is wrong.
-        missing: What no data means: nothing is known, or nothing is wrong.
+        missing: What no data means: nothing is known, nothing is wrong, or this is.
     """
 
     name: str
@@ -37,7 +38,7 @@ class MetricAlarm:
     minutes: int = 5
     periods: int = 3
     compare: Literal["above", "below"] = "above"
-    missing: Literal["missing", "fine"] = "missing"
+    missing: Literal["missing", "fine", "wrong"] = "missing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,23 @@ class LogAlarm:
     pattern: str
     why: str
     threshold: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class EventAlarm:
+    """A message about what a service of AWS says by itself, once a day for as long as it is so.
+
+    Attributes:
+        name: Construct id, and the rule's description begins with it.
+        of: ``roles-anywhere``: a stage without it goes without.
+        pattern: What Amazon EventBridge is to look for ("Event patterns" in its user guide).
+        why: What it means, for whoever is woken.
+    """
+
+    name: str
+    of: str
+    pattern: Mapping[str, Any]
+    why: str
 
 
 def calls(of: Mapping[str, str]) -> str:
@@ -112,6 +130,44 @@ METRIC_ALARMS: Final = (
         statistic="Minimum",
         minutes=1,
         compare="below",
+    ),
+    MetricAlarm(
+        "RouterIdle",
+        "",
+        "Routes",
+        "router",
+        1,
+        "A subnet router runs and does not route, or says nothing: not in the tailnet, or its routes are not approved",
+        statistic="Maximum",
+        minutes=1,
+        periods=5,
+        compare="below",
+        missing="wrong",
+    ),
+    MetricAlarm(
+        "TunnelDown",
+        "",
+        "Tunnel",
+        "router",
+        1,
+        "The subnet router does not see the service's end of the tunnel: look at service tailscale on Railway",
+        statistic="Maximum",
+        minutes=1,
+        periods=5,
+        compare="below",
+        missing="wrong",
+    ),
+    MetricAlarm(
+        "RouterKeyEnds",
+        "",
+        "KeyDays",
+        "router",
+        ENDS_WITHIN,
+        "The subnet router's key ends within 14 days: docs/DEPLOYMENT.md, Tailscale, Renewal",
+        statistic="Minimum",
+        periods=1,
+        compare="below",
+        missing="fine",
     ),
     MetricAlarm(
         "TokenFunctionErrors",
@@ -307,5 +363,20 @@ LOG_ALARMS: Final = (
             }
         ),
         "A secret was deleted, or more people may read it",
+    ),
+)
+
+EVENT_ALARMS: Final = (
+    EventAlarm(
+        "CertificateEnds",
+        "roles-anywhere",
+        # Of every authority and certificate of the account: what the event calls an issuer is not documented to the
+        # letter, and one alarm too many is better than none.
+        {
+            "source": ["aws.rolesanywhere"],
+            "detail-type": ["Roles Anywhere Certificate Expiration State Change"],
+            "detail": {"days-to-expiry": [{"numeric": ["<=", ENDS_WITHIN]}]},
+        },
+        "An authority or a certificate of the service ends within 14 days: signalbox certs",
     ),
 )

@@ -52,7 +52,6 @@ _NEXT: Final = date(2027, 11, 1)
 _MANAGED_ROLES: Final = (
     ("SignalboxData/Database/Instance/MonitoringRole", "service-role/AmazonRDSEnhancedMonitoringRole", _ALL),
     ("SignalboxData/Database/Plan/Instance/Role", "service-role/AWSBackupServiceRolePolicyForBackup", _ALL),
-    ("SignalboxAccess/Router/Role", "AmazonSSMManagedInstanceCore", _ROUTED),
 )
 _SECRETS: Final = (
     (
@@ -150,6 +149,15 @@ REGISTER: Final = (
         "service takes the name from the token.",
         _SECURITY,
         _NEXT,
+    ),
+    Acknowledged(
+        "AwsSolutions::AwsSolutions-IAM5[Resource::*]",
+        ("SignalboxAccess/Router/Policy/Resource",),
+        "Session Manager's and Patch Manager's actions, and those on metrics and machines, know no resource; metrics "
+        "are bound to the router's namespace, what it says of a machine to the group with its name.",
+        _PLATFORM,
+        _NEXT,
+        _ROUTED,
     ),
     Acknowledged(
         "AwsSolutions::AwsSolutions-AS3",

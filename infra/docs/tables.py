@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from infra.aws.alarms import LOG_ALARMS, METRIC_ALARMS
+from infra.aws.alarms import EVENT_ALARMS, LOG_ALARMS, METRIC_ALARMS
 from infra.aws.register import REGISTER
 from infra.product import STAGES
 from infra.stage import costs
@@ -107,9 +107,13 @@ def outputs() -> str:
 
 def alarms() -> str:
     """What somebody is woken for."""
-    metrics = ([f"`{a.name}`", f"{a.namespace} {a.metric}, {a.compare} {a.threshold:g}", a.why] for a in METRIC_ALARMS)
+    metrics = (
+        [f"`{a.name}`", f"{a.namespace or 'the router says'} {a.metric}, {a.compare} {a.threshold:g}", a.why]
+        for a in METRIC_ALARMS
+    )
     logs = ([f"`{a.name}`", f"{a.threshold} lines in 5 minutes of the log `{a.log}`", a.why] for a in LOG_ALARMS)
-    return _reference("Alarms", "`infra/aws/alarms.py`", ("alarm", "when", "what it means"), [*metrics, *logs])
+    events = ([f"`{a.name}`", f"each day, {', '.join(a.pattern['detail-type'])}", a.why] for a in EVENT_ALARMS)
+    return _reference("Alarms", "`infra/aws/alarms.py`", ("alarm", "when", "what it means"), [*metrics, *logs, *events])
 
 
 def findings() -> str:

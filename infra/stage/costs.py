@@ -17,6 +17,7 @@ DATE: Final = "2026-11-26"  # when the table was put together; what each figure 
 REGION: Final = "us-east-1"
 _HOURS: Final = 730.0  # of a month
 _ENDPOINTS: Final = 5  # interface endpoints, in each zone
+_BEAT: Final = 45  # seconds between two calls of the subnet router that put its metrics
 _AWS: Final = "list price, as AWS's page had it; not looked up again: aws.amazon.com/"
 
 
@@ -49,6 +50,8 @@ PRICES: Final[Mapping[str, Price]] = MappingProxyType(
         "public address": Price(0.005, "hour", "nwobodo.me/notes/aws-extra-ipv4-cost-per-hour, June 2024"),
         "interface endpoint": Price(0.01, "hour and zone", "zacfukuda.com, as above"),
         "router": Price(0.0084, "hour", "t4g.micro, twice a t4g.nano: projecthelena.com/blog/aws-bill-breakdown-2026"),
+        "metric": Price(0.30, "metric of one's own", _AWS + "cloudwatch/pricing"),
+        "metric call": Price(0.00001, "call that puts metrics", _AWS + "cloudwatch/pricing"),
         "key": Price(1.0, "key", _AWS + "kms/pricing"),
         "secret": Price(0.40, "secret", _AWS + "secrets-manager/pricing"),
         "logs": Price(0.50, "GB taken in", "help-toolz.com/blog/why-your-aws-bill-is-3x-your-estimate, 2026"),
@@ -148,6 +151,8 @@ def _network(stage: Stage, usage: Usage) -> Iterator[Cost]:
         yield Cost("Interface endpoints", count * _price("interface endpoint") * _HOURS, f"{count}")
     if stage.subnet_router:
         yield Cost("Subnet router", _price("router") * _HOURS, "one machine")
+        beats = _HOURS * 3600 / _BEAT
+        yield Cost("Its metrics", 3 * _price("metric") + beats * _price("metric call"), f"3, each {_BEAT} seconds")
 
 
 def _price(name: str) -> float:

@@ -148,6 +148,11 @@ class StageNames:
         return f"{self.whole}-router"
 
     @property
+    def routing(self) -> str:
+        """The namespace of what the subnet router says of itself."""
+        return f"{self.path}/router"
+
+    @property
     def node(self) -> str:
         """The service's host name in the tailnet."""
         return f"{self.whole}-api"

@@ -49,8 +49,8 @@ class Network(BaseModel):
     Attributes:
         cidr: Addresses of the VPC, a /16. Two stages that one tailnet reaches need different ones.
         nat_gateways: Ways out for the subnet router; 0 makes no public subnet and no internet gateway at all.
-        interface_endpoints: Private addresses of Secrets Manager, KMS, Logs and SSM in the VPC, so that the router's
-            calls to AWS do not leave it.
+        interface_endpoints: Private addresses of Secrets Manager, KMS, Logs and SSM in the VPC, so that secrets
+            and keys do not leave it. What the router says of itself (CloudWatch, Auto Scaling) goes the way out.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

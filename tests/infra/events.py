@@ -24,6 +24,18 @@ def call(source: str, name: str, **more: Any) -> dict[str, Any]:
     }
 
 
+def ending(days: int) -> dict[str, Any]:
+    """What IAM Roles Anywhere says each day of a certificate that ends soon."""
+    return {
+        "version": "0",
+        "detail-type": "Roles Anywhere Certificate Expiration State Change",
+        "source": "aws.rolesanywhere",
+        "account": "111122223333",
+        "region": "us-east-1",
+        "detail": {"certificate-serial-number": "00936EACBE07F201DF", "days-to-expiry": days, "issuer": "CN=x"},
+    }
+
+
 # Alarm -> source and names of calls.
 RING: dict[str, tuple[tuple[str, str], ...]] = {
     "PolicyChange": (

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from infra.aws.alarms import LOG_ALARMS, METRIC_ALARMS, LogAlarm
+from infra.aws.alarms import EVENT_ALARMS, LOG_ALARMS, METRIC_ALARMS, EventAlarm, LogAlarm
 from infra.aws.gates.policies import admits
 from tests.infra.conftest import Synthesized
-from tests.infra.events import QUIET, RING, call
-from tests.support.cloud.filters import PatternError, compiled
+from tests.infra.events import QUIET, RING, call, ending
+from tests.support.cloud.filters import PatternError, compiled, matches
 
 _ROOT = {"type": "Root", "accountId": "111122223333"}
 _SIGN_IN = {"message": {"eventType": "SignIn", "eventResponse": "Fail", "eventId": "x"}}
@@ -70,11 +70,11 @@ class Watch:
         """Names of the alarms that go off when a log group gets these events within five minutes."""
         group = {"trail": "TrailLogs", "sign-ins": "UsersSignIns"}[log]
         counted: dict[tuple[str, str], float] = {}
-        for where, matches, properties in self.filters:
+        for where, fits, properties in self.filters:
             (metric,) = properties["MetricTransformations"]
             if group in where:
                 key = (metric["MetricNamespace"], metric["MetricName"])
-                counted[key] = sum(float(metric["MetricValue"]) for event in events if matches(event))
+                counted[key] = sum(float(metric["MetricValue"]) for event in events if fits(event))
         return {
             str(alarm["AlarmName"]).rpartition("-")[2]
             for alarm in (row["Properties"] for row in self.of("AWS::CloudWatch::Alarm"))
@@ -83,6 +83,25 @@ class Watch:
             and (alarm["Statistic"], alarm["EvaluationPeriods"]) == ("Sum", 1)
             and counted[key] >= alarm["Threshold"]
         }
+
+    def rung_by(self, data: Mapping[str, Sequence[float]]) -> set[str]:
+        """Names of the alarms that go off when the subnet router puts these values, one in each period."""
+        compare = {"LessThanThreshold": float.__lt__, "GreaterThanOrEqualToThreshold": float.__ge__}
+        found = set()
+        for alarm in (row["Properties"] for row in self.of("AWS::CloudWatch::Alarm")):
+            if not str(alarm.get("Namespace")).endswith("/router"):
+                continue
+            assert [one["Name"] for one in alarm["Dimensions"]] == ["AutoScalingGroupName"]
+            assert alarm["Statistic"] in ("Maximum", "Minimum")  # of one value, that value
+            wrong = compare[alarm["ComparisonOperator"]]
+            values = list(data.get(alarm["MetricName"], ()))[-alarm["EvaluationPeriods"] :]
+            if values:
+                rings = all(wrong(float(value), float(alarm["Threshold"])) for value in values)
+            else:
+                rings = alarm["TreatMissingData"] == "breaching"
+            if rings:
+                found.add(str(alarm["AlarmName"]).rpartition("-")[2])
+        return found
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +153,28 @@ def test_every_alarm_reaches_the_topic_and_the_topic_somebody(watch: Watch) -> N
         assert admits(logs_key, "cloudwatch.amazonaws.com", action)
     (reader,) = watch.of("AWS::SNS::Subscription")
     assert reader["Properties"]["TopicArn"] == {"Ref": topic}
+
+
+@pytest.mark.parametrize("row", EVENT_ALARMS, ids=lambda row: row.name)
+def test_an_event_of_aws_reaches_the_topic(row: EventAlarm, watch: Watch) -> None:
+    (rule,) = (one["Properties"] for one in watch.of("AWS::Events::Rule"))
+    (topic,) = (name for name, one in watch.resources.items() if one["Type"] == "AWS::SNS::Topic")
+    assert rule["State"] == "ENABLED"
+    (target,) = rule["Targets"]
+    assert target["Arn"] == {"Ref": topic}
+    role = target["RoleArn"]["Fn::GetAtt"][0]
+    trust = watch.resources[role]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+    assert [one["Principal"] for one in trust] == [{"Service": "events.amazonaws.com"}]
+    (policy,) = (
+        one["Properties"] for one in watch.of("AWS::IAM::ManagedPolicy") if {"Ref": role} in one["Properties"]["Roles"]
+    )
+    allowed = {one["Sid"]: one for one in policy["PolicyDocument"]["Statement"]}
+    assert allowed["TellTopic"]["Action"] == "sns:Publish"
+    assert allowed["TellTopic"]["Resource"] == {"Ref": topic}
+    assert allowed["TopicKey"]["Action"] == ["kms:Decrypt", "kms:GenerateDataKey"]
+    for days, rings in ((45, False), (15, False), (14, True), (1, True), (-3, True)):
+        assert matches(rule["EventPattern"], ending(days)) is rings, days
+    assert not matches(rule["EventPattern"], {**ending(1), "source": "aws.health"})
 
 
 @pytest.mark.parametrize("row", LOG_ALARMS, ids=lambda row: row.name)

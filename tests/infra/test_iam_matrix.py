@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from infra.shell.tools import search_path
+from service.product import NAME
 from tests.infra.conftest import Synthesized
 from tests.support.api.server import ROOT
 
@@ -30,6 +31,7 @@ _PSEUDO = {
     "AWS::Region": REGION,
     "AWS::AccountId": ACCOUNT,
     "AWS::URLSuffix": "amazonaws.com",
+    "AWS::StackId": f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/own/1",
 }
 _ARNS = {
     "AWS::S3::Bucket": "arn:aws:s3:::{}",
@@ -358,11 +360,48 @@ def matrix(stage: Stage, other: Stage) -> list[tuple[str, Request, bool]]:
                 ),
                 (f"{what} signs", Request(by, "kms:Sign", signing), False),
             ]
-        if what == "router":
-            rows.append(
-                ("router reads its key", Request(roles[0], "secretsmanager:GetSecretValue", secret["RouterKey"]), True)
-            )
+        if what == "router" and roles:
+            rows += _router(stage, roles[0], secret)
     return rows
+
+
+def _router(stage: Stage, router: str, secret: Mapping[str, str]) -> list[tuple[str, Request, bool]]:
+    """What the machine may do, which anyone who breaks into it could."""
+    group = f"arn:aws:autoscaling:{REGION}:{ACCOUNT}:autoScalingGroup:1:autoScalingGroupName/g"
+    stack = f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack"
+    own, theirs = f"{NAME}/{stage.name}", f"{NAME}/another"
+    tag = {"aws:ResourceTag/router": f"{NAME}-{stage.name}-router"}
+    other_tag = {"aws:ResourceTag/router": f"{NAME}-another-router"}
+    key = stage.arn(stage.one("AWS::KMS::Key", "DataKey"))
+    via = {"kms:ViaService": f"secretsmanager.{REGION}.amazonaws.com"}
+    its, logins = ({**via, "kms:EncryptionContext:SecretARN": secret[name]} for name in ("RouterKey", "DatabaseApp"))
+    put, complete, signal = (
+        "cloudwatch:PutMetricData",
+        "autoscaling:CompleteLifecycleAction",
+        "cloudformation:SignalResource",
+    )
+    asked: list[tuple[str, str, str, dict[str, Any], bool]] = [
+        ("reads its key", "secretsmanager:GetSecretValue", secret["RouterKey"], {}, True),
+        ("changes its key", "secretsmanager:PutSecretValue", secret["RouterKey"], {}, False),
+        ("decrypts its key", "kms:Decrypt", key, its, True),
+        ("decrypts the service's login", "kms:Decrypt", key, logins, False),
+        ("says that it routes", put, "*", {"cloudwatch:namespace": f"{own}/router"}, True),
+        ("says what alarms on logs read", put, "*", {"cloudwatch:namespace": own}, False),
+        ("speaks for another stage", put, "*", {"cloudwatch:namespace": f"{theirs}/router"}, False),
+        ("tells its group", complete, group, tag, True),
+        ("tells another's group", complete, group, other_tag, False),
+        ("tells a group without a name", complete, group, {}, False),
+        ("signals its stack", signal, f"{stack}/own/1", {}, True),
+        ("signals another stack", signal, f"{stack}/other/1", {}, False),
+        ("changes its stack", "cloudformation:UpdateStack", f"{stack}/own/1", {}, False),
+        ("grows its group", "autoscaling:SetDesiredCapacity", group, tag, False),
+        ("is reached by Session Manager", "ssmmessages:OpenDataChannel", "*", {}, True),
+        ("asks for patches", "ssm:GetDeployablePatchSnapshotForInstance", "*", {}, True),
+        ("reads a parameter", "ssm:GetParameter", f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/x", {}, False),
+        ("sends a command", "ssm:SendCommand", f"arn:aws:ec2:{REGION}:{ACCOUNT}:instance/i-1", {}, False),
+        ("opens a session", "ssm:StartSession", f"arn:aws:ec2:{REGION}:{ACCOUNT}:instance/i-1", {}, False),
+    ]
+    return [(f"router {what}", Request(router, act, on, context), may) for what, act, on, context, may in asked]
 
 
 @pytest.mark.parametrize("name", ["development", "staging", "production"])

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
-from aws_cdk import Duration
+from aws_cdk import Duration, Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
+from aws_cdk import aws_events as events
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
-from infra.aws.alarms import LOG_ALARMS, METRIC_ALARMS, LogAlarm, MetricAlarm
-from infra.stage.names import StageNames
+from infra.aws.alarms import EVENT_ALARMS, LOG_ALARMS, METRIC_ALARMS, EventAlarm, LogAlarm, MetricAlarm
+from infra.stage.names import LABEL, StageNames
 
 _COMPARE: Final = {
     "above": cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
@@ -22,6 +25,7 @@ _COMPARE: Final = {
 _MISSING: Final = {
     "missing": cloudwatch.TreatMissingData.MISSING,
     "fine": cloudwatch.TreatMissingData.NOT_BREACHING,
+    "wrong": cloudwatch.TreatMissingData.BREACHING,
 }
 
 
@@ -47,12 +51,14 @@ class Alarms(Construct):
         topic: sns.ITopic,
         dimensions: Mapping[str, Mapping[str, str]],
         log_groups: Mapping[str, logs.ILogGroup],
+        sources: Collection[str],
+        key: kms.IKey,
     ) -> None:
         super().__init__(scope, construct_id)
         self._prefix, self._action = StageNames(stage_name).whole, actions.SnsAction(topic)
         for row in (row for row in METRIC_ALARMS if row.of in dimensions):
             metric = cloudwatch.Metric(
-                namespace=row.namespace,
+                namespace=row.namespace or StageNames(stage_name).routing,
                 metric_name=row.metric,
                 dimensions_map=dict(dimensions[row.of]),
                 statistic=row.statistic,
@@ -62,6 +68,37 @@ class Alarms(Construct):
         for entry in LOG_ALARMS:
             if entry.log in log_groups:
                 self._add_for_log(entry, log_groups[entry.log], stage_name)
+        if told := [event for event in EVENT_ALARMS if event.of in sources]:
+            self._add_for_events(told, topic, key)
+
+    def _add_for_events(self, rows: Sequence[EventAlarm], topic: sns.ITopic, key: kms.IKey) -> None:
+        # By a role: the policies of topic and key then admit no further service.
+        role = iam.Role(
+            self,
+            "EventsRole",
+            description=f"{LABEL} events: tells the topic of alarms",
+            assumed_by=iam.ServicePrincipal("events.amazonaws.com"),
+        )
+        statements = [
+            iam.PolicyStatement(sid="TellTopic", actions=["sns:Publish"], resources=[topic.topic_arn]),
+            iam.PolicyStatement(
+                sid="TopicKey",
+                actions=["kms:Decrypt", "kms:GenerateDataKey"],
+                resources=[key.key_arn],
+                conditions={"StringEquals": {"kms:ViaService": f"sns.{Stack.of(self).region}.amazonaws.com"}},
+            ),
+        ]
+        iam.ManagedPolicy(self, "EventsPolicy", roles=[role], statements=statements)
+        for row in rows:
+            target = events.CfnRule.TargetProperty(id="Topic", arn=topic.topic_arn, role_arn=role.role_arn)
+            events.CfnRule(
+                self,
+                row.name,
+                description=f"{row.name}: {row.why}",
+                event_pattern=row.pattern,
+                state="ENABLED",
+                targets=[target],
+            )
 
     def _add_for_log(self, row: LogAlarm, group: logs.ILogGroup, stage_name: str) -> None:
         log_filter = logs.MetricFilter(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Final
 
+from infra.aws.constructs.subnet_router import HOOK, HOOK_SECONDS, TAG
 from infra.aws.gates.data import promises
+from infra.aws.machine import PROGRAM
 
 _GROUP, _ROUTER = "AWS::EC2::SecurityGroup", "AWS::EC2::LaunchTemplate"
 
@@ -129,11 +132,10 @@ NETWORK: Final = (
                 *(
                     "https://pkgs.tailscale.com/",
                     "umask 077",
-                    "--accept-dns=false",
-                    "secretsmanager get-secret-value",
-                    "--ssh=false",
+                    "FailureAction=poweroff",
+                    "trap 'systemctl poweroff' ERR",
                 ),
-                *("--auth-key=file:/run/tailscale-key", "--accept-routes=false", "rm -f /run/tailscale-key"),
+                json.dumps(PROGRAM)[1:-1],
             ),
         ),
         ("LaunchTemplateData.UserData.Fn::Base64", "is ours"),
@@ -149,7 +151,19 @@ NETWORK: Final = (
         ("VPCZoneIdentifier.*", "is ours"),
         ("LaunchTemplate.LaunchTemplateId", "is ours"),
         ("LaunchTemplate.Version", "is ours"),
+        ("Tags.?.Key", "is", TAG),
+        ("Tags.?.Value", "is", lambda stage: stage.names.router),
         ("MetricsCollection.*.Granularity", "is", "1Minute"),
+    ),
+    *promises(
+        "Signalbox-Router",
+        "AWS::AutoScaling::LifecycleHook",
+        "a router counts that has not said that it routes",
+        ("AutoScalingGroupName", "is ours"),
+        ("LifecycleTransition", "is", "autoscaling:EC2_INSTANCE_LAUNCHING"),
+        ("LifecycleHookName", "is", HOOK),
+        ("DefaultResult", "is", "ABANDON"),
+        ("HeartbeatTimeout", "is", HOOK_SECONDS),
     ),
     *promises("Signalbox-Router", "AWS::IAM::InstanceProfile", "another role", ("Roles.*", "is ours")),
 )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
+from infra.aws.constructs.subnet_router import PATCHES, SESSIONS, TAG
 from infra.aws.gates.data import retained
 from infra.aws.gates.promises import Resource, When, always, ours
 from infra.stage.record import Stage
@@ -58,6 +59,7 @@ TRUSTED: Final[Mapping[str, Conditions]] = {
     "backup.amazonaws.com": {},
     "cloudtrail.amazonaws.com": {},
     "ec2.amazonaws.com": {},
+    "events.amazonaws.com": {},
     "lambda.amazonaws.com": {},
     "monitoring.rds.amazonaws.com": {},
     "rolesanywhere.amazonaws.com": {
@@ -72,12 +74,17 @@ _FOR_A_TENANT: Final[Mapping[str, tuple[str, str]]] = {
     "aws:TagKeys": ("ForAllValues:StringEquals", "^tenant_id$"),
 }
 _TRUST: Final = {"sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"}
-_VIA: Final[Conditions] = {"kms:ViaService": lambda stage: rf"^(s3|secretsmanager)\.{stage.region}\.amazonaws\.com$"}
+_VIA: Final[Conditions] = {
+    "kms:ViaService": lambda stage: rf"^(s3|secretsmanager|sns)\.{stage.region}\.amazonaws\.com$"
+}
 _BOUND: Final[Conditions] = {"kms:EncryptionContext:tenant_id": lambda _: r"^\$\{aws:PrincipalTag/tenant_id\}$"}
-_MAY: Final = {"ActForOneTenant": frozenset({"sts:AssumeRole", "sts:TagSession"})}  # though NEVER says otherwise
+# Though NEVER says otherwise.
+_MAY: Final = {
+    "ActForOneTenant": frozenset({"sts:AssumeRole", "sts:TagSession"}),
+    "SignalOwnStack": frozenset({"cloudformation:SignalResource"}),
+}
 # AWS's own policies that a role of ours may have; the register says why.
 AWS_POLICIES: Final = (
-    "AmazonSSMManagedInstanceCore",
     "service-role/AmazonRDSEnhancedMonitoringRole",
     "service-role/AWSBackupServiceRolePolicyForBackup",
     "service-role/AWSLambdaBasicExecutionRole",
@@ -92,6 +99,7 @@ class Right:
     actions: frozenset[str]
     conditions: Conditions = field(default_factory=dict)
     within: str = ""  # what every resource ends with
+    everywhere: bool = False  # these actions know no resource
 
 
 # By Sid.
@@ -111,6 +119,21 @@ RIGHTS: Final[Mapping[str, Right]] = {
     "DatabaseLogin": Right(frozenset({"rds-db:connect"})),
     "ReadOwnKey": Right(frozenset({"secretsmanager:GetSecretValue"})),
     "DecryptOwnKey": Right(frozenset({"kms:Decrypt"}), {**_VIA, "kms:EncryptionContext:SecretARN": lambda _: None}),
+    "Heartbeat": Right(
+        frozenset({"cloudwatch:PutMetricData"}),
+        {"cloudwatch:namespace": lambda stage: f"^{stage.names.routing}$"},
+        everywhere=True,
+    ),
+    "BeManaged": Right(frozenset({*SESSIONS, *PATCHES}), everywhere=True),
+    "FindOwnGroup": Right(frozenset({"autoscaling:DescribeAutoScalingInstances"}), everywhere=True),
+    "TellOwnGroup": Right(
+        frozenset({"autoscaling:CompleteLifecycleAction"}),
+        {f"aws:ResourceTag/{TAG}": lambda stage: f"^{stage.names.router}$"},
+        everywhere=True,
+    ),
+    "SignalOwnStack": Right(frozenset({"cloudformation:SignalResource"})),
+    "TellTopic": Right(frozenset({"sns:Publish"})),
+    "TopicKey": Right(frozenset({"kms:Decrypt", "kms:GenerateDataKey"}), _VIA),
     "WriteOwnLog": Right(frozenset({"logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams"})),
 }
 
@@ -290,7 +313,9 @@ def _rights(statements: list[Statement], stage: Stage) -> Iterator[str]:
             yield "the policy allows what it does not name"
         if any(action.endswith(":*") or action == "*" for action in actions):
             yield "the policy allows everything that a service can do"
-        if not all(ours(resource, stage) for resource in _listed(statement.get("Resource"))):
+        resources = _listed(statement.get("Resource"))
+        everywhere = right is not None and right.everywhere and resources == ["*"]
+        if not (everywhere or all(ours(resource, stage) for resource in resources)):
             yield "the policy is about what is not ours, or about everything there is"
         judged = actions - _MAY.get(str(statement.get("Sid")), frozenset())
         if forbidden := sorted(action for action in judged if any(fnmatchcase(action, never) for never in NEVER)):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from infra.aws.alarms import LOG_ALARMS, METRIC_ALARMS
+from infra.aws.alarms import EVENT_ALARMS, LOG_ALARMS, METRIC_ALARMS
 from infra.aws.gates.data import SIX_YEARS, promises
 
 _TRAIL, _ALARM, _FILTER = "AWS::CloudTrail::Trail", "AWS::CloudWatch::Alarm", "AWS::Logs::MetricFilter"
+
+_MISSING: Final = {"missing": "missing", "fine": "notBreaching", "wrong": "breaching"}
 
 WATCH: Final = (
     *promises(
@@ -76,13 +78,13 @@ WATCH: Final = (
             "Signalbox-Alarm",
             _ALARM,
             "the alarm is not that of infra/aws/alarms.py",
-            ("Namespace", "is", row.namespace),
+            ("Namespace", "is", row.namespace or (lambda stage: stage.names.routing)),
             ("MetricName", "is", row.metric),
             ("Threshold", "is", row.threshold),
             ("Statistic", "is", row.statistic),
             ("Period", "is", row.minutes * 60),
             ("EvaluationPeriods", "is", row.periods),
-            ("TreatMissingData", "is", {"missing": "missing", "fine": "notBreaching"}[row.missing]),
+            ("TreatMissingData", "is", _MISSING[row.missing]),
             ("ComparisonOperator", "matches", "^Greater" if row.compare == "above" else "^Less"),
             ("Dimensions.*.Value", "is ours"),
             ("Dimensions.*.Name", "matches", "^(DBInstanceIdentifier|FunctionName|AutoScalingGroupName)$"),
@@ -119,6 +121,20 @@ WATCH: Final = (
                 ("MetricTransformations.*.DefaultValue", "is", 0),
                 only=("id", f"^Alarms{entry.name}Filter"),
             ),
+        )
+    ),
+    *(
+        promise
+        for event in EVENT_ALARMS
+        for promise in promises(
+            "Signalbox-Alarm",
+            "AWS::Events::Rule",
+            "the rule is not that of infra/aws/alarms.py, or reaches nobody",
+            ("EventPattern", "is", dict(event.pattern)),
+            ("State", "is", "ENABLED"),
+            ("Targets.*.Arn", "is ours"),
+            ("Targets.*.RoleArn", "is ours"),
+            only=("id", f"^Alarms{event.name}([0-9A-F]{{8}})?$"),
         )
     ),
     *promises(

