@@ -166,7 +166,9 @@ def test_an_event_of_aws_reaches_the_topic(row: EventAlarm, watch: Watch) -> Non
     trust = watch.resources[role]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
     assert [one["Principal"] for one in trust] == [{"Service": "events.amazonaws.com"}]
     (policy,) = (
-        one["Properties"] for one in watch.of("AWS::IAM::ManagedPolicy") if {"Ref": role} in one["Properties"]["Roles"]
+        one["Properties"]
+        for one in watch.of("AWS::IAM::ManagedPolicy")
+        if {"Ref": role} in one["Properties"].get("Roles", ())
     )
     allowed = {one["Sid"]: one for one in policy["PolicyDocument"]["Statement"]}
     assert allowed["TellTopic"]["Action"] == "sns:Publish"
