@@ -18,7 +18,7 @@ from service.aws.identity import Aws
 from service.aws.secrets import Secrets, login
 from service.database import idle
 from service.database.failures import Pool, watch
-from service.database.naming import NamingConnection
+from service.database.tenant import NamingConnection
 from service.errors import SECRETS_DOWN, ApiError
 from service.log import get_logger
 from service.naming import Names

@@ -23,9 +23,9 @@ from sqlalchemy.orm import ORMExecuteState, Session
 from starlette.requests import Request
 
 from service import errors
-from service.database import naming
 from service.database.engine import UnboundLoginError
 from service.database.failures import OutcomeUnknown, Unreachable, meaning, outrun, sqlstate
+from service.database.tenant import begin
 from service.errors import ApiError, raises
 from service.log import get_logger
 from service.tenancy import current_tenant
@@ -88,7 +88,7 @@ def _begin(connection: Connection) -> None:
 
 
 def _name_tenant(connection: Connection) -> None:
-    naming.begin(connection, current_tenant())
+    begin(connection, current_tenant())
     connection.info[_STATEMENTS] = 0
 
 

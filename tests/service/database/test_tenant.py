@@ -14,10 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.aws.identity import Aws
 from service.aws.secrets import Secrets
-from service.database import naming
 from service.database.engine import Connector, create_engine
-from service.database.naming import NamingConnection
 from service.database.session import sessions
+from service.database.tenant import NamingConnection, begin
 from service.naming import Names
 from service.settings import load
 from service.tenancy import TenantId, tenant_scope
@@ -97,7 +96,7 @@ def test_a_transaction_that_could_be_of_another_tenant_ends_its_connection(
             tenant: Any = "x'; reset role; --" if wrong == "no tenant" else ACME
             if wrong == "another statement":
                 driver._tenant = ACME
-            attempt = driver.execute("select 1") if driver._tenant else connection.run_sync(naming.begin, tenant)
+            attempt = driver.execute("select 1") if driver._tenant else connection.run_sync(begin, tenant)
             with pytest.raises((RuntimeError, ValueError)):
                 await attempt
             assert driver.is_closed()
