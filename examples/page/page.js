@@ -1,10 +1,11 @@
-// Everything a front end does with the API: sign in, who am I, a call, sign out, and errors that a person can act on.
+// What a front end does with the API: sign in, who am I, notes, sign out, and errors that a person can act on.
 import { API } from "./settings.js";
 
 const HERE = location.origin + location.pathname;
 const at = (id) => document.getElementById(id);
 let token = null; // in this page's memory alone: what is stored, any script of the page's origin can read later
 let hint = null;
+let key = null; // of the note that is being written
 
 class Refused extends Error {
   constructor(answer, error) {
@@ -14,8 +15,9 @@ class Refused extends Error {
   }
 }
 
-async function ask(path, { method = "GET", body } = {}) {
-  const headers = { ...(body && { "Content-Type": "application/json" }), ...(token && { Authorization: `Bearer ${token}` }) };
+async function ask(path, { method = "GET", body, key } = {}) {
+  const headers = { ...(body && { "Content-Type": "application/json" }), ...(key && { "Idempotency-Key": key }),
+    ...(token && { Authorization: `Bearer ${token}` }) };
   // credentials: the cookie that ties the sign-in to this browser.
   const options = { method, headers, credentials: "include", body: body && JSON.stringify(body) };
   const answer = await fetch(API + path, options);
@@ -31,11 +33,12 @@ function advice(failure) {
     : failure.status === 401 || failure.code === "AUTH_045" ? "Please sign in again."
     : failure.status === 403 ? "Your account may not do this. Ask your administrator."
     : "If this keeps happening, tell us the numbers below.";
-  return `${failure.message}: ${failure.detail}. ${next}\n${failure.code}, request ${failure.request}`;
+  return `${failure.message}: ${failure.detail}. ${next}`;
 }
 
 function trouble(failure) {
-  at("trouble").textContent = failure ? advice(failure) : "";
+  at("reason").textContent = failure ? advice(failure) : "";
+  at("numbers").textContent = failure?.request ? `${failure.code}, request ${failure.request}` : "";
   at("trouble").hidden = !failure;
 }
 
@@ -51,7 +54,9 @@ const tried = (action) => async (event) => {
 };
 
 async function showSignedOut() {
-  token = hint = null;
+  token = hint = key = null;
+  at("notes").replaceChildren(); // nothing of a person who left stays for the next one
+  at("add").reset();
   at("signed-in").hidden = true;
   at("signed-out").hidden = false;
   const links = (await ask("/api/v1/auth/providers")).map((provider) => {
@@ -72,6 +77,40 @@ async function showSignedIn() {
   at("signed-in").hidden = false;
 }
 
+async function showNotes() {
+  const notes = await ask("/api/v1/notes").catch((failure) => {
+    if (failure.code !== "REQ_001") throw failure;
+  });
+  at("add").hidden = !notes;
+  if (!notes) {
+    at("count").textContent = "This service has no notes: examples/notes is not one of its features yet.";
+    return;
+  }
+  at("notes").replaceChildren(...notes.map((note) => {
+    const item = document.createElement("li");
+    item.textContent = note.body; // as text, never as HTML: a colleague wrote it
+    return item;
+  }));
+  at("count").textContent = notes.length === 1 ? "1 note" : `${notes.length || "No"} notes`;
+}
+
+// One key for one note, however often it is sent: without an answer nobody knows whether it was kept, and repeated with the
+// same key it is kept once. Another text is another note.
+async function add(event) {
+  const [field, button] = [at("body"), event.target.querySelector("button")];
+  key ??= `"${crypto.randomUUID()}"`;
+  button.disabled = true;
+  try {
+    await ask("/api/v1/notes", { method: "POST", body: { body: field.value }, key });
+    key = null;
+    field.value = "";
+  } finally {
+    button.disabled = false;
+  }
+  await showNotes();
+  field.focus();
+}
+
 async function begin() {
   const code = new URLSearchParams(location.search).get("login_code");
   if (!code) return showSignedOut();
@@ -82,12 +121,9 @@ async function begin() {
     await showSignedOut();
     throw failure;
   }
-  return showSignedIn();
-}
-
-async function call(event) {
-  at("answer").textContent = "";
-  at("answer").textContent = JSON.stringify(await ask(new FormData(event.target).get("path")), null, 2);
+  await showSignedIn();
+  at("notes-of").focus();
+  return showNotes();
 }
 
 async function signOut() {
@@ -101,6 +137,7 @@ async function signOut() {
   if (next) location.assign(next); // ends the provider's session, and comes back here
 }
 
-at("call").addEventListener("submit", tried(call));
+at("add").addEventListener("submit", tried(add));
+at("body").addEventListener("input", () => { key = null; });
 at("sign-out").addEventListener("click", tried(signOut));
 tried(begin)();

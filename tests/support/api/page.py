@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from infra.local.page import lay_out
-from tests.support.api.chromium import picture, press, text_of, wait
+from tests.support.api.chromium import picture, press, text_of, type_into, wait
 from tests.support.api.server import ROOT
 from tests.support.local_http import LocalHttp
 
@@ -49,14 +49,45 @@ def shows(window: WebDriver, selector: str, text: str) -> None:
 
 
 def uses_it(window: WebDriver, page: str, tenant: str) -> None:
-    """What is there once a person is signed in: who am I, a call that works, one that fails, and out again."""
+    """What is there once a person is signed in: who am I, notes, one that is refused, and out again."""
     shows(window, "#tenant", tenant)
     assert window.current_url == page
-    press(window, "#call button")
-    shows(window, "#answer", f'"tenant": "{tenant}"')
+    shows(window, "#count", "note")
+    before = len(window.find_elements("css selector", "#notes li"))
+    text = f"Call back on Monday, <{before + 1}>"
+    type_into(window, "body", text)
+    press(window, "#add button")
+    shows(window, "#notes", text)
+    fits_a_telephone(window)
     picture(window, "page-signed-in")
-    window.find_element("name", "path").send_keys("/none")
-    press(window, "#call button")
-    shows(window, "#trouble", "There is nothing here")
-    shows(window, "#trouble", "REQ_001, request ")
+    window.execute_script(
+        "document.getElementById('body').maxLength = 2000; document.getElementById('body').value = 'x'.repeat(1001)"
+    )
+    press(window, "#add button")
+    shows(window, "#trouble", "does not fit the schema")
+    shows(window, "#numbers", "REQ_003, request ")
+    picture(window, "page-refused")
+    assert len(window.find_elements("css selector", "#notes li")) == before + 1
     press(window, "#sign-out")
+
+
+def fits_a_telephone(window: WebDriver) -> None:
+    """At 375 pixels nothing has to be scrolled to from the side, and each control can be hit and has a name."""
+    size = {"width": 375, "height": 700, "deviceScaleFactor": 1, "mobile": False}
+
+    def narrow() -> bool:  # asked again: a page that came from another site may be in a new process, which was not told
+        window.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        return bool(window.execute_script("return innerWidth") == 375)
+
+    wait(window, narrow)
+    root = "document.documentElement"
+    assert window.execute_script(f"return {root}.scrollWidth <= {root}.clientWidth")
+    controls = window.find_elements("css selector", "button, a, input, textarea")
+    shown = [control for control in controls if control.is_displayed()]
+    assert shown
+    for control in shown:
+        assert control.size["height"] >= 40, control.get_attribute("outerHTML")
+        assert control.accessible_name, control.get_attribute("outerHTML")
+    if window.find_element("id", "signed-in").is_displayed():
+        picture(window, "page-telephone", resize=False)
+    window.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

@@ -33,7 +33,7 @@ def server(peers: Path, databases: Databases, port: int, others: Mapping[str, st
             **others,
             "DATABASE_URL": databases.migrated().url(),
         }
-        with Server(environment, port=provider.api_port) as running:
+        with Server(environment, "tests.support.api.serve", port=provider.api_port) as running:
             yield running
 
 

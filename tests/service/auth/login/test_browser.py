@@ -23,7 +23,25 @@ def test_swagger_ui_signs_in_and_calls_a_protected_route(server: Server, window:
     assert '"tenant": "acme"' in shown
     assert '"subject": "alice"' in shown
     picture(window, "docs-signed-in")
+    assert "Signed in as alice of acme, by op, until " in text_of(window, "#state")
+    servers = [option.text for option in window.find_elements(By.CSS_SELECTOR, ".servers option")]
+    assert servers == [f"{server.url} - This service"]
+    assert "Every operation that names a security scheme" in text_of(window, ".info")
+    press(window, "#sign-out")
+    press(window, "button[value=yes]")  # the provider's question
+    wait(window, lambda: window.find_element(By.ID, "sign-in-op").is_displayed())
+    assert window.current_url == f"{server.url}/docs"
     assert complaints(window, server.url) == []
+
+
+def test_swagger_ui_under_another_name_of_the_service_calls_that_one(server: Server, window: WebDriver) -> None:
+    other = server.url.replace("127.0.0.1", "localhost")
+    window.get(f"{other}/docs")
+    press(window, "[id$=-list_providers] .opblock-summary")
+    press(window, "[id$=-list_providers] .execute")
+    shown = wait(window, lambda: text_of(window, "[id$=-list_providers] .live-responses-table .response"))
+    assert "200" in shown
+    assert complaints(window, other) == []
 
 
 def test_a_second_tab_does_not_disturb_the_first(server: Server, window: WebDriver) -> None:

@@ -116,7 +116,7 @@ def environment(
 
 @pytest.fixture(scope="module")
 def server(environment: dict[str, str], port: int) -> Iterator[Server]:
-    with Server(environment, port=port) as running:
+    with Server(environment, "tests.support.api.serve", port=port) as running:
         _wait_until_ready(running)
         yield running
 
