@@ -7,9 +7,18 @@ if sys.version_info < (3, 11):  # noqa: UP036  an older one, started without uv,
         f"{sys.executable} is Python {sys.version.split()[0]}, and Signalbox needs 3.11 or newer: start it with uv run"
     )
 
-from importlib.metadata import PackageNotFoundError, version
+__version__: str
 
-try:
-    __version__ = version("signalbox")
-except PackageNotFoundError:  # run from a source tree that was never installed
-    __version__ = "0.0.0"
+
+def __getattr__(name: str) -> str:
+    """``__version__``, read when it is asked for: ``signalbox --help`` does not wait for what reads it."""
+    if name != "__version__":
+        raise AttributeError(name)
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        found = version("signalbox")
+    except PackageNotFoundError:  # run from a source tree that was never installed
+        found = "0.0.0"
+    globals()[name] = found
+    return found

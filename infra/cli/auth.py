@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import os
@@ -38,6 +37,8 @@ def check(provider: str | None, env_file: Path | None) -> None:
 
     The settings are those of the environment, or of the local stack where one runs.
     """
+    import asyncio
+
     import structlog
 
     from infra.stage.variables import groups

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from infra.docs.hipaa import FORMS
 from infra.docs.hipaa.citations import PARAGRAPHS, nist
 from infra.docs.hipaa.evidence import MEANS, ByTest, Control, Evidence, Status
 
@@ -250,13 +251,8 @@ def _observed(account: Report) -> tuple[dict[str, Any], dict[str, Any]]:
     return observation, finding
 
 
-FORMS: Final[Mapping[str, Callable[[Checked], str]]] = {
-    "text": text,
-    "csv": as_csv,
-    "markdown": as_markdown,
-    "oscal-component": component_definition,
-    "oscal-results": assessment_results,
-}
+_WRITERS = (text, as_csv, as_markdown, component_definition, assessment_results)
+WRITTEN: Final[Mapping[str, Callable[[Checked], str]]] = dict(zip(FORMS, _WRITERS, strict=True))
 
 
 def _document(kind: str, checked: Checked, content: Mapping[str, Any]) -> str:
