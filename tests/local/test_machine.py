@@ -35,19 +35,25 @@ def line(*command: str, **environment: str) -> str:
     return last
 
 
-def old_pythons() -> list[str]:
-    """Those that are on this machine, under their usual names."""
-    names = (f"python3.{minor}" for minor in range(6, 11))
-    found = [path for name in names if (path := shutil.which(name))]
-    for version in ("3.[6-9].*", "3.10.*"):
-        found += map(str, Path.home().glob(f".pyenv/versions/{version}/bin/python"))
-    return [one for one in found if subprocess.run([one, "-V"], capture_output=True, check=False).returncode == 0]
+def old_python() -> str | None:
+    """One that is on this machine, where there is one."""
+    kept = (str(one) for one in sorted(Path.home().glob(".pyenv/versions/3.[6-9].*/bin/python")))
+    known = (path for minor in range(10, 5, -1) if (path := shutil.which(f"python3.{minor}")))
+    works = (
+        one for one in (*kept, *known) if not subprocess.run([one, "-V"], capture_output=True, check=False).returncode
+    )
+    return next(works, None)
 
 
 @pytest.mark.parametrize("module", ["infra.cli.main", "service", "migrations"])
 def test_an_old_python_is_one_sentence_with_the_next_step(module: str) -> None:
     assert "is Python 3" in line(sys.executable, "-c", AS_IF.format(module=module))
-    for python in old_pythons():
+
+
+def test_a_real_old_python_reads_as_far_as_that_sentence() -> None:
+    if (python := old_python()) is None:
+        pytest.skip("no Python below 3.11 is on this machine")
+    for module in ("infra.cli.main", "service", "migrations"):
         told = line(python, "-m", module)
         assert told.startswith(f"{python} is Python 3.")
         assert told.endswith("Signalbox needs 3.11 or newer: start it with uv run")
