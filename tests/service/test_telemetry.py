@@ -54,6 +54,7 @@ def test_a_collector_gets_traces_and_metrics_and_nothing_of_what_a_caller_sent(
     assert not [s for s in collector.spans if s.events or s.links or s.status.message or s.trace_state]
     for metric in collector.metrics:
         assert {name for attributes, _ in collector.points(metric) for name in attributes} <= OF_METRICS, metric
+        assert not [point for _, point in collector.points(metric) if point.exemplars], metric
     assert {headers["api-key"] for headers in collector.headers} == {"example"}
     assert collector.resource["service.name"] == "signalbox"
 
