@@ -71,3 +71,17 @@ def test_a_release_and_the_weekly_look_scan_the_image_that_they_built(name: str)
 
 def test_checks_run_what_ci_runs() -> None:
     assert "bash .ci/run" in (WORKFLOWS / "checks.yml").read_text()
+
+
+def test_dependabot_looks_at_every_lock_of_npm() -> None:
+    listed = re.search(r"directories: \[(.+)\]", (ROOT / ".github/dependabot.yml").read_text(encoding="utf-8"))
+    locks = subprocess.run(
+        ["git", "ls-files", "package-lock.json", "tests/*package-lock.json"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    folders = {f"/{Path(name).parent.as_posix()}".removesuffix(".") for name in locks.stdout.split()}
+    assert listed is not None
+    assert set(listed[1].split(", ")) == folders
