@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.api.server import ROOT
-
 
 @dataclass(frozen=True, slots=True)
 class Mended:
@@ -33,17 +31,20 @@ class Mended:
             tree: The copy.
         """
         file = tree / self.file
-        before, line, after = self.parts()
+        before, line, after = self.parts(tree)
         indentation = line[: len(line) - len(line.lstrip())]
         file.write_text(before + (f"{indentation}{self.without}\n" if self.without else "") + after)
 
-    def parts(self) -> tuple[str, str, str]:
+    def parts(self, tree: Path) -> tuple[str, str, str]:
         """What is before the line, the line, and what is behind it.
+
+        Args:
+            tree: A checkout, or a copy.
 
         Raises:
             AssertionError: It is not there, or more than once.
         """
-        lines = (ROOT / self.file).read_text().splitlines(keepends=True)
+        lines = (tree / self.file).read_text().splitlines(keepends=True)
         places = [place for place, line in enumerate(lines) if line.strip() == self.line]
         assert len(places) == 1, f"{self.name}: {self.file} has the line {len(places)} times: {self.line}"
         (place,) = places
@@ -55,20 +56,6 @@ _REDONE, _FAILURES = f"{_DATABASE}/test_redone.py", "service/database/failures.p
 
 MENDED = (
     # --- outages
-    Mended(
-        "wrapped",
-        f"{_REDONE}::test_a_connection_that_is_cut_while_it_is_opened[99-told1-2]",
-        _FAILURES,
-        "except self._dialect.loaded_dbapi.Error as failure:  # type: ignore[attr-defined]",
-        "except MemoryError as failure:",
-    ),
-    Mended(
-        "unknown-failure",
-        f"{_REDONE}::test_an_unknown_database_is_an_outage",
-        _FAILURES,
-        "return next((_MEANING[state[:end]] for end in (5, 2) if state[:end] in _MEANING), errors.DATABASE_DOWN)",
-        "return next((_MEANING[state[:end]] for end in (5, 2) if state[:end] in _MEANING), errors.INTERNAL)",
-    ),
     Mended(
         "read-only",
         f"{_FAULTS}/test_database.py::test_a_database_that_takes_no_writes",
