@@ -140,7 +140,7 @@ def _zygote() -> socket.socket:
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         command = [sys.executable, "-m", __name__, str(its.fileno())]
         zygote = subprocess.Popen(command, cwd=ROOT, env=kept, pass_fds=[its.fileno()])
-    atexit.register(zygote.wait, 10)
+    atexit.register(zygote.wait, 60)
     atexit.register(ours.close)  # runs before the wait, and ends it
     return ours
 
