@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from cryptography import x509
+
 from infra.deploy.account import Account, AwsError, Resource, code, listed, survey
+from infra.deploy.certificates import RENEW_DAYS
 from infra.deploy.planned import template
 from infra.stage.record import Stage
 from infra.stage.verified import Deviation, Report
@@ -163,6 +166,31 @@ def _old_keys(account: Account, name: str, now: datetime) -> list[Deviation]:
     return [Deviation(name, f"age of access key {one}", f"{KEY_DAYS} days", "more") for one in old]
 
 
+def _unused_keys(account: Account, name: str, now: datetime) -> list[Deviation]:
+    """Access keys that no one has used for a while, or ever: whoever finds one can still come in by it."""
+    iam, found, since = account.client("iam"), [], now - timedelta(days=KEY_DAYS)
+    for key in iam.list_access_keys(UserName=name)["AccessKeyMetadata"]:
+        if key["Status"] != "Active" or key["CreateDate"] >= since:
+            continue
+        used = iam.get_access_key_last_used(AccessKeyId=key["AccessKeyId"])["AccessKeyLastUsed"].get("LastUsedDate")
+        if used is None or used < since:
+            last = f"{used:%Y-%m-%d}" if used else "never"
+            found.append(
+                Deviation(name, f"last use of access key {key['AccessKeyId']}", f"within {KEY_DAYS} days", last)
+            )
+    return found
+
+
+def _authority(account: Account, anchor: str, now: datetime) -> list[Deviation]:
+    """The first of an anchor's authorities that ends: what it signed is refused from then on."""
+    found = account.client("rolesanywhere").get_trust_anchor(trustAnchorId=anchor)["trustAnchor"]
+    pem = found["source"]["sourceData"]["x509CertificateData"]
+    end = min(one.not_valid_after_utc for one in x509.load_pem_x509_certificates(pem.encode()))
+    if end - now > timedelta(days=RENEW_DAYS):
+        return []
+    return [Deviation(anchor, "end of the authority", f"later than in {RENEW_DAYS} days", f"{end:%Y-%m-%d}")]
+
+
 def _copies(account: Account, vault: str, now: datetime) -> list[Deviation]:
     points = account.client("backup").list_recovery_points_by_backup_vault(BackupVaultName=vault)["RecoveryPoints"]
     done = [point["CreationDate"] for point in points if point.get("Status") in ("COMPLETED", "AVAILABLE")]
@@ -235,6 +263,7 @@ ROWS: Final = (
 # What the template does not say: how old, how long ago.
 LOOKS: Final[Mapping[str, tuple[Callable[[Account, str, datetime], list[Deviation]], ...]]] = {
     "AWS::CloudWatch::Alarm": (_ringing,),
-    "AWS::IAM::User": (_old_keys,),
+    "AWS::IAM::User": (_old_keys, _unused_keys),
+    "AWS::RolesAnywhere::TrustAnchor": (_authority,),
     "AWS::Backup::BackupVault": (_copies,),
 }

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from infra.deploy.account import Account
+from infra.deploy.certificates import AUTHORITY_YEARS, issue
 from infra.deploy.outputs import recall
-from infra.deploy.verify import verify
+from infra.deploy.verify import LOOKS, verify
 from infra.product import STAGES
 from infra.stage.outputs import read as read_outputs
 from service.product import NAME
@@ -77,3 +79,47 @@ def test_what_was_changed_by_hand_is_found(deployed: Deployed, monkeypatch: pyte
     for step in undo:
         step()
     assert found() == set()
+
+
+class _Fake(Account):
+    """An account that answers these calls, and no other."""
+
+    def __init__(self, **answers: object) -> None:
+        super().__init__("us-east-1")
+        calls = {name: lambda _answer=answer, **_: _answer for name, answer in answers.items()}
+        self.client = lambda name: SimpleNamespace(**calls)
+
+
+_NOW = datetime(2026, 11, 26, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("made", "used", "status", "found"),
+    [
+        (10, None, "Active", None),
+        (100, 5, "Active", None),
+        (100, None, "Active", "never"),
+        (400, 91, "Active", "2026-08-27"),
+        (400, 91, "Inactive", None),
+    ],
+)
+def test_a_key_that_no_one_uses_is_found(made: int, used: int | None, status: str, found: str | None) -> None:
+    key = {"AccessKeyId": "AKIAX", "Status": status, "CreateDate": _NOW - timedelta(days=made)}
+    last = {} if used is None else {"LastUsedDate": _NOW - timedelta(days=used)}
+    account = _Fake(list_access_keys={"AccessKeyMetadata": [key]}, get_access_key_last_used={"AccessKeyLastUsed": last})
+    looked = [one for look in LOOKS["AWS::IAM::User"] for one in look(account, "service", _NOW)]
+    unused = [one for one in looked if one.what.startswith("last use")]
+    assert [one.found for one in unused] == ([] if found is None else [found])
+
+
+@pytest.mark.parametrize(("days", "found"), [(31, 0), (29, 1), (-1, 1)])
+def test_an_authority_that_ends_is_found(days: int, found: int, tmp_path: Path) -> None:
+    """With two authorities, while one follows the other, the first end counts."""
+    stage = STAGES["production"]
+    long = issue(stage, tmp_path / "long", tmp_path / "long-keys", now=_NOW).authority.read_text()
+    begun = _NOW - timedelta(days=365 * AUTHORITY_YEARS - days)
+    short = issue(stage, tmp_path / "short", tmp_path / "short-keys", now=begun).authority.read_text()
+    source = {"sourceData": {"x509CertificateData": long + short}}
+    account = _Fake(get_trust_anchor={"trustAnchor": {"source": source}})
+    (look,) = LOOKS["AWS::RolesAnywhere::TrustAnchor"]
+    assert len(look(account, "anchor", _NOW)) == found
