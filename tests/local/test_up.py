@@ -133,7 +133,7 @@ def test_it_says_where_everything_is(stack: Stack) -> None:
 
 def test_it_shows_a_page_that_knows_the_api_and_comes_back_to_it_after_a_sign_out(stack: Stack) -> None:
     page = stack.ready["page_url"]
-    assert "signs in" in httpx.get(page).text
+    assert "<h1>Notes</h1>" in httpx.get(page).text
     assert f":{stack.port}`" in httpx.get(f"{page}settings.js").text
     client = json.loads((stack.folder / "up.json").read_text())["client"]["client_id"]
     for target, status in ((page, 302), ("http://localhost:5173/", 302), ("http://localhost.evil.example/", 400)):
