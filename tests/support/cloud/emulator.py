@@ -43,15 +43,16 @@ class Emulator:
                 stderr=log,
                 start_new_session=True,
             )
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while self.process.poll() is None and time.monotonic() < deadline:
             try:
                 httpx.get(f"{self.url}/_ministack/health")
                 return self
             except httpx.TransportError:
                 time.sleep(0.02)
+        said = self.log.read_text()
         self.__exit__()
-        raise RuntimeError("the emulator did not start:\n" + self.log.read_text())
+        raise RuntimeError(f"the emulator did not start:\n{said}")
 
     def __exit__(self, *_: object) -> None:
         self.process.terminate()
