@@ -67,7 +67,9 @@ def replicas(traffic: Traffic, lame_duck: int) -> Iterator[list[Server]]:
         "LOG_LEVEL": "INFO",
     }
     with ExitStack() as stack:
-        yield [stack.enter_context(Server(environment, "tests.support.api.serve")) for _ in range(2)]
+        servers = [stack.enter_context(Server(environment, "tests.support.api.serve")) for _ in range(2)]
+        assert [server.until_ready().status_code for server in servers] == [200, 200]  # no balancer sends before
+        yield servers
 
 
 def restart(server: Server) -> float:
@@ -76,7 +78,7 @@ def restart(server: Server) -> float:
     assert server.stop() == 0
     took = time.monotonic() - began
     server.__enter__()
-    server.until_ready()
+    assert server.until_ready().status_code == 200
     return took
 
 
