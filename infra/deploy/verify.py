@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, TypeVar
 
 from cryptography import x509
 
@@ -20,6 +20,7 @@ from infra.stage.record import Stage
 from infra.stage.verified import Deviation, Report
 
 Properties = Mapping[str, Any]
+T = TypeVar("T")
 
 KEY_DAYS: Final = 90  # of an access key, as docs/INFRASTRUCTURE.md has it
 COPY_DAYS: Final = 2  # the plan copies every day
@@ -40,6 +41,18 @@ class Row:
     what: str
     wanted: Callable[[Properties], object]
     found: Callable[[Account, str], object]
+
+
+class Look(NamedTuple):
+    """What no template says.
+
+    Attributes:
+        what: In words, for an account that does not tell.
+        found: What is wrong with a resource, by its physical id, at a time.
+    """
+
+    what: str
+    found: Callable[[Account, str, datetime], list[Deviation]]
 
 
 def verify(account: Account, stage: Stage, now: datetime | None = None) -> Report:
@@ -71,21 +84,31 @@ def verify(account: Account, stage: Stage, now: datetime | None = None) -> Repor
                     deviations += _compare(account, resource, row, wanted)
             for look in LOOKS.get(resource.type, ()):
                 compared += 1
-                deviations += look(account, resource.physical, now)
+                deviations += _looked(account, resource, look, now)
     return Report(stage.name, now.replace(microsecond=0), compared, tuple(deviations))
 
 
 def _compare(account: Account, resource: Resource, row: Row, wanted: object) -> Iterator[Deviation]:
+    found = _asked(lambda: row.found(account, resource.physical))
+    if found != wanted:
+        yield Deviation(resource.physical, row.what, _told(wanted), _told(found))
+
+
+def _looked(account: Account, resource: Resource, look: Look, now: datetime) -> list[Deviation]:
+    found = _asked(lambda: look.found(account, resource.physical, now))
+    return [Deviation(resource.physical, look.what, "known", found)] if isinstance(found, str) else found
+
+
+def _asked(ask: Callable[[], T]) -> T | str:
+    """What the account says, or why it does not: one call that is refused leaves the others to be made."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
-        found = row.found(account, resource.physical)
+        return ask()
     except ClientError as failure:
-        found = f"not known: AWS says {code(failure)}"
+        return f"not known: AWS says {code(failure)}"
     except BotoCoreError as failure:
-        found = f"not known ({type(failure).__name__})"
-    if found != wanted:
-        yield Deviation(resource.physical, row.what, _told(wanted), _told(found))
+        return f"not known ({type(failure).__name__})"
 
 
 def _told(value: object) -> str:
@@ -261,9 +284,9 @@ ROWS: Final = (
     Row("AWS::CloudTrail::Trail", "the trail records", _of("IsLogging"), _logging),
 )
 # What the template does not say: how old, how long ago.
-LOOKS: Final[Mapping[str, tuple[Callable[[Account, str, datetime], list[Deviation]], ...]]] = {
-    "AWS::CloudWatch::Alarm": (_ringing,),
-    "AWS::IAM::User": (_old_keys, _unused_keys),
-    "AWS::RolesAnywhere::TrustAnchor": (_authority,),
-    "AWS::Backup::BackupVault": (_copies,),
+LOOKS: Final[Mapping[str, tuple[Look, ...]]] = {
+    "AWS::CloudWatch::Alarm": (Look("state of the alarm", _ringing),),
+    "AWS::IAM::User": (Look("age of access keys", _old_keys), Look("use of access keys", _unused_keys)),
+    "AWS::RolesAnywhere::TrustAnchor": (Look("end of the authority", _authority),),
+    "AWS::Backup::BackupVault": (Look("last copy of the database", _copies),),
 }

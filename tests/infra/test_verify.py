@@ -19,8 +19,8 @@ from infra.stage.outputs import read as read_outputs
 from service.product import NAME
 from tests.support.cloud.stacks import Deployed
 
-# What the emulator does not have, and an account has from its first day on: a copy in the vault.
-_NO_COPY = "last copy of the database"
+# What the emulator does not have, and an account has from its first day on: a copy in the vault, and Roles Anywhere.
+_LACKS = {("last copy of the database", "none"), ("end of the authority", "not known: AWS says 400")}
 
 
 @pytest.mark.long
@@ -40,7 +40,9 @@ def test_what_was_changed_by_hand_is_found(deployed: Deployed, monkeypatch: pyte
         assert report.compared > 40
         assert json.loads(report.json())["stage"] == "local"
         assert all(one.what in report.markdown() for one in report.deviations)
-        return {(one.what, one.found) for one in report.deviations} - {(_NO_COPY, "none")}
+        said = {(one.what, one.found) for one in report.deviations}
+        assert said >= _LACKS, "a call that the account refuses is a finding, and ends nothing"
+        return said - _LACKS
 
     assert found() == set()
     client, bucket, identifier = deployed.aws.client, outputs["BucketName"], f"{NAME}-local"
@@ -107,7 +109,7 @@ def test_a_key_that_no_one_uses_is_found(made: int, used: int | None, status: st
     key = {"AccessKeyId": "AKIAX", "Status": status, "CreateDate": _NOW - timedelta(days=made)}
     last = {} if used is None else {"LastUsedDate": _NOW - timedelta(days=used)}
     account = _Fake(list_access_keys={"AccessKeyMetadata": [key]}, get_access_key_last_used={"AccessKeyLastUsed": last})
-    looked = [one for look in LOOKS["AWS::IAM::User"] for one in look(account, "service", _NOW)]
+    looked = [one for look in LOOKS["AWS::IAM::User"] for one in look.found(account, "service", _NOW)]
     unused = [one for one in looked if one.what.startswith("last use")]
     assert [one.found for one in unused] == ([] if found is None else [found])
 
@@ -122,4 +124,4 @@ def test_an_authority_that_ends_is_found(days: int, found: int, tmp_path: Path) 
     source = {"sourceData": {"x509CertificateData": long + short}}
     account = _Fake(get_trust_anchor={"trustAnchor": {"source": source}})
     (look,) = LOOKS["AWS::RolesAnywhere::TrustAnchor"]
-    assert len(look(account, "anchor", _NOW)) == found
+    assert len(look.found(account, "anchor", _NOW)) == found

@@ -305,7 +305,9 @@ def test_down_stops_what_a_person_has_started(stack: Stack) -> None:
 @pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent is gone")
 def test_even_kill_9_leaves_no_process(stack: Stack) -> None:
-    assert stack.start().end(signal.SIGKILL) == -9
+    if stack.process.poll() is not None:  # the tests before it have stopped it, where they ran
+        stack.start()
+    assert stack.end(signal.SIGKILL) == -9
 
 
 @pytest.mark.long
