@@ -142,12 +142,6 @@ MENDED = (
         "await self._wait(self._lame_duck, lambda: False)",
     ),
     Mended(
-        "cut-and-told",
-        f"{_HTTP}/test_stopping.py::test_what_does_not_end_is_cut_and_told_so",
-        "service/http/server.py",
-        "await self._cut()",
-    ),
-    Mended(
         "gone",
         f"{_HTTP}/test_stopping.py::test_what_does_not_end_is_cut_and_told_so",
         "service/http/server.py",
