@@ -60,9 +60,8 @@ class Flight:
                     await asyncio.sleep(delay * spread)
                     delay = min(delay * 2, _LAST_RETRY)
         finally:
-            if (last := self._task) is not None:
-                last.cancel()
-                await asyncio.wait([last])  # what it fetches with is closed after this, and not under its hands
+            if self._task is not None:
+                self._task.cancel()
 
     def _landed(self, _: asyncio.Task[None]) -> None:
         self._task = None
