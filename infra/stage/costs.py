@@ -12,12 +12,12 @@ from types import MappingProxyType
 from typing import Final
 
 from infra.stage.record import Stage
+from infra.stage.tailscale import BEAT_SECONDS
 
 DATE: Final = "2026-11-26"  # when the table was put together; what each figure says of its own age stands beside it
 REGION: Final = "us-east-1"
 _HOURS: Final = 730.0  # of a month
 _ENDPOINTS: Final = 5  # interface endpoints, in each zone
-_BEAT: Final = 45  # seconds between two calls of the subnet router that put its metrics
 _AWS: Final = "list price, as AWS's page had it; not looked up again: aws.amazon.com/"
 
 
@@ -151,8 +151,10 @@ def _network(stage: Stage, usage: Usage) -> Iterator[Cost]:
         yield Cost("Interface endpoints", count * _price("interface endpoint") * _HOURS, f"{count}")
     if stage.subnet_router:
         yield Cost("Subnet router", _price("router") * _HOURS, "one machine")
-        beats = _HOURS * 3600 / _BEAT
-        yield Cost("Its metrics", 3 * _price("metric") + beats * _price("metric call"), f"3, each {_BEAT} seconds")
+        beats = _HOURS * 3600 / BEAT_SECONDS
+        yield Cost(
+            "Its metrics", 3 * _price("metric") + beats * _price("metric call"), f"3, each {BEAT_SECONDS} seconds"
+        )
 
 
 def _price(name: str) -> float:

@@ -36,6 +36,7 @@ NAMES: Final = frozenset(
 # The secret of an OAuth client, or a key that is reusable, ephemeral, pre-approved and tagged; sealed on Railway.
 SEALED: Final = ("TS_AUTHKEY",)
 KEY_DAYS: Final = 90  # at most, of a key; an OAuth client does not end
+BEAT_SECONDS: Final = 45  # between two times that the subnet router looks at itself and puts its metrics
 _CLIENT: Final = "tskey-client-"
 _KEY: Final = "tskey-auth-"
 

@@ -18,15 +18,15 @@ from constructs import Construct
 
 from infra.aws.machine import PROGRAM
 from infra.stage.names import LABEL, StageNames
-from infra.stage.tailscale import KEY_DAYS, VERSION
+from infra.stage.tailscale import BEAT_SECONDS, KEY_DAYS, VERSION
 from service.product import NAME
 
 _REPOSITORY: Final = "https://pkgs.tailscale.com/stable/amazon-linux/2023/tailscale.repo"
 
 HOOK: Final = "routes"
 TAG: Final = "router"  # of the group, with the name of its machines
-# Seconds until a machine routes, and between two looks at itself; looks without routing until it is replaced.
-_WAIT, _PAUSE, _SILENT = 1800, 45, 20
+# Seconds until a machine routes; looks without routing until it is replaced.
+_WAIT, _SILENT = 1800, 20
 HOOK_SECONDS: Final = _WAIT + 600  # with the set-up before, and the last attempt
 
 # Whatever fails here turns the machine off, and the group starts another one.
@@ -224,7 +224,7 @@ class SubnetRouter(Construct):
             "KEY_DAYS": KEY_DAYS,
             "WAIT": _WAIT,
             "SILENT": _SILENT,
-            "PAUSE": _PAUSE,
+            "PAUSE": BEAT_SECONDS,
         }
         return "\n".join(f"{name}={value}" for name, value in found.items())
 

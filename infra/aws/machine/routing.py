@@ -150,8 +150,9 @@ class Router:
         Args:
             routes: Whether it routes.
         """
-        values = {"Routes": float(routes), "Tunnel": float(self._tunnel())}
-        days = self._days()
+        status = self._status()
+        values = {"Routes": float(routes), "Tunnel": float(self._tunnel(status))}
+        days = self._days(status)
         if days is not None:
             values["KeyDays"] = days
         group = [{"Name": "AutoScalingGroupName", "Value": self.group()}]
@@ -174,8 +175,8 @@ class Router:
     def _status(self) -> dict[str, Any]:
         return parsed(run("tailscale", "status", "--json"))
 
-    def _tunnel(self) -> bool:
-        peers = (self._status().get("Peer") or {}).values()
+    def _tunnel(self, status: Mapping[str, Any]) -> bool:
+        peers = (status.get("Peer") or {}).values()
         return any(self._given["PEER"] in (peer.get("Tags") or ()) and peer.get("Online") for peer in peers)
 
     def _credential(self) -> str:
@@ -187,11 +188,11 @@ class Router:
         self._ends = since + float(self._given["KEY_DAYS"]) * _DAY if ends and since is not None else None
         return value.strip()
 
-    def _days(self) -> float | None:
+    def _days(self, status: Mapping[str, Any]) -> float | None:
         """Days until the first of the credential and the machine's own key ends; None when neither does."""
         if time.time() - self._looked > _AGE:
             self._credential()
-        itself = moment((self._status().get("Self") or {}).get("KeyExpiry"))
+        itself = moment((status.get("Self") or {}).get("KeyExpiry"))
         ends = [end for end in (self._ends, itself) if end is not None]
         return (min(ends) - time.time()) / _DAY if ends else None
 
