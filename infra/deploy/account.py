@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, Literal, get_args
 
+from infra.shell import machine
 from infra.shell.failure import Failure
-from infra.shell.machine import OFFLINE
 from infra.stage.outputs import Part, stack_name
 from infra.stage.record import Stage
 
@@ -89,12 +89,8 @@ def unanswered(failure: Exception) -> str:
     Args:
         failure: What boto3 raised.
     """
-    from botocore.exceptions import ConnectionError, HTTPClientError  # noqa: A004  botocore's own name
-
-    name = type(failure).__name__
-    if isinstance(failure, ConnectionError | HTTPClientError):
-        return f"AWS could not be reached ({name}): {OFFLINE}"
-    return f"AWS does not know who you are ({code(failure) or name}): sign in (aws sso login) or set AWS_PROFILE"
+    told = f"AWS does not know who you are ({code(failure) or type(failure).__name__})"
+    return machine.unreached(failure) or f"{told}: sign in (aws sso login) or set AWS_PROFILE"
 
 
 @dataclass(frozen=True, slots=True)

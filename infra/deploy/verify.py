@@ -183,17 +183,24 @@ def _ringing(account: Account, name: str, _: datetime) -> list[Deviation]:
     return [Deviation(name, "state of the alarm", "OK", "ALARM")] if alarm["StateValue"] == "ALARM" else []
 
 
-def _old_keys(account: Account, name: str, now: datetime) -> list[Deviation]:
+def _of_before(account: Account, name: str, now: datetime) -> list[Any]:
+    """Access keys of a user that are older than a key may be."""
     keys = account.client("iam").list_access_keys(UserName=name)["AccessKeyMetadata"]
-    old = [key["AccessKeyId"] for key in keys if now - key["CreateDate"] > timedelta(days=KEY_DAYS)]
-    return [Deviation(name, f"age of access key {one}", f"{KEY_DAYS} days", "more") for one in old]
+    return [key for key in keys if now - key["CreateDate"] > timedelta(days=KEY_DAYS)]
+
+
+def _old_keys(account: Account, name: str, now: datetime) -> list[Deviation]:
+    return [
+        Deviation(name, f"age of access key {key['AccessKeyId']}", f"{KEY_DAYS} days", "more")
+        for key in _of_before(account, name, now)
+    ]
 
 
 def _unused_keys(account: Account, name: str, now: datetime) -> list[Deviation]:
     """Access keys that no one has used for a while, or ever: whoever finds one can still come in by it."""
     iam, found, since = account.client("iam"), [], now - timedelta(days=KEY_DAYS)
-    for key in iam.list_access_keys(UserName=name)["AccessKeyMetadata"]:
-        if key["Status"] != "Active" or key["CreateDate"] >= since:
+    for key in _of_before(account, name, now):
+        if key["Status"] != "Active":
             continue
         used = iam.get_access_key_last_used(AccessKeyId=key["AccessKeyId"])["AccessKeyLastUsed"].get("LastUsedDate")
         if used is None or used < since:
