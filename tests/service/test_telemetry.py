@@ -100,6 +100,9 @@ def watches_what_there_is(collector: Collector) -> None:
     (group,) = yaml.safe_load((examples / "alerts.yml").read_text())["groups"]
     asked = [target["expr"] for panel in panels for target in panel["targets"]]
     asked += [rule["expr"] for rule in group["rules"]]
+    for rule in group["rules"]:  # a comma in a text is no further annotation, which Prometheus would refuse
+        assert rule["annotations"].keys() == {"summary", "next"}, rule["alert"]
+        assert all(isinstance(text, str) for text in rule["annotations"].values()), rule["alert"]
     told = {name: metric for metric in collector.metrics for name in in_prometheus(collector, metric)}
     labels = {name.replace(".", "_") for name in OF_METRICS}
     watched = set()
