@@ -43,10 +43,10 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import __version__
-from service.errors import CODE
 from service.http.head import TRACE
 from service.http.request import METHODS
 from service.http.server import Server
+from service.http.shape import CODE
 from service.log import log_context
 from service.running import running
 from service.settings import Settings

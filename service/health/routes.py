@@ -11,10 +11,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from service import __version__, errors
-from service.errors import ErrorBody, body, openapi_responses
 from service.http.described import counted, told
 from service.http.entrance import CLOSED
 from service.http.gate import Router
+from service.http.shape import RETRY_AFTER_SECONDS, ErrorBody, body, openapi_responses
 from service.readiness import State
 from service.running import running
 
@@ -72,7 +72,7 @@ async def check_readiness(request: Request) -> Any:
     refusal = errors.STARTING if CLOSED in request.scope else errors.NOT_READY
     if report.ready and refusal is errors.NOT_READY:
         return {"status": "ok", "checks": report.states}
-    headers = {"Retry-After": str(errors.RETRY_AFTER_SECONDS)}
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
     return JSONResponse({**body(refusal), "checks": dict(report.states)}, 503, headers=headers)
 
 

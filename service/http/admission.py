@@ -11,13 +11,11 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final
 
 from service import errors
 from service.errors import ApiError
 from service.tenancy import TenantId
 
-CREDENTIAL: Final = "credential"  # in a scope, while the replica is busy: what a request's caller came with
 _REMEMBERED = 4096  # credentials
 PATIENCE = 2.0  # seconds that a request waits for its tenant's share
 

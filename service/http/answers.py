@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from service import errors
 from service.errors import ApiError
+from service.http import shape
 from service.http.gate import allowed_methods
 from service.log import get_logger
 
@@ -45,18 +46,18 @@ async def _on_api_error(_: Request, failure: Exception) -> Response:
     level = log.warning if failure.error.status < 500 else log.error
     told = {} if failure.remedy is None else {"remedy": failure.remedy}
     level("refused", code=failure.error.code, reason=failure.reason, **told)
-    return errors.response(failure.error, failure.headers)
+    return shape.response(failure.error, failure.headers)
 
 
 async def _on_invalid(_: Request, failure: Exception) -> Response:
     assert isinstance(failure, RequestValidationError)
     syntax = any(error.get("type") == "json_invalid" for error in failure.errors())
-    return errors.response(errors.BAD_REQUEST if syntax else errors.INVALID_REQUEST)
+    return shape.response(errors.BAD_REQUEST if syntax else errors.INVALID_REQUEST)
 
 
 async def _on_http_error(request: Request, failure: Exception) -> Response:
     assert isinstance(failure, HTTPException)
     row = _BY_STATUS.get(failure.status_code, errors.BAD_REQUEST if failure.status_code < 500 else errors.INTERNAL)
     if row is not errors.METHOD_NOT_ALLOWED:
-        return errors.response(row)
-    return errors.response(row, {"Allow": allowed_methods(request.app, request.scope)})
+        return shape.response(row)
+    return shape.response(row, {"Allow": allowed_methods(request.app, request.scope)})

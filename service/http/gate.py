@@ -17,18 +17,31 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.http.admission import CREDENTIAL, Admission, Shares
 from service.http.credentials import Strategies
 from service.http.settled import settled
 from service.log import bind
 from service.principal import current
-from service.tenancy import tenant_scope
+from service.tenancy import TenantId, tenant_scope
 
 DIRECT: Final = "signalbox.direct"  # in a scope: what serves the route past FastAPI's own handler
+CREDENTIAL: Final = "credential"  # in a scope, while the replica is busy: what a request's caller came with
 
 
 class Finder(BaseRoute):
     """A route that finds others and serves nothing itself: what it finds is judged alone."""
+
+
+class Learning(Protocol):
+    """Is told whose a credential is, once it was verified (``service.http.admission``)."""
+
+    def learn(self, credential: bytes, tenant: TenantId) -> None: ...
+
+
+class Sharing(Protocol):
+    """How much of the replica each tenant uses (``service.http.admission``)."""
+
+    async def take(self, tenant: TenantId) -> None: ...
+    def give_back(self, tenant: TenantId) -> None: ...
 
 
 class Gated(Protocol):
@@ -37,9 +50,9 @@ class Gated(Protocol):
     @property
     def strategies(self) -> Strategies: ...
     @property
-    def admission(self) -> Admission: ...
+    def admission(self) -> Learning: ...
     @property
-    def shares(self) -> Shares: ...
+    def shares(self) -> Sharing: ...
 
 
 class ProtectedRoute(APIRoute):

@@ -12,10 +12,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from service import errors
-from service.errors import SHAPE, Call, Error, openapi_responses, raised_by
+from service.errors import Call, Error, raised_by
 from service.http.credentials import GATE_ERRORS, Scheme
 from service.http.described import complete, refuse_same_names
 from service.http.gate import ProtectedRoute, PublicRoute, VitalRoute
+from service.http.shape import SHAPE, ErrorResponse, openapi_responses
 
 _ALWAYS = (errors.BAD_REQUEST, errors.HEADERS_TOO_LARGE, errors.INTERNAL)
 _UNLESS_VITAL = (errors.OVERLOADED, errors.STOPPING)
@@ -154,6 +155,6 @@ def _below(dependant: Dependant) -> Iterator[object]:
 
 
 def _error_schemas() -> dict[str, Any]:
-    schema = errors.ErrorResponse.model_json_schema(ref_template="#/components/schemas/{model}")
+    schema = ErrorResponse.model_json_schema(ref_template="#/components/schemas/{model}")
     nested: dict[str, Any] = schema.pop("$defs")
     return {"ErrorResponse": schema, **nested}

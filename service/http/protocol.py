@@ -17,8 +17,10 @@ from uvicorn.server import ServerState
 
 from service import errors
 from service.errors import Error
-from service.http.admission import CREDENTIAL, Admission
+from service.http import shape
+from service.http.admission import Admission
 from service.http.cycle import Cycle
+from service.http.gate import CREDENTIAL
 from service.http.request import MAX_HEAD_BYTES, REFUSED, SECURITY_HEADERS
 
 HEAD_SECONDS = 10.0  # from the first byte of a request to the end of its header fields
@@ -65,7 +67,7 @@ class State(ServerState):
 
 
 def _overloaded() -> tuple[bytes, bytes]:
-    answer = errors.response(errors.OVERLOADED)
+    answer = shape.response(errors.OVERLOADED)
     lines = [b"%b: %b\r\n" % line for line in (*answer.raw_headers, *SECURITY_HEADERS)]
     return b"".join([STATUS_LINE[answer.status_code], *lines]), bytes(answer.body)
 

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import errors
+from service.http import shape
 from service.http.head import Head, read
 from service.log import get_logger, log_context
 from service.log_lines import Plain
@@ -74,7 +75,7 @@ class _Cors(CORSMiddleware):
         answer = super().preflight_response(request_headers)
         asked = request_headers.get("access-control-request-headers", "").lower().split(",")
         if not self.is_allowed_origin(request_headers["origin"]):
-            return errors.response(errors.ORIGIN_REFUSED, {"Vary": "Origin"})
+            return shape.response(errors.ORIGIN_REFUSED, {"Vary": "Origin"})
         if request_headers["access-control-request-method"] not in self.allow_methods:
             row = errors.CORS_METHOD_REFUSED
         elif any(name.strip() not in self.allow_headers for name in asked if name.strip()):
@@ -83,7 +84,7 @@ class _Cors(CORSMiddleware):
             # What else Starlette may have refused is the browser's to judge by the headers of the answer.
             headers = {name: value for name, value in answer.headers.items() if not name.startswith("content-")}
             return Response(headers=headers)
-        return errors.response(row, {name: answer.headers[name] for name in answer.headers if name in _CORS_ANSWER})
+        return shape.response(row, {name: answer.headers[name] for name in answer.headers if name in _CORS_ANSWER})
 
 
 class _Answer:
@@ -190,11 +191,11 @@ class RequestMiddleware:
         answer: _Answer = scope[_ANSWER]
         try:
             if (refused := scope.get(REFUSED)) is not None:
-                await errors.response(refused, {"Connection": "close"})(scope, receive, send)
+                await shape.response(refused, {"Connection": "close"})(scope, receive, send)
             elif head.size > MAX_HEAD_BYTES:
-                await errors.response(errors.HEADERS_TOO_LARGE, {"Connection": "close"})(scope, receive, send)
+                await shape.response(errors.HEADERS_TOO_LARGE, {"Connection": "close"})(scope, receive, send)
             elif head.length > self._max_body_bytes:
-                await errors.response(errors.TOO_LARGE, {"Connection": "close"})(scope, receive, send)
+                await shape.response(errors.TOO_LARGE, {"Connection": "close"})(scope, receive, send)
             else:
                 await self.app(scope, _bounded(scope, receive, self._max_body_bytes), send)
         except ClientDisconnect:
@@ -203,11 +204,11 @@ class RequestMiddleware:
             if answer.begun:
                 raise
             log.warning("refused", code=errors.STOPPING.code)
-            await errors.response(errors.STOPPING, {"Connection": "close"})(scope, receive, send)
+            await shape.response(errors.STOPPING, {"Connection": "close"})(scope, receive, send)
         except Exception as failure:
             log.error("unhandled_exception", exc_info=failure)
             if not answer.begun:
-                await errors.response(errors.INTERNAL)(scope, receive, send)
+                await shape.response(errors.INTERNAL)(scope, receive, send)
             else:
                 raise  # half an answer is out: the server must cut the connection, or the client takes it for whole
 

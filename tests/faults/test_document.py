@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from examples.notes.feature import NOTES as FEATURE
-from service import errors
 from service.feature import all_errors
+from service.http import shape
 from service.product import FEATURES
 from tests.faults.drill import NOTES, Row, Traffic
 from tests.support.api.server import Server
@@ -33,7 +33,7 @@ def judged(status: int, text: str) -> str:
         row = ROWS[said["code"]]
     except (ValueError, KeyError, TypeError):
         return f"{status} of another shape"
-    fits = row.status == status and said == errors.body(row)["error"]
+    fits = row.status == status and said == shape.body(row)["error"]
     return f"{status} {row.code}" if fits else f"{status} of another shape"
 
 

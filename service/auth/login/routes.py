@@ -20,10 +20,12 @@ from service.auth.advice import remedy
 from service.auth.issued.signing import TokenSigner
 from service.auth.login.sign_in import AskAnewError, SignIn, Transaction
 from service.auth.login.transaction import Logins
-from service.errors import ApiError, openapi_responses
+from service.errors import ApiError
+from service.http import shape
 from service.http.described import PLAIN, counted, told
 from service.http.gate import Router
 from service.http.request import LOCAL_ORIGIN, MAX_HEAD_BYTES
+from service.http.shape import openapi_responses
 from service.log import get_logger
 from service.principal import CurrentPrincipal
 from service.running import part, running
@@ -264,7 +266,7 @@ async def sign_out(
         response = JSONResponse({"logout_url": destination})
     except ApiError as failure:  # our half ends, whether or not the provider can be reached
         log.warning("refused", code=failure.error.code, reason=failure.reason)
-        destination, response = None, core_errors.response(failure.error, failure.headers)
+        destination, response = None, shape.response(failure.error, failure.headers)
     logins.forget_all(request, response)
     if destination is not None:
         await logins.remember(request, response, transaction, cross_site=sign_in.cross_site_post)

@@ -16,9 +16,10 @@ from referencing.jsonschema import DRAFT202012
 from examples.files.feature import FILES
 from examples.notes.feature import NOTES
 from service.app import create_app
-from service.errors import Error, ErrorResponse, raises
+from service.errors import Error, raises
 from service.feature import Feature
 from service.http.gate import Router
+from service.http.shape import ErrorResponse
 from service.naming import Names
 from service.product import FEATURES, NAME, TITLE
 from service.settings import load

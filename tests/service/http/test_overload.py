@@ -17,6 +17,7 @@ from starlette.applications import Starlette
 
 from service import errors
 from service.errors import ApiError
+from service.http import shape
 from service.http.admission import Admission, Shares
 from service.http.protocol import Protocol, State
 from service.tenancy import TenantId
@@ -57,7 +58,7 @@ def test_what_is_over_the_limit_is_refused_but_not_what_the_platform_judges_the_
         headers = {"Authorization": f"Bearer {token}"}
         refused = client.get(notes, headers=headers)
         assert error_of(refused) == BUSY
-        assert refused.json() == errors.body(errors.OVERLOADED)
+        assert refused.json() == shape.body(errors.OVERLOADED)
         assert refused.headers["Retry-After"].isdigit()
         assert len(refused.headers["X-Request-ID"]) == 32
         assert refused.headers["Strict-Transport-Security"]
