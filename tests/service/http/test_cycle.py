@@ -1,9 +1,10 @@
-"""The head of an answer is what uvicorn would have written, byte for byte, and what it refuses is refused."""
+"""An answer is what uvicorn would have written, byte for byte, and what it refuses is refused."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -23,27 +24,38 @@ fields = st.lists(
 
 class _Transport:
     def __init__(self) -> None:
-        self.written = b""
+        self.written: list[bytes] = []
 
     def write(self, data: bytes) -> None:
-        self.written += data
+        self.written.append(data)
 
     def close(self) -> None:
-        self.written += b"<closed>"
+        self.written.append(b"<closed>")
 
 
 class _Flow:
     write_paused = False
 
+    async def drain(self) -> None:
+        self.write_paused = False
 
-def answered(kind: type[RequestResponseCycle], headers: Any, method: str, status: int, keep_alive: bool) -> list[Any]:
-    """What is written, and what is raised, for an answer of three bytes."""
-    transport = _Transport()
+
+def answered(
+    kind: type[RequestResponseCycle],
+    headers: Any,
+    method: str = "GET",
+    status: int = 200,
+    keep_alive: bool = True,
+    pieces: Sequence[bytes] = (b"abc",),
+    paused: bool = False,
+) -> tuple[list[bytes], list[Any]]:
+    """What is written, and what becomes of it, for an answer in pieces, whose client may stop reading for a moment."""
+    transport, flow = _Transport(), _Flow()
     log = logging.getLogger(__name__)
     cycle = kind(
         scope={"type": "http", "method": method},  # type: ignore[typeddict-item]
         transport=transport,  # type: ignore[arg-type]
-        flow=_Flow(),  # type: ignore[arg-type]
+        flow=flow,  # type: ignore[arg-type]
         logger=log,
         access_logger=log,
         access_log=False,
@@ -54,33 +66,51 @@ def answered(kind: type[RequestResponseCycle], headers: Any, method: str, status
         on_response=lambda: None,
     )
     found: list[Any] = []
-    for message in (
-        {"type": "http.response.start", "status": status, "headers": headers},
-        {"type": "http.response.body", "body": b"abc"},
-    ):
+    messages: list[dict[str, Any]] = [{"type": "http.response.start", "status": status, "headers": headers}]
+    messages += [{"type": "http.response.body", "body": piece, "more_body": True} for piece in pieces]
+    messages[-1]["more_body"] = False
+    for message in messages:
         try:
             cycle.send(message).send(None)  # type: ignore[arg-type]
         except StopIteration:
+            flow.write_paused = paused
             continue
         except Exception as failure:
             found.append((type(failure), str(failure)))
-    return [transport.written, cycle.response_started, cycle.response_complete, *found]
+    return transport.written, [cycle.response_started, cycle.response_complete, *found]
 
 
-@given(fields, st.sampled_from(("GET", "HEAD")), st.sampled_from((200, 204, 404)), st.booleans())
-@example([(b"content-length", b"3"), (b"x-a", b"a\r\nset-cookie: x")], "GET", 200, True)
-@example([(b"content-length", b"3"), (b"content-length", b"7")], "GET", 200, True)
-def test_heads_are_uvicorns(headers: list[tuple[bytes, bytes]], method: str, status: int, keep_alive: bool) -> None:
-    expected = answered(RequestResponseCycle, headers, method, status, keep_alive)
-    assert answered(Cycle, headers, method, status, keep_alive) == expected
+@given(
+    fields,
+    st.sampled_from(("GET", "HEAD")),
+    st.sampled_from((200, 204, 404)),
+    st.booleans(),
+    st.sampled_from(((b"abc",), (b"a", b"bc"), (b"abc", b""), (b"", b"abc"), (b"ab",), (b"abc", b"d"))),
+    st.booleans(),
+)
+@example([(b"content-length", b"3"), (b"x-a", b"a\r\nset-cookie: x")], "GET", 200, True, (b"abc",), False)
+@example([(b"content-length", b"3"), (b"content-length", b"7")], "GET", 200, True, (b"abc",), False)
+@example([(b"content-length", b"3")], "GET", 200, True, (b"a", b"bc"), False)
+@example([(b"content-length", b"3")], "GET", 200, False, (b"abc",), True)
+def test_answers_are_uvicorns(
+    headers: list[tuple[bytes, bytes]],
+    method: str,
+    status: int,
+    keep_alive: bool,
+    pieces: Sequence[bytes],
+    paused: bool,
+) -> None:
+    expected, became = answered(RequestResponseCycle, headers, method, status, keep_alive, pieces, paused)
+    written, ours = answered(Cycle, headers, method, status, keep_alive, pieces, paused)
+    assert (b"".join(written), ours) == (b"".join(expected), became)
 
 
-def test_an_ordinary_head_is_not_left_to_uvicorn(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_ordinary_answer_is_one_write_and_not_left_to_uvicorn(monkeypatch: pytest.MonkeyPatch) -> None:
     async def fail(*_: object) -> None:
         raise AssertionError("uvicorn was asked")
 
     monkeypatch.setattr(RequestResponseCycle, "send", fail)
     headers = [(b"content-length", b"3"), (b"content-type", b"application/json"), (b"vary", b"Origin")]
-    written, started, *_ = answered(Cycle, headers, "GET", 200, True)
-    assert started
-    assert written.endswith(b"\r\nvary: Origin\r\n\r\n")
+    written, became = answered(Cycle, headers)
+    assert became == [True, True]
+    assert [one.endswith(b"\r\nvary: Origin\r\n\r\nabc") for one in written] == [True]
