@@ -19,7 +19,7 @@ WORKDIR /app
 # Debug symbols, sources of compiled modules and tests of packages are a third of what they install.
 COPY pyproject.toml uv.lock ./
 COPY product ./product
-RUN uv sync --locked --no-default-groups --group product --group telemetry --no-install-project --no-build \
+RUN uv sync --locked --no-default-groups --group image --no-install-project --no-build \
     && find .venv -name '*.so' -exec strip --strip-unneeded {} + \
     && find .venv -type d \( -name tests -o -name testing \) -prune -exec rm -r {} + \
     && find .venv -type f -regex '.*\.\(c\|h\|pxd\|pxi\|pyx\)' -delete
@@ -28,7 +28,7 @@ COPY service ./service
 COPY migrations ./migrations
 # The console script is the command of the checkout, whose package is not here; the lock file is for all to write. What uv
 # notes for its own next run has the time in it: without it, the same inputs make the same image.
-RUN uv sync --locked --no-default-groups --group product --group telemetry --no-editable && rm .venv/bin/signalbox .venv/.lock \
+RUN uv sync --locked --no-default-groups --group image --no-editable && rm .venv/bin/signalbox .venv/.lock \
     && find .venv -name uv_cache.json -delete \
     && find .venv -path '*.dist-info/RECORD' -exec sed -i '/\/uv_cache\.json,/d' {} +
 

@@ -28,7 +28,7 @@ def sbom(root: Path, *, image: bool, commit: str, at: datetime, debian: Path | N
     Raises:
         Failure: uv does not make one, or the list is none of dpkg.
     """
-    chosen = ["--no-default-groups", "--group", "product", "--group", "telemetry"] if image else ["--all-groups"]
+    chosen = ["--no-default-groups", "--group", "image"] if image else ["--all-groups"]
     command = ["uv", "export", "--format", "cyclonedx1.5", "--locked", "--offline", "--quiet", *chosen]
     try:
         done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)

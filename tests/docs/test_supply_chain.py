@@ -30,7 +30,7 @@ def locked() -> Iterator[tuple[str, str]]:
 @cache
 def in_the_image() -> list[str]:
     command = "uv export --locked --offline --no-hashes --no-header --no-annotate -q"
-    command += " --no-default-groups --group product --group telemetry"
+    command += " --no-default-groups --group image"
     done = subprocess.run(command.split(), cwd=ROOT, capture_output=True, text=True, check=True)
     return re.findall(r"^([a-z0-9-]+)==", done.stdout, re.MULTILINE)
 
