@@ -9,8 +9,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
-from fastapi import Depends, Path, Query
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from fastapi import Depends
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
@@ -18,13 +17,25 @@ from service import errors as core_errors
 from service.auth import errors
 from service.auth.advice import remedy
 from service.auth.issued.signing import TokenSigner
+from service.auth.login.models import (
+    Caller,
+    KeySet,
+    LoginCode,
+    ProviderName,
+    ReturnTo,
+    SignedOut,
+    SignInOption,
+    SignInOptions,
+    SignOut,
+    Token,
+)
 from service.auth.login.sign_in import AskAnewError, SignIn, Transaction
 from service.auth.login.transaction import Logins
 from service.errors import ApiError
 from service.http import shape
-from service.http.described import PLAIN, counted, told
+from service.http.described import PLAIN
 from service.http.gate import Router
-from service.http.request import LOCAL_ORIGIN, MAX_HEAD_BYTES
+from service.http.request import LOCAL_ORIGIN
 from service.http.shape import openapi_responses
 from service.log import get_logger
 from service.principal import CurrentPrincipal
@@ -36,10 +47,9 @@ public = Router(public=True, prefix="/api/v1/auth", tags=["auth"])
 well_known = Router(public=True, tags=["auth"])
 
 _MAX_FIELDS = 20
-_ADDRESS, _TOKEN, _IN_HEAD = 4096, 16_384, MAX_HEAD_BYTES  # characters at most
-_FREE = {"maxLength": 2**20, "pattern": PLAIN}
 _METADATA = "application/samlmetadata+xml"
 _FORM = "application/x-www-form-urlencoded"
+_FREE = {"maxLength": 2**20, "pattern": PLAIN}
 _XML = {"type": "string", "maxLength": 2**20, "pattern": PLAIN}
 _OUTAGES = (
     errors.PROVIDER_DOWN,
@@ -89,77 +99,6 @@ class SignIns:
 Offered = Annotated[SignIns, Depends(part(SignIns))]
 
 
-def _most(items: int) -> Any:
-    """What the document promises of a list that is answered."""
-    return Field(json_schema_extra={"maxItems": items})
-
-
-class Caller(BaseModel):
-    """Who the token's bearer is."""
-
-    subject: Annotated[str, told(1024)]
-    tenant: Annotated[str, told(64, r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
-    issuer: Annotated[str, told(_ADDRESS)]
-    provider: Annotated[str, told(64)]
-    expires_at: datetime | None
-    scopes: Annotated[list[Annotated[str, told(_IN_HEAD, PLAIN)]], _most(_IN_HEAD)]
-
-
-class SignInOption(BaseModel):
-    """A button of a sign-in page."""
-
-    name: Annotated[str, told(64)]
-    kind: Annotated[str, told(64)]
-    login_url: Annotated[str, told(_ADDRESS)]
-
-
-class LoginCode(BaseModel):
-    """What the front end found in its address."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    login_code: str = Field(min_length=1, max_length=200, pattern=PLAIN)
-
-
-class Token(BaseModel):
-    """A bearer token for this API (RFC 6749, section 5.1)."""
-
-    access_token: Annotated[str, told(_TOKEN)]
-    token_type: Annotated[str, WithJsonSchema({"const": "Bearer", "type": "string"})]
-    expires_in: Annotated[int, counted(3600)]
-    id_token: Annotated[str, told(_TOKEN)] | None = None
-
-
-class SignOut(BaseModel):
-    """Where to go after a sign-out, and the ID token of the sign-in, which spares the person a question."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    return_to: Annotated[str, Field(max_length=1024, pattern=PLAIN)] | None = None
-    id_token_hint: Annotated[str, Field(max_length=_TOKEN, pattern=PLAIN)] | None = None
-
-
-class SignedOut(BaseModel):
-    """``logout_url`` ends the provider's session when the browser goes there; null where there is no such thing."""
-
-    logout_url: Annotated[str, told(_ADDRESS)] | None
-
-
-class KeySet(BaseModel):
-    """A JSON Web Key Set."""
-
-    keys: Annotated[list[dict[str, Annotated[str, told(2048, r"^[A-Za-z0-9_-]+$")]]], _most(16)]
-
-
-ProviderName = Annotated[
-    str, Path(max_length=64, pattern=PLAIN, description="As in GET /api/v1/auth/providers.", examples=["cognito"])
-]
-ReturnTo = Annotated[
-    Annotated[str, Field(max_length=1024, pattern=PLAIN)] | None,
-    Query(description="An address below one of ALLOWED_ORIGINS."),
-]
-
-
 @router.get("/validate")
 async def validate_token(principal: CurrentPrincipal) -> Caller:
     """Who am I: answers for the token that was sent."""
@@ -174,7 +113,7 @@ async def validate_token(principal: CurrentPrincipal) -> Caller:
 
 
 @public.get("/providers")
-async def list_providers(request: Request, offered: Offered) -> Annotated[list[SignInOption], _most(1000)]:
+async def list_providers(request: Request, offered: Offered) -> SignInOptions:
     """Where a person can sign in."""
     base = running(request.app).settings.public_url
     return [
