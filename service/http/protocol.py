@@ -7,7 +7,6 @@ finds the row of the registry in the scope), so that it has our shape, headers, 
 from __future__ import annotations
 
 import asyncio
-import random
 from typing import Any, Final, cast
 
 import httptools
@@ -21,6 +20,7 @@ from service.http import shape
 from service.http.admission import Admission
 from service.http.cycle import Cycle
 from service.http.gate import CREDENTIAL
+from service.http.head import new_id
 from service.http.request import MAX_HEAD_BYTES, REFUSED, SECURITY_HEADERS
 
 HEAD_SECONDS = 10.0  # from the first byte of a request to the end of its header fields
@@ -73,7 +73,6 @@ def _overloaded() -> tuple[bytes, bytes]:
 
 
 _OVERLOADED_HEAD, _OVERLOADED_BODY = _overloaded()
-_ids = random.Random(random.SystemRandom().getrandbits(256))  # noqa: S311  an id is no secret, and no system call
 
 
 class _Half:
@@ -130,11 +129,6 @@ class Protocol(HttpToolsProtocol):
         super().on_message_begin()
         self._phase, self._since = _HEAD, self._heard
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """A header field; one behind the body comes too late to be believed."""
-        if self._phase == _HEAD:
-            super().on_header(name, value)
-
     def on_headers_complete(self) -> None:
         """Begin to serve."""
         if len(self.headers) > MAX_HEADERS:
@@ -151,6 +145,7 @@ class Protocol(HttpToolsProtocol):
         elif credential is not None:
             self.scope[CREDENTIAL] = credential  # type: ignore[typeddict-unknown-key]
         super().on_headers_complete()
+        self.headers = []  # for fields behind the body, which come too late to be believed
         self._phase, self._since, self._fed = _BODY, self._heard, 0
         if self.server_state.stopping:
             self.cycle.keep_alive = False
@@ -188,7 +183,7 @@ class Protocol(HttpToolsProtocol):
         last = state.stopping or not self.parser.should_keep_alive() or self.parser.should_upgrade()
         end = b"\r\nconnection: close\r\n\r\n" if last else b"\r\n\r\n"
         body = b"" if self.parser.get_method() == b"HEAD" else _OVERLOADED_BODY
-        self.transport.write(b"%b%032x%b%b" % (state.refusal, _ids.getrandbits(128), end, body))
+        self.transport.write(b"%b%b%b%b" % (state.refusal, new_id().encode(), end, body))
         if self._turned is None:
             self._turned = self._cycle({})
             self._turned.response_started = self._turned.response_complete = True

@@ -175,6 +175,7 @@ class RequestMiddleware:
         try:
             await (self._cors if added is None else self._guarded)(scope, receive, answer.send)
         finally:
+            del scope[_ANSWER]  # it knows the scope: a circle, of which each request would leave one behind
             log_context.set(answer.context)
             Plain.info(
                 "request",
