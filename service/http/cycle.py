@@ -6,19 +6,18 @@ uvicorn's, which knows what to do about it or refuses it. Without this module an
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+
+from service.http.fields import Field, Fields, lines
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGISendEvent
 
 _LENGTH: Final = b"content-length"
 _UVICORNS: Final = frozenset({b"connection", b"transfer-encoding"})
-# Names in lower case, and the values that a field may have (RFC 9110, section 5.5).
-_FIELDS: Final = re.compile(rb"(?:[a-z0-9!#$%&'*+.^_`|~-]++: [\t\x20-\x7e\x80-\xff]*+\r\n)++")
 
 
 class Cycle(RequestResponseCycle):
@@ -48,18 +47,17 @@ class Cycle(RequestResponseCycle):
                 self.transport.write(head)
         await super().send(message)
 
-    def _begin(self, status: int, own: Iterable[tuple[bytes, bytes]]) -> bool:
+    def _begin(self, status: int, headers: Iterable[Field]) -> bool:
         """Put a head together; False where it is for uvicorn to do."""
-        headers = [*self.default_headers, *own]
-        lengths = [value for name, value in headers if name == _LENGTH]
-        fields = b"".join([b"%b: %b\r\n" % (name, value) for name, value in headers])
-        plain = len(lengths) == 1 and lengths[0].isdigit() and _UVICORNS.isdisjoint([name for name, _ in headers])
-        # A line break within a value would make one line more than there are headers.
-        if not (plain and fields.count(b"\n") == len(headers) and _FIELDS.fullmatch(fields)):
+        own, ready = (headers.own, headers.lines) if isinstance(headers, Fields) else (headers, b"")
+        fields = [*self.default_headers, *own]
+        lengths = [value for name, value in fields if name == _LENGTH]
+        plain = len(lengths) == 1 and lengths[0].isdigit() and _UVICORNS.isdisjoint([name for name, _ in fields])
+        if not plain or (first := lines(fields)) is None:
             return False
         self.response_started, self.waiting_for_100_continue = True, False
         self.expected_content_length, self.chunked_encoding = int(lengths[0]), False
         self._head = b"".join(
-            (STATUS_LINE[status], fields, b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n")
+            (STATUS_LINE[status], first, ready, b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n")
         )
         return True

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import errors
 from service.http import shape
+from service.http.fields import Field, Fields, Known
 from service.http.head import Head, read
 from service.log import get_logger, log_context
 from service.log_lines import Plain
@@ -54,7 +55,7 @@ EXPOSED: Final = ("X-Request-ID", "Retry-After", "WWW-Authenticate", "Idempotent
 LOCAL_ORIGIN = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?"
 
 # OWASP REST Security Cheat Sheet, "Security Headers": for an API that answers data, never pages.
-SECURITY_HEADERS: Sequence[tuple[bytes, bytes]] = (
+SECURITY_HEADERS: Sequence[Field] = (
     (b"cache-control", b"no-store"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"referrer-policy", b"no-referrer"),
@@ -66,6 +67,7 @@ _SECURITY_NAMES = frozenset(name for name, _ in SECURITY_HEADERS)
 _CORS_NAMES = frozenset(
     {b"access-control-allow-credentials", b"access-control-allow-origin", b"access-control-expose-headers"}
 )
+_OURS, _SECURE = _SECURITY_NAMES | _CORS_NAMES, Known.of(SECURITY_HEADERS)
 
 
 class _Cors(CORSMiddleware):
@@ -99,7 +101,7 @@ class _Answer:
 
     __slots__ = ("_added", "_method", "_scope", "_send", "begun", "context", "status")
 
-    def __init__(self, scope: Scope, method: str, send: Send, added: Sequence[tuple[bytes, bytes]]) -> None:
+    def __init__(self, scope: Scope, method: str, send: Send, added: Known) -> None:
         self._scope, self._method, self._send, self._added = scope, method, send, added
         self.status, self.begun, self.context = 500, False, log_context.get()
 
@@ -108,16 +110,20 @@ class _Answer:
             self._scope["method"] = self._method
             # The gate adds tenant and user to the context of the request; the access line reads them from here.
             self.status, self.begun, self.context = message["status"], True, log_context.get()
-            own = message.get("headers", ())
-            named = {name for name, _ in own}
-            added = self._added
-            if not named.isdisjoint(_SECURITY_NAMES):  # what a handler says of its own answer stands
-                added = [header for header in added if header[0] not in named or header[0] not in _SECURITY_NAMES]
-            if not named.isdisjoint(_CORS_NAMES):  # but who may read it is not for a handler to say
-                ours = {name for name, _ in added}
-                own = [header for header in own if header[0] not in _CORS_NAMES or header[0] not in ours]
-            message["headers"] = [*own, *added]
+            own: Sequence[Field] = message.get("headers", ())
+            request_id = (b"x-request-id", self.context["request_id"].encode())
+            if _OURS.isdisjoint([name for name, _ in own]):
+                message["headers"] = Fields.of(own, self._added, *request_id)
+            else:
+                message["headers"] = [*_merged(own, self._added.fields), request_id]
         await self._send(message)
+
+
+def _merged(own: Iterable[Field], added: Iterable[Field]) -> Iterable[Field]:
+    """Of an answer that has some of ours: what a handler says of it stands, but who may read it is not its to say."""
+    named, ours = {name for name, _ in own}, {name for name, _ in added}
+    yield from (field for field in own if field[0] not in _CORS_NAMES or field[0] not in ours)
+    yield from (field for field in added if field[0] not in named or field[0] not in _SECURITY_NAMES)
 
 
 class RequestMiddleware:
@@ -170,8 +176,7 @@ class RequestMiddleware:
             scope["method"] = "GET"
         # Starlette decides of a preflight, and of an origin that is not in the list.
         added = self._added.get(head.origin) if method != "OPTIONS" else None
-        every = [*(SECURITY_HEADERS if added is None else added), (b"x-request-id", context["request_id"].encode())]
-        answer = scope[_ANSWER] = _Answer(scope, method, send, every)
+        answer = scope[_ANSWER] = _Answer(scope, method, send, _SECURE if added is None else added)
         try:
             await (self._cors if added is None else self._guarded)(scope, receive, answer.send)
         finally:
@@ -214,16 +219,14 @@ class RequestMiddleware:
                 raise  # half an answer is out: the server must cut the connection, or the client takes it for whole
 
 
-def _added(
-    cors: CORSMiddleware, allowed_origins: Sequence[str]
-) -> Mapping[bytes | None, Sequence[tuple[bytes, bytes]]]:
+def _added(cors: CORSMiddleware, allowed_origins: Sequence[str]) -> Mapping[bytes | None, Known]:
     """What answers get beside their own headers, by origin: what Starlette would find out for each request anew."""
     vary = (b"vary", b"Origin")
     simple = [(name.lower().encode(), value.encode()) for name, value in cors.simple_headers.items()]
-    found: dict[bytes | None, Sequence[tuple[bytes, bytes]]] = {None: [*SECURITY_HEADERS, vary]}
+    found: dict[bytes | None, Known] = {None: Known.of((*SECURITY_HEADERS, vary))}
     for origin in allowed_origins:
         allowed = (b"access-control-allow-origin", origin.encode())
-        found[origin.encode()] = [*SECURITY_HEADERS, *simple, allowed, vary]
+        found[origin.encode()] = Known.of((*SECURITY_HEADERS, *simple, allowed, vary))
     return found
 
 

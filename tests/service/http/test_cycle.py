@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from service.http.cycle import Cycle
+from service.http.fields import Fields, Known
+from service.http.request import SECURITY_HEADERS
 
 NAMES = (b"content-type", b"x-a", b"vary", b"content-length", b"Content-Length", b"connection", b"transfer-encoding")
 VALUES = (b"", b"a", b'b; c="d"', b"\xe9", b"close", b"keep-alive", b"chunked", b"3", b"7", b"+3", b" 3")
@@ -102,6 +104,10 @@ def test_answers_are_uvicorns(
 ) -> None:
     expected, became = answered(RequestResponseCycle, headers, method, status, keep_alive, pieces, paused)
     written, ours = answered(Cycle, headers, method, status, keep_alive, pieces, paused)
+    assert (b"".join(written), ours) == (b"".join(expected), became)
+    known = Fields.of(headers, Known.of(SECURITY_HEADERS), b"x-request-id", b"2f6b")
+    expected, became = answered(RequestResponseCycle, [*known], method, status, keep_alive, pieces, paused)
+    written, ours = answered(Cycle, known, method, status, keep_alive, pieces, paused)
     assert (b"".join(written), ours) == (b"".join(expected), became)
 
 
