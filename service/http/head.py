@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ _RAILWAY_ID: Final = re.compile(rb"[A-Za-z0-9_-]{21}[AQgw]\Z")
 TRACE: Final = "signalbox.trace"  # in a scope: the id of the trace, where one is made (service.telemetry)
 _READ: Final = frozenset({b"origin", b"content-length", b"x-request-id", b"traceparent", b"x-railway-request-id"})
 _ids = random.Random(random.SystemRandom().getrandbits(256))  # noqa: S311  an id is no secret, and no system call
+os.register_at_fork(after_in_child=_ids.seed)  # anew, from the system: two processes of one would give the same ids
 
 
 class Head(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator
 
@@ -12,6 +13,7 @@ from fastapi import APIRouter, FastAPI
 
 from service.feature import all_errors, settings_of
 from service.http.gate import Router, refuse_ungated
+from service.http.head import new_id
 from service.product import FEATURES, NAME, TITLE
 from service.settings import load
 from tests.support.api.environments import AUTH, GOOD, NO_DATABASE
@@ -322,3 +324,17 @@ def test_a_taken_port_is_one_line(module_issuer: Issuer) -> None:
     assert "Set PORT to a free one" in str(failure.value)
     assert "Traceback" not in str(failure.value)
     assert server.process.returncode == 1
+
+
+def test_processes_of_one_parent_name_their_requests_differently() -> None:
+    found = []
+    for _ in range(2):
+        reader, writer = os.pipe()
+        if not (child := os.fork()):
+            os.write(writer, new_id().encode())
+            os._exit(0)
+        found.append(os.read(reader, 64))
+        os.waitpid(child, 0)
+        os.close(reader)
+        os.close(writer)
+    assert len({*found, new_id().encode()}) == 3
