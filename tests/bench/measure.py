@@ -190,7 +190,7 @@ def _cpu(process: psutil.Process) -> float:
 
 @contextmanager
 def bench(
-    issuer: Issuer, database: Database, logs: Path, *, connections: int = 32, new_tokens: int = 1000, root: Path = ROOT
+    issuer: Issuer, database: Database, logs: Path, *, connections: int = 32, new_tokens: int = 3000, root: Path = ROOT
 ) -> Iterator[Bench]:
     """The servers of the variants, and tokens for them.
 

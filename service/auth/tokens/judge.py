@@ -49,6 +49,7 @@ class VerifiedClaims:
         expires_at: ``exp`` in seconds since 1970.
         scopes: What the token permits; empty when the claim has another form than the provider's.
         claims: All of them.
+        text: The same as they were written.
         holds: Whether the key that signed them is still one.
     """
 
@@ -58,6 +59,7 @@ class VerifiedClaims:
     expires_at: int
     scopes: frozenset[str]
     claims: Mapping[str, Any]
+    text: bytes
     holds: Callable[[], bool]
     seal: object
 
@@ -120,7 +122,7 @@ class ExternalIssuers:
         reached("times")
         expires_at = check_times(claims, self._now(), MAX_LIFETIME, preset.backdated)
         scopes = scopes_of(claims.get(preset.scope_claim))
-        return VerifiedClaims(provider, claims["iss"], subject, expires_at, scopes, claims, holds, _SEAL)
+        return VerifiedClaims(provider, claims["iss"], subject, expires_at, scopes, claims, token.text, holds, _SEAL)
 
     def source(self, claims: Mapping[str, Any]) -> KeySource | None:
         """The keys of the issuer that claims name; None when it is not configured."""

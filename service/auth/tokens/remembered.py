@@ -22,7 +22,7 @@ from service.auth.tokens.principal import principal_of
 from service.auth.tokens.unverified import MAX_TOKEN_BYTES
 from service.errors import ApiError
 from service.principal import Principal
-from service.strict import json_object, unbase64url
+from service.strict import json_object
 
 _LONGEST: Final = 4096  # characters of a token that is remembered: with it, the table's memory is bounded
 _READ: Final = 1024  # claims that are held parsed, because they were asked for
@@ -77,7 +77,7 @@ class RememberedTokens:
         verified = await self._authenticator.verify(text)
         if not self._most or len(text) > _LONGEST:
             return principal_of(verified)
-        principal = principal_of(verified, _Claims(unbase64url(text.split(".")[1])))
+        principal = principal_of(verified, _Claims(verified.text))
         self._make_room()
         self._admitted[digest] = principal, verified.expires_at + LEEWAY, verified.holds
         return principal

@@ -25,12 +25,14 @@ class UnverifiedToken:
     Attributes:
         header: JOSE header.
         claims: Used before verification to choose the issuer, for nothing else.
+        text: The claims as they were written.
         signing_input: What the signature covers.
         signature: The signature's bytes.
     """
 
     header: Mapping[str, Any]
     claims: Mapping[str, Any]
+    text: bytes
     signing_input: bytes
     signature: bytes
 
@@ -49,11 +51,12 @@ class UnverifiedToken:
             header = _read(head)
             if not _REFUSED_HEADERS.isdisjoint(header):
                 raise ApiError(errors.TOKEN_HEADER)
-            claims = json_object(unbase64url(payload))
+            written = unbase64url(payload)
+            claims = json_object(written)
             raw_signature = unbase64url(signature)
         except (ValueError, RecursionError):
             raise ApiError(errors.TOKEN_MALFORMED) from None
-        return cls(header, claims, text[: len(head) + 1 + len(payload)].encode("ascii"), raw_signature)
+        return cls(header, claims, written, text[: len(head) + 1 + len(payload)].encode("ascii"), raw_signature)
 
 
 @lru_cache(_HEADERS_READ)
