@@ -12,39 +12,49 @@ from typing import Any
 import asyncpg
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, ExceptionContext
-from sqlalchemy.exc import DBAPIError, InvalidRequestError
+from sqlalchemy.exc import DBAPIError, PendingRollbackError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, PoolProxiedConnection
 
 from service import errors
-from service.errors import Error
+from service.errors import ApiError, Error
 
 # SQLSTATE classes and codes (PostgreSQL documentation, appendix A); the longest that fits decides.
 _MEANING: dict[str, Error] = {
-    "22": errors.INVALID_REQUEST,  # a value that its type cannot hold
+    "22": errors.INVALID_REQUEST,  # a value that its type cannot hold; the driver says so of what it cannot encode
+    "23514": errors.INVALID_REQUEST,  # a value that a check forbids, of a domain too
     "54000": errors.INVALID_REQUEST,  # a value that an index cannot hold
-    "23505": errors.CONFLICT,  # unique
+    "54001": errors.INVALID_REQUEST,  # a value that nests too deep
+    "23001": errors.CONFLICT,  # foreign key, which forbids it at once; 23503 before PostgreSQL 18
     "23503": errors.CONFLICT,  # foreign key
+    "23505": errors.CONFLICT,  # unique
     "23P01": errors.CONFLICT,  # exclusion
-    # What only our own statements and transactions can cause.
-    **dict.fromkeys(
-        ("0A", "0B", "21", "23", "24", "25", "2B", "2D", "2F", "34", "38", "39", "3B", "3F", "42", "44", "54", "P0"),
-        errors.INTERNAL,
-    ),
+    # What only our own transactions, and our own statements and functions, can cause.
+    **dict.fromkeys(("0B", "0L", "0P", "23", "24", "25", "2B", "2D", "34", "3B", "3F"), errors.INTERNAL),
+    **dict.fromkeys(("03", "09", "0A", "0F", "0Z", "10", "20", "21", "27", "2F", "38", "39"), errors.INTERNAL),
+    **dict.fromkeys(("42", "44", "54", "P0"), errors.INTERNAL),
+    "2200H": errors.INTERNAL,  # a sequence that is used up
     # Of these classes, what is not our doing.
     "25006": errors.DATABASE_DOWN,  # the server is read-only: a primary that was demoted
     "25P03": errors.DATABASE_DOWN,  # idle in a transaction for too long
+    "25P04": errors.DATABASE_DOWN,  # in a transaction for too long
+    "42P05": errors.DATABASE_DOWN,  # a pooler in between lent us a server's connection that another had prepared on
 }
 # Such a connection cannot serve anybody again: a demoted or ended server, another protocol state than we believe.
-_USELESS = ("08", "25006", "25P03", "26", "3D", "57P", "XX")
+_USELESS = ("08", "25006", "25P03", "25P04", "26", "3D", "42P05", "57P", "XX")
 # The server answered COMMIT with one of these: it, or what it waited for, may have committed all the same.
-_NO_WORD = ("08", "57P", "XX")
+_NO_WORD = ("08", "40003", "57P", "XX")
+# A statement, or the commit, in a transaction that an earlier failure had ended: it says nothing of that one.
+_ENDED_BEFORE = "25P02"
+_LOST = "lost"  # whether the last failure was an outage
 _COMMITTING = "committing"
+_LOST_CONNECTION = "8s2b"  # SQLAlchemy's name for what follows when a statement lost the connection
+_OUTRUN = (asyncpg.InvalidCachedStatementError, asyncpg.OutdatedSchemaCacheError)
 _TRIES = 7  # so few that an outage is told, and its end, within some tries of readiness, and one failure is none
 
 
 class Unreachable(Exception):  # noqa: N818  says what the database is
-    """No connection could be had, or the one in use gave no answer."""
+    """No connection could be had, or the one in use gave no answer, or its transaction was lost."""
 
 
 class OutcomeUnknown(Exception):  # noqa: N818  says what it is
@@ -78,8 +88,9 @@ class Pool(AsyncAdaptedQueuePool):
         """Lend a connection.
 
         Raises:
-            Unreachable: It could not be opened, or every one that was tried is closed.
-            sqlalchemy.exc.TimeoutError: All of them were in use for too long.
+            Unreachable: It could not be opened, every one that was tried is closed, or all of them were in use for too
+                long.
+            ApiError: SYS_004 when the password cannot be read.
         """
         try:
             connection = self._lend()
@@ -92,9 +103,9 @@ class Pool(AsyncAdaptedQueuePool):
     def _lend(self) -> PoolProxiedConnection:
         try:
             return super().connect()
-        except (OSError, asyncpg.InterfaceError, asyncpg.PostgresError, InvalidRequestError) as failure:
-            raise Unreachable from failure
-        except self._dialect.loaded_dbapi.Error as failure:  # type: ignore[attr-defined]
+        except ApiError:
+            raise
+        except Exception as failure:  # some of it wrapped; nothing was asked for yet that could be wrong
             raise Unreachable from failure
 
 
@@ -117,24 +128,28 @@ def meaning(failure: Exception) -> Error:
     """
     if isinstance(failure, OutcomeUnknown):
         return errors.OUTCOME_UNKNOWN
-    if not isinstance(failure, DBAPIError):
-        return errors.DATABASE_DOWN
-    cause = getattr(failure.orig, "__cause__", None)
-    if isinstance(cause, asyncpg.DataError):  # the driver could not even encode the value
-        return errors.INVALID_REQUEST
+    if isinstance(failure, PendingRollbackError):  # a handler passed over a failure: a lost connection, or a flush
+        return errors.DATABASE_DOWN if failure.code == _LOST_CONNECTION else errors.INTERNAL
     if outrun(failure):
         return errors.DATABASE_DOWN
+    if isinstance(_driver_s(failure), asyncpg.InterfaceError) and not getattr(failure, "connection_invalidated", True):
+        return errors.INTERNAL  # it does not do that, such as a statement of 40,000 values
     state = sqlstate(failure)
     return next((_MEANING[state[:end]] for end in (5, 2) if state[:end] in _MEANING), errors.DATABASE_DOWN)
 
 
-def outrun(failure: DBAPIError) -> bool:
-    """Whether the schema changed under a plan that the driver had kept; it makes another the next time.
+def outrun(failure: Exception) -> bool:
+    """Whether the schema changed under a plan, or a type, that the driver had kept; it asks anew the next time.
 
     Args:
         failure: Of a statement.
     """
-    return isinstance(getattr(failure.orig, "__cause__", None), asyncpg.InvalidCachedStatementError)
+    return isinstance(_driver_s(failure), _OUTRUN)
+
+
+def _driver_s(failure: BaseException) -> BaseException | None:
+    """What asyncpg raised, which SQLAlchemy wraps twice."""
+    return failure.orig.__cause__ if isinstance(failure, DBAPIError) and failure.orig else failure
 
 
 def sqlstate(failure: BaseException | None) -> str:
@@ -149,6 +164,7 @@ def sqlstate(failure: BaseException | None) -> str:
 
 def _began(connection: Connection) -> None:
     connection.info.pop(_COMMITTING, None)
+    connection.info.pop(_LOST, None)
 
 
 def _commits(connection: Connection) -> None:
@@ -159,11 +175,17 @@ def _judge(context: ExceptionContext) -> Exception | None:
     failure, connection = context.original_exception, context.connection
     silent = isinstance(failure, OSError)  # time-outs are such, too
     state = sqlstate(failure)
-    committing = connection is not None and not connection.invalidated and connection.info.pop(_COMMITTING, False)
+    known: dict[str, bool] = {} if connection is None or connection.invalidated else connection.info
+    committing = known.pop(_COMMITTING, False)
+    if isinstance(failure.__cause__, asyncpg.OutdatedSchemaCacheError):
+        context.dialect._invalidate_schema_cache()  # type: ignore[attr-defined]  # as SQLAlchemy does for a plan
     if silent or state.startswith(_USELESS):
         context.is_disconnect = True
         # One answer that is late says nothing of the other connections; a server that was demoted does.
         context.invalidate_pool_on_disconnect = state == "25006"
     if committing and (silent or state.startswith(_NO_WORD)):
         return OutcomeUnknown()
-    return Unreachable() if silent else None
+    if state != _ENDED_BEFORE:
+        told = context.sqlalchemy_exception
+        known[_LOST] = isinstance(told, DBAPIError) and meaning(told) is errors.DATABASE_DOWN
+    return Unreachable() if silent or (state == _ENDED_BEFORE and known.get(_LOST)) else None

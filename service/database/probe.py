@@ -10,7 +10,7 @@ import asyncpg
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.database.engine import Connector, UnboundLoginError
+from service.database.engine import Connector
 from service.database.failures import Pool, Unreachable
 from service.database.migrations import Expected, applied, expected
 from service.errors import ApiError
@@ -83,7 +83,7 @@ class DatabaseProbe:
                 pass
         except TimeoutError:
             pool.lent.append(False)  # who waits for so long waits for one that hangs, or for all of them
-        except (Unreachable, SQLAlchemyError, ApiError, UnboundLoginError):  # the pool has counted it
+        except (Unreachable, SQLAlchemyError, ApiError):  # the pool has counted it
             pass
         return "unavailable" if pool.failing else "ok"
 

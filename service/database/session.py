@@ -16,14 +16,12 @@ import asyncpg
 from fastapi import Depends
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, Result
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.exc import DBAPIError, PendingRollbackError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import ORMExecuteState, Session
 from starlette.requests import Request
 
 from service import errors
-from service.database.engine import UnboundLoginError
 from service.database.failures import OutcomeUnknown, Unreachable, meaning, outrun, sqlstate
 from service.database.tenant import begin
 from service.errors import ApiError, raises
@@ -132,10 +130,9 @@ def database_errors(method: str | None = None) -> Iterator[None]:
     try:
         yield
     except (
-        UnboundLoginError,
         Unreachable,
         OutcomeUnknown,
-        PoolTimeout,
+        PendingRollbackError,
         asyncpg.InterfaceError,
         asyncpg.PostgresError,
         DBAPIError,

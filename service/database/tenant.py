@@ -11,6 +11,7 @@ from sqlalchemy.engine import Connection
 from service.tenancy import TenantId
 
 _BEGIN: Final = "BEGIN;"  # what the driver sends for a transaction of the usual kind
+_COMMIT: Final = "COMMIT;"
 # Named by what SQLAlchemy hands to the driver when there is nothing to do but to begin: no statement, for no values.
 _NOTHING: Final = ""
 _NO_VALUES: Final[Any] = [(), ()]
@@ -26,15 +27,19 @@ class NamingConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has
         self._tenant: TenantId | None = None
 
     async def execute(self, query: str, *arguments: Any, **options: Any) -> str:
-        """As asyncpg's; what begins a transaction names the tenant that was chosen for it.
+        """As asyncpg's; what begins a transaction names the tenant that was chosen for it, and what commits does.
 
         Raises:
             asyncpg.PostgresError: Also what else asyncpg raises; a connection that may be in half a transaction is
                 closed.
+            asyncpg.InFailedSQLTransactionError: Nothing was committed, for a statement before had failed.
         """
         tenant, self._tenant = self._tenant, None
         if tenant is None:
-            return cast(str, await super().execute(query, *arguments, **options))
+            done = cast(str, await super().execute(query, *arguments, **options))
+            if query == _COMMIT and done != "COMMIT":  # the server rolls back then, and does not call it a failure
+                raise asyncpg.InFailedSQLTransactionError("a statement had failed")
+            return done
         try:
             if query != _BEGIN:
                 raise RuntimeError("a tenant was chosen, and what came was not the begin of its transaction")

@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -131,6 +131,28 @@ def test_a_statement_is_not_done_again_when_others_would_be_lost_with_it(databas
         database.as_superuser("alter table app.note alter column slug type text")
 
 
+def test_a_type_that_the_schema_outran_is_read_anew(database: Database) -> None:
+    made_of = "create or replace function app.pair_now() returns app.pair language sql as 'select row({})::app.pair'"
+
+    async def work(made: Sessions) -> None:
+        assert tuple(await answer(made, "select app.pair_now()")) == (1, 2)
+        await asyncio.to_thread(database.as_superuser, "alter type app.pair add attribute c int")
+        await asyncio.to_thread(database.as_superuser, made_of.format("1, 2, 3"))
+        for _ in range(2):
+            assert tuple(await answer(made, "select app.pair_now()")) == (1, 2, 3)
+
+    database.as_superuser("create type app.pair as (a int, b int)")
+    database.as_superuser(made_of.format("1, 2"))
+    run(work, database)
+
+
+def test_a_login_that_a_database_does_not_let_in_is_an_outage(databases: Databases) -> None:
+    """The server says what it says of a statement that is wrong: 42501, which SQLAlchemy wraps as that of one."""
+    database = databases.migrated()
+    database.as_superuser(f"revoke connect on database {database.name} from public, signalbox_app")
+    assert run(answer, database) == errors.DATABASE_DOWN
+
+
 def test_an_unknown_database_is_an_outage(databases: Databases) -> None:
     assert run(answer, Database(databases.server, "there_is_none")) == errors.DATABASE_DOWN
 
@@ -141,6 +163,8 @@ def test_an_unknown_database_is_an_outage(databases: Databases) -> None:
         ("insert into app.note (body, slug) values ('x', :value)", secrets.token_hex(8000), errors.INVALID_REQUEST),
         ("insert into app.note (body) values (:value)", "nul\0", errors.INVALID_REQUEST),
         ("insert into app.note (id, body) values (:value, 'x')", "no uuid", errors.INVALID_REQUEST),
+        ("select cast(:value as jsonb)", "[" * 20_000, errors.INVALID_REQUEST),
+        ("select cast(:value as information_schema.yes_or_no)", "maybe", errors.INVALID_REQUEST),
         ("select :value, (select count(*) from app.no_such_table)", "x", errors.INTERNAL),
     ],
 )  # fmt: skip
@@ -148,6 +172,114 @@ def test_a_value_that_cannot_be_held_is_the_callers_and_a_statement_that_is_wron
     database: Database, statement: str, value: str, told: Error
 ) -> None:
     assert run(lambda made: answer(made, statement, value=value), database) == told
+
+
+DELETES_WHAT_IS_NAMED = """
+    do $$ begin
+        create temp table named (id int primary key) on commit drop;
+        create temp table names (id int references named on delete KIND) on commit drop;
+        insert into named values (1);
+        insert into names values (1);
+        delete from named;
+    end $$
+"""
+
+
+@pytest.mark.parametrize(
+    "kind", ["no action", "restrict"]
+)  # the one looks at the end of a statement, the other at once
+def test_a_row_that_others_name_is_kept_by_either_kind_of_foreign_key(database: Database, kind: str) -> None:
+    statement = DELETES_WHAT_IS_NAMED.replace("KIND", kind)
+    assert run(lambda made: answer(made, statement), database) == errors.CONFLICT
+
+
+# Each class of PostgreSQL's appendix A, and of its codes those that are told otherwise than their class.
+STATES = {
+    errors.INVALID_REQUEST: "22000 23514 54000 54001",
+    errors.CONFLICT: "23001 23503 23505 23P01",
+    errors.INTERNAL: (
+        "03000 09000 0A000 0B000 0F000 0L000 0P000 0Z000 10608 20000 21000 2200H 23000 23502 24000 25000 25P01 25P02 "
+        "27000 2B000 2D000 2F000 34000 38000 39000 3B000 3F000 42000 42501 44000 54011 P0001"
+    ),
+    errors.DATABASE_DOWN: (
+        "08000 08P01 25006 25P03 25P04 26000 28000 3D000 40001 40003 40P01 42P05 53000 53100 53300 55000 55P03 57014 "
+        "57P01 57P04 58030 72000 F0000 HV00N XX000 ZZ999"
+    ),
+}
+LEAVE = "08000 08P01 25006 25P03 25P04 26000 3D000 42P05 57P01 57P04 XX000"
+
+
+@pytest.mark.parametrize("told", STATES, ids=lambda row: row.code)
+def test_what_the_database_says_is_the_callers_or_ours_or_else_an_outage(database: Database, told: Error) -> None:
+    async def work(made: Sessions) -> None:
+        for state in STATES[told].split():
+            before = await answer(made, "select pg_backend_pid()")
+            said = f"do $$ begin raise exception using errcode = '{state}'; end $$"
+            assert await answer(made, said) == told, state
+            assert (await answer(made, "select pg_backend_pid()") != before) == (state in LEAVE), state
+
+    run(work, database)
+
+
+async def passed_over(made: Sessions, database: Database, statement: str) -> object:
+    """What a request gets whose handler does not mind that a statement failed."""
+    try:
+        with database_errors("POST"):
+            async with made.begin() as session:
+                await session.execute(text("insert into app.note (body) values ('mine')"))
+                if not statement:
+                    pid = (await session.execute(text("select pg_backend_pid()"))).scalar()
+                    await asyncio.to_thread(database.as_superuser, "select pg_terminate_backend($1)", pid)
+                with suppress(Exception):
+                    await session.execute(text(statement or "select 1"))
+    except ApiError as refused:
+        return refused.error
+    return "stored"
+
+
+@pytest.mark.parametrize(
+    ("statement", "told"),
+    [
+        ("select 1 / 0", errors.INTERNAL),
+        ("do $$ begin raise exception using errcode = '40001'; end $$", errors.DATABASE_DOWN),
+        ("", errors.DATABASE_DOWN),
+    ],
+    ids=["wrong", "outage", "cut"],
+)
+def test_nothing_is_called_stored_that_was_rolled_back_after_a_failure_that_a_handler_passes_over(
+    database: Database, statement: str, told: Error
+) -> None:
+    """The server answers such a COMMIT with a ROLLBACK, and not with a failure."""
+    assert run(lambda made: passed_over(made, database, statement), database) == told
+    assert database.as_superuser("select from app.note") == []
+
+
+@pytest.mark.parametrize(("state", "told"), [("40003", errors.OUTCOME_UNKNOWN), ("40001", errors.DATABASE_DOWN)])
+def test_a_commit_whose_outcome_the_server_does_not_know_is_told_as_unknown(
+    database: Database, state: str, told: Error
+) -> None:
+    """As the coordinator of a distributed database says it, or a pooler that lost the server."""
+    database.as_superuser(
+        "create or replace function app.unsure() returns trigger language plpgsql as "
+        "$$ begin raise exception using errcode = TG_ARGV[0]; end $$"
+    )
+    database.as_superuser(
+        "create constraint trigger unsure after insert on app.note deferrable initially deferred "
+        f"for each row execute function app.unsure('{state}')"
+    )
+    try:
+        assert run(lambda made: answer(made, "insert into app.note (body) values ('x') returning 1"), database) == told
+    finally:
+        database.as_superuser("drop trigger unsure on app.note")
+
+
+def test_what_the_driver_does_not_do_is_ours(database: Database) -> None:
+    async def work(made: Sessions) -> None:
+        with pytest.raises(ApiError, match=errors.INTERNAL.code), database_errors("POST"):
+            async with made.begin() as session:
+                await (await session.connection()).exec_driver_sql("select 1", ("a value too many",))
+
+    run(work, database)
 
 
 def test_a_connection_to_a_server_that_takes_no_writes_leaves_the_pool(database: Database) -> None:

@@ -107,6 +107,8 @@ def test_what_does_not_end_is_cut_and_told_so(module_database: Database, module_
             assert "Retry-After" not in cut.headers, "it may have been applied"
         assert server.process.wait(30) == 0
         assert time.monotonic() - began < 20
+        events = server.events()
+        ended = [event["message"] for event in events].index("stopped")
         for request_id in sent.values():
-            lines = [e for e in server.events() if e["message"] == "request" and e["request_id"] == request_id]
-            assert [line["status"] for line in lines] == [503]
+            lines = [e for e in events[:ended] if e["message"] == "request" and e["request_id"] == request_id]
+            assert [line["status"] for line in lines] == [503], "nothing is closed that a request may still use"
