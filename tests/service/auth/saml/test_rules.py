@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -16,6 +15,7 @@ from service.auth.saml.library import accept
 from service.auth.saml.rules import Limits, TooOldError
 from service.errors import ApiError, Error
 from service.tenancy import TenantId
+from tests.support.saml.changes import add, drop, put, write
 from tests.support.saml.mint import ACS, NS, REQUEST, Change, Element, at, expected, good, party, response
 from tests.support.saml.provider import key_pair
 
@@ -24,44 +24,6 @@ def refused(raw: bytes, **changes: Any) -> Error:
     with pytest.raises(ApiError) as refusal:
         accept(raw, expected(**changes), party())
     return refusal.value.error
-
-
-def put(path: str, name: str, value: str | Callable[[], str] | None) -> Change:
-    """Set an attribute of an element; None removes it, a function gives the value when the test runs."""
-
-    def change(root: Element) -> None:
-        (element,) = root.xpath(path, namespaces=NS)
-        if value is None:
-            del element.attrib[name]
-        else:
-            element.set(name, value() if callable(value) else value)
-
-    return change
-
-
-def write(path: str, text: str) -> Change:
-    def change(root: Element) -> None:
-        (element,) = root.xpath(path, namespaces=NS)
-        element.text = text
-
-    return change
-
-
-def drop(path: str) -> Change:
-    def change(root: Element) -> None:
-        for element in root.xpath(path, namespaces=NS):
-            element.getparent().remove(element)
-
-    return change
-
-
-def add(path: str, xml: str) -> Change:
-    def change(root: Element) -> None:
-        (element,) = root.xpath(path, namespaces=NS)
-        names = " ".join(f'xmlns:{prefix}="{uri}"' for prefix, uri in NS.items())
-        element.extend(etree.fromstring(f"<x {names}>{xml}</x>"))
-
-    return change
 
 
 CONFIRMATION = "//saml:SubjectConfirmationData"

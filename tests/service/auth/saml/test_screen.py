@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
 import pytest
 from lxml import etree
+from structlog.testing import capture_logs
 
-from service.auth.saml.grammar import CLOSED_ATTRIBUTES, EC, LOGOUT, MAX_PREFIXES, METADATA, RESPONSE, Form
-from service.auth.saml.screen import OverLimitError, screen
+from service.auth import errors
+from service.auth.saml.grammar import (
+    CLOSED_ATTRIBUTES,
+    EC,
+    LOGOUT,
+    MAX_PREFIXES,
+    METADATA,
+    RESPONSE,
+    SIGNED_METADATA,
+    Form,
+)
+from service.auth.saml.screen import ATTRIBUTE, DECLARATION, ELEMENT, OverLimitError, screen
 from service.errors import ApiError
 from tests.support.saml.mint import NS, Element, good, response
 from tests.support.saml.provider import key_pair
@@ -203,3 +218,219 @@ def test_every_element_that_a_library_acts_on_has_its_own_list_of_attributes() -
             if name not in known:
                 entry.set(name, "#x")
                 assert reason(etree.tostring(root)) == "attribute", (entry.tag, name)
+
+
+def over(raw: bytes, form: Form) -> str:
+    """What a refusal says of the limit; empty when the document passes."""
+    try:
+        screen(raw, form)
+    except OverLimitError as refused:
+        assert refused.error is errors.SAML_OVERSIZED
+        assert refused.both.startswith(f"{refused.reason}: ")
+        return refused.both
+    return ""
+
+
+PLAIN = Form(frozenset({" a", "a"}), {}, max_bytes=1_000_000, max_elements=10_000, max_work=1 << 40)
+
+
+def nested(depth: int) -> bytes:
+    return b"<a>" * depth + b"</a>" * depth
+
+
+def attributed(count: int) -> bytes:
+    listed = " ".join(f'x{number}="1"' for number in range(count))
+    return f"<a {listed}/>".encode()
+
+
+def declared(count: int, what: str = "a", inner: str = "") -> str:
+    listed = " ".join(f'xmlns:p{number}="u"' for number in range(count))
+    return f"<{what} {listed}>{inner}</{what}>"
+
+
+@pytest.mark.parametrize(
+    ("fits", "beyond", "limits", "both"),
+    [
+        (b"<a>12</a>", b"<a>123</a>", {"max_bytes": 9}, "bytes: 10, at most 9"),
+        (b"<a><b/><b/></a>", b"<a><b/><b/><b/></a>", {"max_elements": 3}, "elements: more, at most 3"),
+        (nested(32), nested(33), {}, "depth: more, at most 32"),
+        (attributed(32), attributed(33), {}, "attributes: 33, at most 32 of an element"),
+        (declared(64).encode(), declared(65).encode(), {}, "namespaces: more, at most 4000, 64 in scope"),
+        (
+            declared(30, inner=declared(34, "b") * 2).encode(),
+            declared(30, inner=declared(34, "b") + declared(35, "b")).encode(),
+            {},
+            "namespaces: more, at most 4000, 64 in scope",
+        ),
+        (
+            f"<a>{declared(40, 'b') * 100}</a>".encode(),
+            f"<a>{declared(40, 'b') * 100}<c xmlns:x='u'/></a>".encode(),
+            {},
+            "namespaces: more, at most 4000, 64 in scope",
+        ),
+    ],
+)
+def test_each_limit_holds_to_the_one(fits: bytes, beyond: bytes, limits: Mapping[str, Any], both: str) -> None:
+    form = replace(PLAIN, **limits)
+    assert over(fits, form) == ""
+    with capture_logs() as logs:
+        assert over(beyond, form) == both
+    (entry,) = logs
+    assert (entry["event"], entry["limit"], entry["both"]) == ("saml_over_a_limit", both.partition(":")[0], both)
+
+
+LISTS = (
+    f'<samlp:Response xmlns:samlp="{NS["samlp"]}" xmlns:saml="{NS["saml"]}" ID="_r">'
+    '<samlp:Extensions><x:y xmlns:x="urn:x"/></samlp:Extensions>'
+    f'<saml:Assertion ID="_a" Version="2.0"><ds:Signature xmlns:ds="{NS["ds"]}"><ds:SignedInfo>'
+    f'<ds:CanonicalizationMethod Algorithm="{EC}"><ec:InclusiveNamespaces xmlns:ec="{EC}" PrefixList="xs xsi"/>'
+    '</ds:CanonicalizationMethod><ds:Reference URI="#_a"><ds:Transforms>'
+    f'<ds:Transform Algorithm="{EC}"><ec:InclusiveNamespaces xmlns:ec="{EC}" PrefixList="a b c"/></ds:Transform>'
+    "</ds:Transforms></ds:Reference></ds:SignedInfo></ds:Signature><saml:Subject/></saml:Assertion></samlp:Response>"
+).encode()
+
+
+def cost(raw: bytes, *, prefixes: bool = True) -> int:
+    """What docs/SAML_WORK.md says that a document costs, by another parser."""
+    looked_up = declared = attributes = listed = 0
+    found = list(etree.fromstring(raw).iter())
+    for entry in found:
+        parent = entry.getparent()
+        declared += len(entry.nsmap) - (0 if parent is None else len(parent.nsmap))
+        attributes += len(entry.attrib)
+        looked_up += 1 + sum(1 for _ in entry.iterancestors()) + len(entry.nsmap)
+        listed += len(entry.get("PrefixList", "").split())
+    counted = len(found) * ELEMENT + attributes * ATTRIBUTE + declared * DECLARATION
+    return len(raw) + counted + looked_up * (1 + listed * prefixes)
+
+
+def test_the_work_of_a_document_is_what_is_written_down_and_the_prefixes_of_all_lists_add_up() -> None:
+    limit = cost(LISTS)
+    assert over(LISTS, replace(RESPONSE, max_work=limit)) == ""
+    said = f"work: more, at most {limit - 1} units of work (docs/SAML_WORK.md)"
+    assert over(LISTS, replace(RESPONSE, max_work=limit - 1)) == said
+
+
+def test_in_metadata_the_lists_of_its_own_signature_count_and_no_others() -> None:
+    lists = LISTS[LISTS.index(b"<ds:Signature ") : LISTS.index(b"<saml:Subject/>")]
+    head = '<md:EntityDescriptor xmlns:md="urn:oasis:names:tc:SAML:2.0:metadata">'
+    own = f"{head}{lists.decode()}</md:EntityDescriptor>".encode()
+    deeper = f"{head}<md:x>{lists.decode()}</md:x></md:EntityDescriptor>".encode()
+    for form, raw, counted in (
+        (SIGNED_METADATA, own, True),
+        (SIGNED_METADATA, deeper, False),
+        (METADATA, own, False),
+        (METADATA, deeper, False),
+    ):
+        limit = cost(raw, prefixes=counted)
+        assert over(raw, replace(form, max_work=limit)) == ""
+        assert over(raw, replace(form, max_work=limit - 1)) != ""
+
+
+def in_metadata(*inner: str) -> bytes:
+    return (
+        f'<md:EntityDescriptor xmlns:md="urn:oasis:names:tc:SAML:2.0:metadata" xmlns:ds="{NS["ds"]}">'
+        f"{''.join(inner)}</md:EntityDescriptor>"
+    ).encode()
+
+
+OBJECT = "<ds:Signature><ds:Object/></ds:Signature>"
+
+
+@pytest.mark.parametrize(
+    ("inner", "signed", "unsigned"),
+    [
+        (OBJECT, "element", "passed"),
+        (f"<md:x>{OBJECT}</md:x>", "passed", "passed"),
+        ("<ds:Signature/><ds:Signature/>", "duplicate", "passed"),
+        ("<ds:Signature><ds:SignedInfo/><ds:SignedInfo/></ds:Signature>", "duplicate", "passed"),
+        ('<ds:Signature x="1"/>', "attribute", "passed"),
+        ('<ds:Signature Id="1"/>', "id", "passed"),
+        ('<md:x ID="a"/><md:x ID="a"/>', "id", "passed"),
+        ('<ds:Signature><ds:Reference URI="x"/></ds:Signature>', "place", "passed"),
+        (
+            '<ds:Signature><ds:SignedInfo><ds:SignatureMethod Algorithm="urn:any"/></ds:SignedInfo></ds:Signature>',
+            "passed",
+            "passed",
+        ),
+        ("<md:x/><?pi data?><!-- remark --><![CDATA[text]]>", "passed", "passed"),
+    ],
+)
+def test_of_metadata_the_grammar_holds_for_the_signature_that_is_asked_for(
+    inner: str, signed: str, unsigned: str
+) -> None:
+    assert reason(in_metadata(inner), SIGNED_METADATA) == signed
+    assert reason(in_metadata(inner), METADATA) == unsigned
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("<!-- x -->", "comment"),
+        ("<![CDATA[x]]>", "cdata"),
+        ("<?x y?>", "instruction"),
+        ("&x;", "xml"),
+        ("", "passed"),
+    ],
+)
+def test_in_a_message_no_remark_may_stand(text: str, expected: str) -> None:
+    root = etree.tostring(good()).replace(b"al-1", f"al{text}-1".encode())
+    assert reason(root) == expected
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        (b"<!DOCTYPE a><a/>", "doctype"),
+        (b'<!DOCTYPE a [<!ENTITY b "c">]><a/>', "doctype"),
+        (b"<a>\x00</a>", "encoding"),
+        (b"<a>\xff</a>", "encoding"),
+        (b"<a></b>", "xml"),
+        (b"<a/><a/>", "xml"),
+    ],
+)
+def test_what_is_refused_before_an_element_is_seen(raw: bytes, expected: str) -> None:
+    for form in (PLAIN, replace(PLAIN, remarks=True)):
+        assert reason(raw, form) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("x" * 256, "passed"), ("x" * 257, "id"), ("_-.9", "passed"), ("9", "id"), ("a b", "id"), ("a\n", "id")],
+)
+def test_an_id_is_a_name_of_bounded_length(name: str, expected: str) -> None:
+    root = good()
+    root.set("ID", name)
+    assert reason(etree.tostring(root)) == expected
+
+
+@pytest.mark.parametrize(
+    ("uri", "expected"),
+    [("#_a", "passed"), ("#", "reference"), ("_a", "reference"), ("##_a", "reference"), ("#_a b", "reference")],
+)
+@pytest.mark.parametrize("name", ["Reference", "RetrievalMethod"])
+def test_a_reference_names_an_element_of_the_document(name: str, uri: str, expected: str) -> None:
+    raw = LISTS.replace(b'URI="#_a"', f'URI="{uri}"'.encode())
+    if name == "RetrievalMethod":
+        found = f'<ds:KeyInfo><ds:RetrievalMethod URI="{uri}"/></ds:KeyInfo></ds:Signature>'
+        raw = LISTS.replace(b"</ds:Signature>", found.encode())
+    assert reason(raw) == expected
+
+
+def test_a_transform_of_a_kind_stands_once() -> None:
+    method = f'<ds:Transform Algorithm="{EC}"/>'
+    for algorithm, expected in ((EC, "transforms"), (f"{NS['ds']}enveloped-signature", "passed")):
+        more = method.replace(EC, algorithm)
+        assert reason(LISTS.replace(b"</ds:Transforms>", f"{more}</ds:Transforms>".encode())) == expected
+
+
+def test_a_digest_within_oaep_may_be_any_and_its_mask_may_not() -> None:
+    raw = response(encrypt_to=key_pair("sp"), sign_response=True)
+    digest = f'<ds:DigestMethod xmlns:ds="{NS["ds"]}" Algorithm="{NS["ds"]}sha1"/>'
+    mask = '<m:MGF xmlns:m="http://www.w3.org/2009/xmlenc11#" Algorithm="http://www.w3.org/2009/xmlenc11#%s"/>'
+    for inner, expected in ((digest, "passed"), (mask % "mgf1sha1", "passed"), (mask % "other", "algorithm")):
+        root = etree.fromstring(raw)
+        root.xpath("//xenc:EncryptedKey/xenc:EncryptionMethod", namespaces=NS)[0].append(etree.fromstring(inner))
+        for found in root.xpath("//xenc:EncryptedKey/xenc:EncryptionMethod/ds:DigestMethod", namespaces=NS)[:-1]:
+            found.getparent().remove(found)
+        assert reason(etree.tostring(root)) == expected
