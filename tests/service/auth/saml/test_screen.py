@@ -225,9 +225,8 @@ def over(raw: bytes, form: Form) -> str:
     try:
         screen(raw, form)
     except OverLimitError as refused:
-        assert refused.error is errors.SAML_OVERSIZED
-        assert refused.both.startswith(f"{refused.reason}: ")
-        return refused.both
+        right = refused.error is errors.SAML_OVERSIZED and refused.both.startswith(f"{refused.reason}: ")
+        return refused.both if right else f"{refused.error.code} {refused.reason}"
     return ""
 
 
