@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -15,6 +17,7 @@ from infra.shell.tools import CdkError, Commands, installed_cdk, search_path
 
 ACCOUNT: Final = "000000000000"  # the emulator's; no account of AWS has this number
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
+_REQUEST_ID: Final = re.compile(r"<RequestId>[^<]*</RequestId>")  # differs between two answers that say the same
 _CHECK_TIMEOUT: Final = 10.0  # seconds for the emulator to say who it is
 
 # Of our own environment, commands get this and no more: nothing that holds or names a credential, and no proxy.
@@ -80,6 +83,20 @@ class LocalCdk:
         environment |= {name: value for name, value in os.environ.items() if name.startswith("UV_")}
         self._run("synth", ["-q", *context, "--output", str(output_dir.resolve())], self._root, environment)
 
+    def has_deployed(self, assembly_dir: Path, outputs_file: Path) -> bool:
+        """Whether ``deploy`` with the same arguments would find nothing to do.
+
+        Args:
+            assembly_dir: What ``synth`` has made.
+            outputs_file: Where the stack outputs are.
+
+        Raises:
+            UnsafeEndpoint: No emulator answers there.
+        """
+        require_emulator(self.endpoint, self._region)
+        mark = self._state / "cdk" / "deployed"
+        return mark.exists() and outputs_file.exists() and mark.read_text() == self._deployed(assembly_dir)
+
     def deploy(self, assembly_dir: Path, outputs_file: Path) -> None:
         """Deploy every stack of an assembly.
 
@@ -93,6 +110,16 @@ class LocalCdk:
         """
         options = ["--all", "--app", str(assembly_dir.resolve()), "--require-approval", "never", "--progress", "events"]
         self._run_on_aws("deploy", [*options, "--outputs-file", str(outputs_file.resolve())], self._state)
+        (self._state / "cdk" / "deployed").write_text(self._deployed(assembly_dir))
+
+    def _deployed(self, assembly_dir: Path) -> str:
+        """An assembly, the CDK, and what the emulator says of its stacks, where one that was changed since shows."""
+        found = hashlib.sha256(f"{installed_cdk(self._root)}".encode())
+        for file in sorted(assembly_dir.glob("*.json")):  # which name an asset by the digest of its content
+            found.update(f"\0{file.name}\0".encode() + file.read_bytes())
+        told = _ask(self.endpoint, self._region, "cloudformation", Action="DescribeStacks", Version="2010-05-15")
+        found.update(_REQUEST_ID.sub("", told.text).encode())
+        return found.hexdigest()
 
     def cancel(self) -> None:
         """End what runs, with every process it has started, and start nothing more."""

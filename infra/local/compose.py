@@ -39,7 +39,7 @@ class ComposeUp(Up):
             "password": given["POSTGRES_PASSWORD"],
         }
 
-    def _migrate(self, environment: Mapping[str, str]) -> None:
+    def _migrate(self, environment: Mapping[str, str], outputs_file: Path) -> None:
         """The API does, when it starts."""
 
     def _start_api(self, environment: Mapping[str, str]) -> None:

@@ -14,19 +14,17 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import httpx
 
-from infra.environment.build import build, values
-from infra.environment.dotenv import dotenv, flat_json
-from infra.environment.table import Inputs, Local
 from infra.local import page, plain, state
 from infra.local.cdk import LocalCdk
 from infra.local.emulated import emulator_command
@@ -37,9 +35,9 @@ from infra.shell.failure import Failure
 from infra.shell.processes import Process
 from infra.shell.progress import Steps
 from infra.shell.tools import ensure_tools
-from infra.stage import outputs as stack_outputs
-from infra.stage.chosen import stage
-from infra.stage.record import Stage
+
+if TYPE_CHECKING:
+    from infra.stage.record import Stage
 
 _READY_TIMEOUT = 60.0  # seconds until the emulator or the API must answer
 # What a synthesis reads. Too much costs a synthesis, too little deploys what the code no longer says.
@@ -50,6 +48,7 @@ _SYNTH_INPUTS = (
     "service/naming.py",
     "service/product.py",
 )
+_SYNTHESIZE, _DEPLOY, _MIGRATE = "Synthesize the stacks", "Deploy the stacks with the CDK", "Apply the migrations"
 
 
 class UpError(Failure):
@@ -113,30 +112,27 @@ class Up:
         for port, option in ((self.port, "--port"), (self.aws_port, "--aws-port"), (self.page_port, "--page-port")):
             if port is not None:
                 _refuse_taken(port, option)
-        target = stage("local", public_url=self.api_url)
-        cdk = LocalCdk(self.aws_url, self.folder, self.root, target.region)
         assembly, outputs_file = self.folder / "cdk.out", self.folder / "cdk-outputs.json"
         with ThreadPoolExecutor(max_workers=3) as pool:
-            self._resources.callback(cdk.cancel)
+            ready = pool.submit(self._ready_to_deploy)
             try:
                 with self.steps.step("Tools (CDK command line, local AWS)"):  # whatever may have to be downloaded
                     ensure_tools(self.root)
                     local_aws = emulator_command(self.root)
-                synthesized = pool.submit(self._synthesize, cdk, assembly)
+                synthesized = pool.submit(lambda: self._synthesize(ready.result()[1], assembly))
                 self._start_postgres_and_aws(local_aws)
+                target, cdk = ready.result()
                 with self.steps.step("Bootstrap the local AWS"):
                     cdk.bootstrap()
-                synthesized.result()
-                with self.steps.step("Deploy the stacks with the CDK"):
-                    cdk.deploy(assembly, outputs_file)
+                if not synthesized.result():
+                    self.steps.nothing_new(_SYNTHESIZE)
+                self._deploy(cdk, assembly, outputs_file)
             except BaseException:
-                cdk.cancel()
+                ready.add_done_callback(_cancel)  # also where that is still importing
                 raise
         with self.steps.step("Turn their outputs into the environment"):
-            outputs = stack_outputs.read(json.loads(outputs_file.read_text()), "local")
-            environment = self._render(target, outputs)
-        with self.steps.step("Apply the migrations"):
-            self._migrate(environment)
+            outputs, environment = self._render(target, outputs_file)
+        self._migrate(environment, outputs_file)
         with self.steps.step("Create the demo users"):
             users = create_users(self.aws_url, outputs)
         with self.steps.step("Start the API"):
@@ -146,22 +142,42 @@ class Up:
         state.save(self.folder, running)
         return running
 
-    def _synthesize(self, cdk: LocalCdk, assembly: Path) -> None:
-        digest, mark = self._digest(), assembly / ".signalbox-digest"
-        if mark.exists() and mark.read_text() == digest:
-            return
-        with self.steps.step("Synthesize the stacks"):
-            cdk.synth("local", self.api_url, assembly)
-            mark.write_text(digest)
+    def _ready_to_deploy(self) -> tuple[Stage, LocalCdk]:
+        """What is deployed, and with what. The imports take a second: it is spent beside what is started."""
+        from infra.environment import build  # noqa: F401  for later
+        from infra.stage.chosen import stage
 
-    def _digest(self) -> str:
-        """What the assembly was made from: the same sources make the same assembly."""
-        found = hashlib.sha256(self.api_url.encode())
-        files = [self.root / name for name in ("cdk.json", "uv.lock", "package.json")]
-        for path in (self.root / name for name in _SYNTH_INPUTS):
-            files += sorted(p for p in path.rglob("*") if p.is_file() and p.suffix != ".pyc") or [path]
-        for file in files:
-            found.update(str(file.relative_to(self.root)).encode() + b"\0" + file.read_bytes() + b"\0")
+        target = stage("local", public_url=self.api_url)
+        return target, LocalCdk(self.aws_url, self.folder, self.root, target.region)
+
+    def _synthesize(self, cdk: LocalCdk, assembly: Path) -> bool:
+        sources = [self.root / name for name in ("cdk.json", "uv.lock", "package.json", *_SYNTH_INPUTS)]
+        work = partial(cdk.synth, "local", self.api_url, assembly)
+        made_of = self._digest(self.api_url, sources)
+        return self._once(_SYNTHESIZE, assembly / ".signalbox-digest", made_of, work)
+
+    def _deploy(self, cdk: LocalCdk, assembly: Path, outputs_file: Path) -> None:
+        if cdk.has_deployed(assembly, outputs_file):
+            self.steps.nothing_new(_DEPLOY)
+            return
+        with self.steps.step(_DEPLOY):
+            cdk.deploy(assembly, outputs_file)
+
+    def _once(self, title: str, mark: Path, made_of: str, work: Callable[[], None]) -> bool:
+        """Do a step, and return True, unless its mark tells that it was done with the same before."""
+        if mark.exists() and mark.read_text() == made_of:
+            return False
+        with self.steps.step(title):
+            work()
+            mark.write_text(made_of)
+        return True
+
+    def _digest(self, said: str, sources: Iterable[Path]) -> str:
+        """What something is made from: the same text and the same files make the same."""
+        found = hashlib.sha256(said.encode())
+        for path in sources:
+            for file in sorted(p for p in path.rglob("*") if p.is_file() and p.suffix != ".pyc") or [path]:
+                found.update(str(file.relative_to(self.root)).encode() + b"\0" + file.read_bytes() + b"\0")
         return found.hexdigest()
 
     def _start_postgres_and_aws(self, local_aws: list[str]) -> None:
@@ -187,13 +203,29 @@ class Up:
             "password": postgres.password,
         }
 
-    def _render(self, target: Stage, outputs: Mapping[str, str]) -> dict[str, str]:
+    def _render(self, target: Stage, outputs_file: Path) -> tuple[dict[str, str], dict[str, str]]:
+        from infra.environment.build import build, values
+        from infra.environment.dotenv import dotenv, flat_json
+        from infra.environment.table import Inputs, Local
+        from infra.stage.outputs import read
+
+        outputs = read(json.loads(outputs_file.read_text()), "local")
         environment = build(Inputs(target, outputs, Local(self.aws_url, self.port)))
         for name, text in (("railway.env", dotenv(environment)), ("railway.json", flat_json(environment))):
             (self.folder / name).write_text(text)
-        return values(environment)
+        return outputs, values(environment)
 
-    def _migrate(self, environment: Mapping[str, str]) -> None:
+    def _migrate(self, environment: Mapping[str, str], outputs_file: Path) -> None:
+        """Where a person reads why one failed. The API applies at its start, too, what a lost database is without."""
+        sources = [self.root / "migrations", *sorted(self.root.glob("service/*/migrations"))]
+        mark = self.folder / "migrated-by"
+        if environment.get("RUN_MIGRATIONS") == "manual":  # but not then
+            mark.unlink(missing_ok=True)
+        work = partial(self._apply_migrations, environment)
+        if not self._once(_MIGRATE, mark, self._digest(outputs_file.read_text(), sources), work):
+            self.steps.nothing_new(_MIGRATE)
+
+    def _apply_migrations(self, environment: Mapping[str, str]) -> None:
         command = [sys.executable, "-m", "migrations", "upgrade"]
         env = {**_base_environment(), **environment}
         done = subprocess.run(command, cwd=self.root, env=env, capture_output=True, text=True, check=False)
@@ -257,6 +289,11 @@ class Up:
         except UpError as failure:
             self._watched = [process for process in self._watched if process is not self._api[0]]
             self.steps.console.print(f"{failure}\nWaiting for the next change.", markup=False)
+
+
+def _cancel(ready: Future[tuple[Stage, LocalCdk]]) -> None:
+    if ready.exception() is None:
+        ready.result()[1].cancel()
 
 
 def _fail_if_ended(process: Process) -> None:

@@ -58,3 +58,11 @@ class Steps:
             raise
         self._progress.remove_task(task)
         self.console.print(f"[green]✓[/] {title} [dim]{time.monotonic() - started:.1f} s[/]")
+
+    def nothing_new(self, title: str) -> None:
+        """Show a step that has nothing to do.
+
+        Args:
+            title: What is not done again.
+        """
+        self.console.print(f"[green]✓[/] {title} [dim]nothing new[/]")

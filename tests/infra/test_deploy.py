@@ -114,10 +114,12 @@ def test_the_key_of_issued_tokens_signs_es256_and_nothing_else(deployed: Deploye
 
 
 def test_a_second_run_finds_nothing_and_a_change_is_made_in_place(deployed: Deployed, outputs: dict[str, str]) -> None:
-    same = deployed.synthesize()
+    same, file = deployed.synthesize(), deployed.folder / "outputs.json"
     found = deployed.run("diff", "--all", "--app", str(same), "--fail")
     assert found.returncode == NO_DIFFERENCE, found.stdout + found.stderr
+    assert deployed.cdk.has_deployed(same, file), "asked without the CDK"
     changed = deployed.synthesize(public_url="https://moved.example.com")
+    assert not deployed.cdk.has_deployed(changed, file)
     found = deployed.run("diff", "--all", "--app", str(changed), "--fail")
     assert found.returncode == DIFFERENCE
     again = deployed.deploy(changed)
@@ -130,6 +132,11 @@ def test_a_second_run_finds_nothing_and_a_change_is_made_in_place(deployed: Depl
     assert statuses[f"{NAME}-local-identity"] == "UPDATE_COMPLETE"
     found = deployed.run("diff", "--all", "--app", str(changed), "--fail")
     assert found.returncode == NO_DIFFERENCE, found.stdout + found.stderr
+    assert deployed.cdk.has_deployed(changed, file)
+    stacks = deployed.aws.client("cloudformation")
+    stacks.create_stack(StackName="by-hand", TemplateBody='{"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}}')
+    assert not deployed.cdk.has_deployed(changed, file), "a stack that was made or changed by hand may be one of these"
+    stacks.delete_stack(StackName="by-hand")
 
 
 def test_production_without_an_authority_is_refused_before_anything_is_made(
