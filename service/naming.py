@@ -23,8 +23,8 @@ class Names:
     def __post_init__(self) -> None:
         if not 2 <= len(self.product) <= MAX_NAME or not _NAME.match(self.product):
             raise ValueError(
-                f"NAME must be 2 to {MAX_NAME} lower-case letters, digits and single dashes, a letter first; "
-                f"it is {self.product!r}: change it in service/product.py"
+                f"NAME of service/product.py must be 2 to {MAX_NAME} lower-case letters, digits and single dashes, "
+                f"a letter first, and not {self.product!r}"
             )
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -83,20 +84,58 @@ def init(
 
 
 def _asked(product: Product) -> Wanted:
+    """Each answer is judged when it is given, and asked for again where it cannot be."""
     from infra.deploy.init import LOCAL, Wanted
 
-    name, title, region = (
-        click.prompt(text, default=value)
-        for text, value in (("Name", product.name), ("Title", product.title), ("AWS region", product.region))
+    name = _ask(product, "Name, in AWS, PostgreSQL and cookies", product.name, lambda said: Wanted(name=said))
+    title = _ask(product, "Title, in OpenAPI and on pages", product.title, lambda said: Wanted(title=said))
+    region = _ask(product, "AWS region", product.region, lambda said: Wanted(region=said))
+    domain = None
+    if product.domain:
+        domain = _ask(product, "Domain that all addresses end with", product.domain, lambda said: Wanted(domain=said))
+    stages = [_asked_of(product, stage, domain) for stage in product.records if stage != LOCAL]
+    return Wanted(
+        name=name,
+        title=title,
+        region=region,
+        stages={old: new for one in stages for old, new in one.stages.items()},
+        apis={old: api for one in stages for old, api in one.apis.items()},
+        front_ends={old: origins for one in stages for old, origins in one.front_ends.items()},
+        emails={old: email for one in stages for old, email in one.emails.items()},
     )
-    stages, apis, front_ends, emails = {}, {}, {}, {}
-    for old, record in product.records.items():
-        if old == LOCAL:
-            continue
-        stages[old] = click.prompt(f"Name of stage {old}", default=old)
-        apis[old] = click.prompt("  Origin of its API", default=record.public_url)
-        origins = click.prompt("  Origins of its front ends, by commas", default=",".join(record.allowed_origins))
-        front_ends[old] = tuple(origins.split(","))
-        if record.watch.email is not None:
-            emails[old] = click.prompt("  Who is told of its alarms", default=record.watch.email)
-    return Wanted(name=name, title=title, region=region, stages=stages, apis=apis, front_ends=front_ends, emails=emails)
+
+
+def _asked_of(product: Product, stage: str, domain: str | None) -> Wanted:
+    from infra.deploy.init import Wanted
+
+    def split(said: str) -> tuple[str, ...]:
+        return tuple(origin.strip() for origin in said.split(","))
+
+    record = product.records[stage]
+    api, *origins = (product.moved(stage, one, domain) for one in (record.public_url, *record.allowed_origins))
+    name = _ask(product, f"Name of stage {stage}", stage, lambda said: Wanted(stages={stage: said}))
+    api = _ask(product, "  Origin of its API", api, lambda said: Wanted(apis={stage: said}))
+    front_ends = _ask(
+        product,
+        "  Origins of its front ends, by commas",
+        ",".join(origins),
+        lambda said: Wanted(front_ends={stage: split(said)}),
+    )
+    emails = {}
+    if (email := record.watch.email) is not None:
+        told = "  Who is told of its alarms (e-mail)"
+        emails[stage] = _ask(product, told, email, lambda said: Wanted(emails={stage: said}))
+    return Wanted(stages={stage: name}, apis={stage: api}, front_ends={stage: split(front_ends)}, emails=emails)
+
+
+def _ask(product: Product, text: str, default: str, wanted: Callable[[str], Wanted]) -> str:
+    from infra.deploy.init import InitError
+
+    def judged(said: str) -> str:
+        try:
+            product.changed(wanted(said))
+        except InitError as refused:
+            raise click.UsageError(str(refused)) from None
+        return said
+
+    return str(click.prompt(text, default=default, value_proc=judged))

@@ -28,9 +28,16 @@ class _Group(click.Group):
             where = failure.filename or "a file of this command"
             raise click.ClickException(f"{where}: {failure.strerror}. {remedy}") from None
         except Exception as failure:
-            if (sentence := machine.unreached(failure)) is None:
+            if (sentence := machine.unreached(failure) or _product_refused(failure)) is None:
                 raise
             raise click.ClickException(sentence) from None
+
+
+def _product_refused(failure: Exception) -> str | None:
+    """What is wrong with a file of the adopter's, which each command reads."""
+    from infra.stage.told import product_refused
+
+    return product_refused(failure)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

@@ -21,6 +21,7 @@ from infra.deploy.literals import Literal, Source
 from infra.shell.failure import Failure
 from infra.stage.names import StageNames, title
 from infra.stage.record import Stage
+from infra.stage.told import told
 
 SERVICE_FILE: Final = Path("service/product.py")
 INFRA_FILE: Final = Path("infra/product.py")
@@ -114,6 +115,23 @@ class Product:
         alike = next((number for number, labels in enumerate(shared) if len(labels) > 1), len(shared))
         return ".".join(labels.pop() for labels in shared[:alike][::-1]) if alike > 1 else ""
 
+    def moved(self, stage: str, address: str, domain: str | None) -> str:
+        """An address of a stage below another domain.
+
+        Args:
+            stage: Whose it is; those of ``local`` stay.
+            address: As it is.
+            domain: None leaves it.
+
+        Raises:
+            InitError: The addresses end with no domain in common.
+        """
+        if domain is None or stage == LOCAL:
+            return address
+        if not self.domain:
+            raise InitError("The addresses have no domain in common to replace: give each with --api and --front-end")
+        return address.removesuffix(self.domain) + domain
+
     def changed(self, wanted: Wanted) -> dict[Path, str]:
         """The text of each file that becomes another.
 
@@ -140,9 +158,9 @@ class Product:
         for name, written in self._written.items():
             change: dict[str, object] = {
                 "name": renamed.get(name, name),
-                "public_url": apis.get(name) or self._moved(name, written.api.text, wanted.domain),
+                "public_url": apis.get(name) or self.moved(name, written.api.text, wanted.domain),
                 "allowed_origins": front_ends.get(name)
-                or tuple(self._moved(name, one, wanted.domain) for one in written.front_ends.texts),
+                or tuple(self.moved(name, one, wanted.domain) for one in written.front_ends.texts),
             }
             if name in emails and written.email is None:
                 raise InitError(f"Stage {name} tells nobody yet: write watch=Watch(email=...) in {INFRA_FILE} first")
@@ -213,15 +231,7 @@ class Product:
         return {present[name]: value for name, value in asked.items()}
 
     def _unknown(self, missing: list[str]) -> str:
-        return f"{len(missing)} of the stages named are not there: they are {', '.join(self.records)}"
-
-    def _moved(self, stage: str, address: str, domain: str | None) -> str:
-        """An address below another domain."""
-        if domain is None or stage == LOCAL:
-            return address
-        if not self.domain:
-            raise InitError("The addresses have no domain in common to replace: give each with --api and --front-end")
-        return address.removesuffix(self.domain) + domain
+        return f"There is no stage {', '.join(map(repr, missing))}: the stages are {', '.join(self.records)}"
 
     def _checked(self, name: str, change: Mapping[str, object], product: str) -> Stage:
         """The record that it becomes; the login's address follows the names unless the stage has one of its own."""
@@ -232,9 +242,7 @@ class Product:
                 values["domain_prefix"] = StageNames(str(change["name"]), product).login
             return Stage.model_validate(values)
         except ValidationError as failure:
-            errors = failure.errors(include_url=False, include_context=False, include_input=False)
-            told = "; ".join(f"{'.'.join(map(str, error['loc']))} {error['msg']}".strip() for error in errors)
-            raise InitError(f"Stage {name}: {told}") from None
+            raise InitError(f"Stage {name}: {told(failure, follows='domain_prefix')}") from None
         except ValueError as refused:
             raise InitError(str(refused)) from None
 

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from infra.product import STAGES
 from infra.stage.record import ConfigurationError, Stage
+from infra.stage.told import told
 
 
 def stage(name: str, **overrides: Any) -> Stage:
@@ -32,6 +33,4 @@ def stage(name: str, **overrides: Any) -> Stage:
     try:
         return Stage.model_validate(values)
     except ValidationError as failure:
-        errors = failure.errors(include_url=False, include_context=False, include_input=False)
-        told = "; ".join(f"{'.'.join(map(str, error['loc']))} {error['msg']}".strip() for error in errors)
-        raise ConfigurationError(f"stage {name}: {told}") from None
+        raise ConfigurationError(f"stage {name}: {told(failure)}") from None

@@ -45,8 +45,8 @@ def title(text: str) -> str:
     """
     if not 1 <= len(text) <= MAX_TITLE or not _TITLE.match(text) or set(text) & set('"\\<>'):
         raise ValueError(
-            f"TITLE must be 1 to {MAX_TITLE} characters of Latin-1, a letter or digit first, without quotes, "
-            "backslashes, < and >: change it in service/product.py"
+            f"TITLE of service/product.py must be 1 to {MAX_TITLE} characters of Latin-1, a letter or digit first, "
+            "without quotes, backslashes, < and >"
         )
     return text
 
@@ -70,8 +70,8 @@ class StageNames:
         Names(self.product)
         if reserved(self.product) or self.product.partition("-")[0] in _TAKEN:
             raise ValueError(
-                f"NAME must not begin with {', '.join(_TAKEN)}, nor contain {', '.join(_RESERVED)}: "
-                "PostgreSQL and Cognito keep these for themselves; change it in service/product.py"
+                f"NAME of service/product.py must not begin with {', '.join(_TAKEN)}, nor contain "
+                f"{', '.join(_RESERVED)}: PostgreSQL and Cognito keep these for themselves"
             )
         for kind, longest in self._longest().items():
             if len(longest) > LIMITS[kind]:

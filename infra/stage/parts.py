@@ -7,8 +7,12 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from infra.stage.names import PRODUCT
+from infra.stage.told import form
 
-Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+Identifier = Annotated[
+    str, form(r"[a-z][a-z0-9_]{0,62}", "1 to 63 lower-case letters, digits and underscores, a letter first")
+]
+_Https = Annotated[str, form(r"https://[^\s\"<>]+", "an address that begins with https://")]
 
 
 class Database(BaseModel):
@@ -30,7 +34,7 @@ class Database(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    instance_type: str = Field(pattern=r"^[a-z][a-z0-9]*\.[a-z0-9]+$")
+    instance_type: Annotated[str, form(r"[a-z][a-z0-9]*\.[a-z0-9]+", "class and size without db., such as t4g.medium")]
     storage_gib: int = Field(default=20, ge=20, le=65_536)
     max_storage_gib: int = Field(default=100, ge=20, le=65_536)
     multi_az: bool = False
@@ -55,7 +59,7 @@ class Network(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    cidr: str = Field(default="10.42.0.0/16", pattern=r"^10\.[0-9]{1,3}\.0\.0/16$")
+    cidr: Annotated[str, form(r"10\.[0-9]{1,3}\.0\.0/16", "a /16 of 10.0.0.0/8, such as 10.42.0.0/16")] = "10.42.0.0/16"
     nat_gateways: int = Field(default=0, ge=0, le=3)
     interface_endpoints: bool = False
 
@@ -74,11 +78,13 @@ class Federated(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9]{2,31}$")
+    name: Annotated[str, form(r"[A-Za-z][A-Za-z0-9]{2,31}", "3 to 32 letters and digits, a letter first")]
     kind: Literal["saml", "oidc"]
-    tenant: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
-    metadata_url: str | None = Field(default=None, pattern=r"^https://[^\s\"<>]+$")
-    issuer: str | None = Field(default=None, pattern=r"^https://[^\s\"<>]+$")
+    tenant: Annotated[
+        str, form(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", "1 to 64 letters, digits, _ and -, a letter or digit first")
+    ]
+    metadata_url: _Https | None = None
+    issuer: _Https | None = None
     client_id: str | None = Field(default=None, min_length=1)
 
     @model_validator(mode="after")
@@ -103,6 +109,6 @@ class Watch(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    email: str | None = Field(default=None, pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")
+    email: Annotated[str, form(r"[^@\s]+@[^@\s]+\.[^@\s]+", "an e-mail address")] | None = None
     trail: bool = False
     budget_usd: int | None = Field(default=None, ge=1)

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from infra.shell.failure import Failure
 from infra.stage.names import StageNames, reserved
 from infra.stage.parts import Database, Federated, Network, Watch
+from infra.stage.told import form
 from infra.stage.variables import Seal, problems
 
 LOOPBACK: Final = ("localhost", "127.0.0.1")
@@ -25,8 +26,15 @@ REGIONS: Final = (
     *("ap-northeast-1", "ap-northeast-2", "ap-northeast-3", "ap-south-1", "ap-southeast-1", "ap-southeast-2"),
 )
 
+_FIRST_LABEL: Final = "1 to 63 lower-case letters, digits and dashes, a letter or digit at both ends"
+_MADE_BY_HAND: Final = (
+    "2 to 61 lower-case letters, digits and dashes, a letter first: the secret's name behind the stage's path"
+)
 RailwayRegion = Literal["us-west2", "us-east4-eqdc4a", "europe-west4-drams3a", "asia-southeast1-eqsg3a"]
-Origin = Annotated[str, Field(pattern=r"^https?://[a-z0-9.-]+(:[0-9]{1,5})?$")]
+Origin = Annotated[
+    str,
+    form(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?", "an origin: https://, a host in lower case, and no path or / behind"),
+]
 
 
 class ConfigurationError(Failure):
@@ -60,7 +68,7 @@ class Stage(BaseModel):
         retired_signing_keys: Numbers of keys that the service is told of no longer. A number goes here when it leaves
             ``signing_keys``, and with the next deployment from here: until that one, replicas that run may name it.
         provider_secrets: Secrets below ``secrets_prefix``, made by hand, that the service may read besides those of the
-            stacks: client secrets of providers that it talks to itself (``IDP__<NAME>__CLIENT_SECRET_ID``).
+            stacks: client secrets of providers that it talks to itself (``IDP__<NAME>__CLIENT_MADE_BY_HAND_ID``).
         watch: Alarms, trail, budget.
         railway_region: Where Railway runs it; None takes the one that is near the AWS region, where there is one.
         replicas: How many replicas of the service run; two in production, so that the loss of one is no outage.
@@ -71,16 +79,16 @@ class Stage(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9]{1,19}$")
+    name: Annotated[str, form(r"[a-z][a-z0-9]{1,19}", "2 to 20 lower-case letters and digits, a letter first")]
     environment: Literal["development", "staging", "production"]
-    region: str = Field(pattern=r"^[a-z]{2}(-[a-z]+)+-[1-9]$")
-    account: str | None = Field(default=None, pattern=r"^[0-9]{12}$")
+    region: Annotated[str, form(r"[a-z]{2}(-[a-z]+)+-[1-9]", "an AWS region, such as eu-central-1")]
+    account: Annotated[str, form(r"[0-9]{12}", "the 12 digits of an AWS account")] | None = None
     public_url: Origin
     allowed_origins: tuple[Origin, ...] = Field(min_length=1)
     availability_zones: int = Field(default=2, ge=2, le=3)
     database: Database
-    domain_prefix: str = Field(
-        default_factory=lambda known: StageNames(known["name"]).login, pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
+    domain_prefix: Annotated[str, form(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", _FIRST_LABEL)] = Field(
+        default_factory=lambda known: StageNames(known["name"]).login
     )
     cognito_plan: Literal["ESSENTIALS", "PLUS"] = "ESSENTIALS"
     mfa_required: bool = True
@@ -90,7 +98,7 @@ class Stage(BaseModel):
     access: Literal["roles-anywhere", "user"] = "roles-anywhere"
     subnet_router: bool = False
     federation: tuple[Federated, ...] = ()
-    provider_secrets: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{1,60}$")], ...] = ()
+    provider_secrets: tuple[Annotated[str, form(r"[a-z][a-z0-9-]{1,60}", _MADE_BY_HAND)], ...] = ()
     signing_keys: tuple[Annotated[int, Field(ge=1, le=999)], ...] = Field(default=(1,), min_length=1, max_length=3)
     retired_signing_keys: tuple[Annotated[int, Field(ge=1, le=999)], ...] = Field(default=(), max_length=3)
     watch: Watch = Watch()

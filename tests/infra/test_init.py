@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+import re
+import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -124,25 +127,34 @@ def test_what_is_not_said_stays(checkout: Path) -> None:
 @pytest.mark.parametrize(
     ("wanted", "said"),
     [
-        (Wanted(name="Acme"), "2 to 20 lower-case letters"),
+        (Wanted(name="Acme"), "NAME of service/product.py must be 2 to 20 lower-case letters"),
         (Wanted(name="a" * 21), "2 to 20 lower-case letters"),
         (Wanted(name="acme--care"), "single dashes"),
-        (Wanted(name="pg-care"), "NAME must not begin with"),
+        (Wanted(name="pg-care"), "must not begin with pg"),
         (Wanted(name="lawsuit"), "nor contain aws"),
-        (Wanted(title="x" * 41), "TITLE must be 1 to 40"),
-        (Wanted(title='A "quoted" one'), "TITLE must be"),
+        (Wanted(title="x" * 41), "TITLE of service/product.py must be 1 to 40"),
+        (Wanted(title='A "quoted" one'), "without quotes"),
         (Wanted(region="xx-north-1"), "region must be one of"),
-        (Wanted(domain="acme health"), "public_url"),
+        (Wanted(domain="acme health"), "public_url must be an origin"),
         (Wanted(apis={"production": "http://api.acme.health"}), "addresses must be https"),
         (Wanted(front_ends={"production": ("https://app.acme.health/path",)}), "allowed_origins"),
-        (Wanted(emails={"production": "nobody"}), "email"),
+        (Wanted(emails={"production": "nobody"}), "email must be an e-mail address"),
         (Wanted(emails={"staging": "a@acme.health"}), "tells nobody yet"),
-        (Wanted(stages={"production": "Prod"}), "Stage production: name"),
+        (
+            Wanted(stages={"production": "Prod"}),
+            "^Stage production: name must be 2 to 20 lower-case letters and digits, a letter first$",
+        ),
         (Wanted(stages={"production": "p" * 21}), "Stage production: name"),
         (Wanted(stages={"production": "staging"}), "one name"),
         (Wanted(stages={"local": "here"}), "local keeps its name"),
-        (Wanted(stages={"nowhere": "here"}), "they are local, staging, production"),
-        (Wanted(apis={"nowhere": "https://a.example"}), "they are local, staging, production"),
+        (
+            Wanted(stages={"nowhere": "here"}),
+            "^There is no stage 'nowhere': the stages are local, staging, production$",
+        ),
+        (
+            Wanted(apis={"nowhere": "https://a.example"}),
+            "^There is no stage 'nowhere': the stages are local, staging, production$",
+        ),
     ],
 )
 def test_what_must_not_be_is_one_message_and_writes_nothing(checkout: Path, wanted: Wanted, said: str) -> None:
@@ -189,11 +201,16 @@ def test_the_command_shows_then_writes_and_tells_git(checkout: Path, monkeypatch
 def test_without_options_it_asks(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "ROOT", checkout)
     monkeypatch.setattr("infra.product.STAGES", records(checkout))
-    answers = ["acme", "Acme", "eu-west-2", "", "", "", "prod", "https://api.acme.health", "https://a.acme.health", ""]
+    answers = ["Acme!", "acme", "Acme", "eu-west-2", "acme.health", "Staging", "", "", ""]
+    answers += ["prod", "api.acme.health", "https://api.of-prod.acme.health", "https://a.acme.health", "me@acme.health"]
     done = CliRunner().invoke(main, ["init"], input="\n".join(answers) + "\n")
     assert done.exit_code == 0, done.output
-    assert records(checkout)["prod"].public_url == "https://api.acme.health"
-    assert records(checkout)["staging"].public_url == "https://api.staging.example.com"
+    for refused in ("NAME of", "Stage staging: name must", "Stage production: public_url must be an origin"):
+        assert done.output.count(f"Error: {refused}") == 1, "asked again, and the answers before it are kept"
+    made = records(checkout)
+    assert made["prod"].public_url == "https://api.of-prod.acme.health"
+    assert made["staging"].public_url == "https://api.staging.acme.health"
+    assert made["prod"].watch.email == "me@acme.health"
 
 
 def test_git_is_told_nothing_outside_a_checkout(tmp_path: Path) -> None:
@@ -218,3 +235,24 @@ def test_the_files_of_this_checkout_can_be_changed() -> None:
     found = Product(ROOT, ADOPTED)
     assert list(found.changed(Wanted(title="Another"))) == [SERVICE_FILE]
     assert found.changed(Wanted()) == {}
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "said"),
+    [
+        (INFRA_FILE, r"(?<=\bname=)\".*?\"", r"infra/product.py, line \d+: Stage: name must be 2 to 20 lower-case"),
+        (SERVICE_FILE, r"(?<=^NAME: Final = )\".*?\"", r"NAME of service/product.py must be 2 to 20 lower-case"),
+    ],
+)
+def test_a_file_of_the_adopters_that_is_refused_is_one_sentence(
+    tmp_path: Path, file: Path, name: str, said: str
+) -> None:
+    for folder in ("infra", "service"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    text, changed = re.subn(name, '"No name"', (tmp_path / file).read_text(), count=1, flags=re.MULTILINE)
+    assert changed
+    (tmp_path / file).write_text(text)
+    command = [sys.executable, "-m", "infra.cli.main", "due", "production"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+    assert re.match(f"Error: {said}", done.stderr)
