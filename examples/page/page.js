@@ -83,7 +83,7 @@ async function showNotes() {
   });
   at("add").hidden = !notes;
   if (!notes) {
-    at("count").textContent = "This service has no notes: examples/notes is not one of its features yet.";
+    at("count").textContent = "This service has no notes yet: docs/API_ARCHITECTURE.md, Take over an example, puts examples/notes in.";
     return;
   }
   at("notes").replaceChildren(...notes.map((note) => {

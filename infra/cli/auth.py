@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-import re
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -19,8 +17,6 @@ from infra.shell.paths import FOLDER
 if TYPE_CHECKING:
     from service.auth.steps import Step
 
-# As `signalbox up` and the Railway rendering write a variable: a name, "=", a value or a JSON text.
-_LINE = re.compile(r"\s*([A-Z0-9_]+)=(.*)")
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -41,6 +37,7 @@ def check(provider: str | None, env_file: Path | None) -> None:
 
     import structlog
 
+    from infra.environment.dotenv import read
     from infra.stage.variables import groups
     from service.auth.check import check_provider, check_token
     from service.auth.steps import CheckError
@@ -51,7 +48,7 @@ def check(provider: str | None, env_file: Path | None) -> None:
     before = structlog.get_config()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))  # the steps say it all
     try:
-        settings = load(os.environ if env_file is None else _variables(env_file), groups())
+        settings = load(os.environ if env_file is None else read(env_file), groups())
         if provider is not None:
             asyncio.run(_print(check_provider(settings, provider.lower())))
         else:
@@ -61,11 +58,6 @@ def check(provider: str | None, env_file: Path | None) -> None:
         raise Failure(str(failure)) from None
     finally:
         structlog.configure(**before)
-
-
-def _variables(file: Path) -> dict[str, str]:
-    found = filter(None, map(_LINE.fullmatch, file.read_text(encoding="utf-8").splitlines()))
-    return {line[1]: json.loads(line[2]) if line[2].startswith('"') else line[2] for line in found}
 
 
 async def _print(steps: AsyncIterator[Step]) -> None:

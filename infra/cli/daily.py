@@ -34,9 +34,13 @@ def logs(part: str, follow: bool, last: int, containing: str) -> None:
     """Print the log of a PART of the local stack: api, local-aws, migrations, page."""
     from infra.local import daily
 
+    log, found = daily.log_of(FOLDER, part), False
     with suppress(KeyboardInterrupt):
-        for line in daily.lines(daily.log_of(FOLDER, part), last, follow=follow, containing=containing):
+        for line in daily.lines(log, last, follow=follow, containing=containing):
+            found = True
             click.echo(line, nl=False)
+    if containing and last and not found:
+        click.echo(f"No line of {log} has {containing!r}", err=True)
 
 
 @click.command(context_settings={"ignore_unknown_options": True})

@@ -71,10 +71,11 @@ def _print_ready(running: Running) -> None:
 
     click.echo(f"\nReady. The API is at {running.api_url} (Ctrl-C stops everything).\n")
     for user in running.users:
-        click.echo(f"  {user.name:<6} tenant {user.tenant:<8} {user.email}   password {user.password}")
+        click.echo(f"  {user.name:<6} tenant {user.tenant:<8} signs in as {user.email:<19} password {user.password}")
     if running.page_url:
         click.echo(f"\nA page that signs in and calls the API:  {running.page_url}  (examples/page)")
-    click.echo(f"\nSign in:  {running.login_url}\nTry it:   {running.api_url}/docs")
+    click.echo(f"\nTry the API:  {running.api_url}/docs")
+    click.echo(f"Sign in, for the tokens as JSON:  {running.login_url}")
     click.echo(f"\nAs {running.users[0].name}, for an hour:\n")
     authorization = f"Authorization: Bearer {access_token(running, running.users[0].name)}"
     click.echo(f'  curl -H "{authorization}" {running.api_url}/api/v1/auth/validate\n')

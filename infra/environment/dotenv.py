@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping
+from pathlib import Path
+
+from dotenv import dotenv_values
 
 from infra.environment.build import Environment
 
@@ -27,6 +30,15 @@ def dotenv_lines(values: Mapping[str, str]) -> str:
         values: By name; what these would not agree about was refused when the environment was built.
     """
     return "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())
+
+
+def read(file: Path) -> dict[str, str]:
+    """The variables of a dotenv file, whoever wrote it.
+
+    Args:
+        file: As ``dotenv`` writes it, a person, or another program: quoted or not.
+    """
+    return {name: value for name, value in dotenv_values(file, interpolate=False).items() if value is not None}
 
 
 def flat_json(environment: Environment) -> str:

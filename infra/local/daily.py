@@ -17,6 +17,7 @@ import httpx
 from infra.local import plain, state
 from infra.local.state import Running
 from infra.shell.failure import Failure
+from infra.shell.machine import silence
 
 _TENANT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _PATIENCE: Final = 5.0  # seconds for an answer of the stack
@@ -99,16 +100,16 @@ def how_it_is(folder: Path) -> tuple[bool, list[tuple[str, str]]]:
     try:
         with plain.client(_PATIENCE) as http:
             answer = http.get(f"{running.api_url}/api/v1/health/ready")
-        told = answer.json()
-        ready, checks = answer.status_code == 200, told.get("checks", {})
+        ready, checks = answer.status_code == 200, answer.json().get("checks", {})
+        said = ", ".join(f"{name} {check}" for name, check in checks.items())
     except (httpx.HTTPError, ValueError) as failure:
-        ready, checks = False, {"answer": type(failure).__name__}
-    said = ", ".join(f"{name} {check}" for name, check in checks.items())
+        ready, said = False, silence(failure)
     rows = [
         ("API", f"{running.api_url}  {'ready' if ready else 'not ready'} ({said})"),
         ("page", running.page_url or "none"),
         ("sign in", running.login_url),
-        ("users", ", ".join(f"{user.name} of {user.tenant}" for user in running.users)),
+        ("users", ", ".join(f"{user.name} of {user.tenant} ({user.email})" for user in running.users)),
+        ("passwords", str(folder / state.FILE)),
         ("process", str(state.running_pid(folder))),
         ("environment", running.env_file),
         ("logs", str(folder / "logs")),

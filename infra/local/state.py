@@ -9,11 +9,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Final
 
 from infra.local.sign_in import Client, sign_in
 from infra.local.users import DemoUser
 from infra.shell.failure import Failure
 from infra.shell.files import write_private
+
+FILE: Final = "up.json"  # holds the demo users' passwords
 
 
 class NotRunningError(Failure):
@@ -87,8 +90,8 @@ def describe(
 
 
 def save(folder: Path, running: Running) -> None:
-    """Write the description where ``load`` finds it; it holds the demo users' passwords."""
-    write_private(folder / "up.json", json.dumps(asdict(running), indent=2).encode())
+    """Write the description where ``load`` finds it."""
+    write_private(folder / FILE, json.dumps(asdict(running), indent=2).encode())
 
 
 def load(folder: Path) -> Running:
@@ -97,9 +100,9 @@ def load(folder: Path) -> Running:
     Raises:
         NotRunningError: None runs in this folder.
     """
-    if running_pid(folder) is None or not (folder / "up.json").exists():
+    if running_pid(folder) is None or not (folder / FILE).exists():
         raise NotRunningError("No local stack is running here. Start one with: uv run signalbox up")
-    raw = json.loads((folder / "up.json").read_text())
+    raw = json.loads((folder / FILE).read_text())
     return Running(
         **{**raw, "client": Client(**raw["client"]), "users": tuple(DemoUser(**user) for user in raw["users"])}
     )
@@ -144,7 +147,7 @@ def only_one(folder: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            (folder / "up.json").unlink(missing_ok=True)
+            (folder / FILE).unlink(missing_ok=True)
             lock.seek(0)
             lock.truncate()
 

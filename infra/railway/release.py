@@ -23,6 +23,7 @@ from infra.railway.project import API
 from infra.railway.sealed import RECORD
 from infra.railway.state import Instance, State
 from infra.shell.failure import Failure
+from infra.shell.machine import silence
 from infra.stage import tailscale as tunnel
 
 _UNDER_WAY: Final = ("INITIALIZING", "QUEUED", "WAITING", "BUILDING", "DEPLOYING")
@@ -213,7 +214,7 @@ def _until_ready(http: httpx.Client, url: str, clock: Clock, told: Callable[[str
             checks = _json(_json(answer).get("checks"))
             seen += "".join(f", {name} {word}" for name, word in checks.items() if word not in ("ok", "stale"))
         except httpx.HTTPError as failure:
-            seen = type(failure).__name__
+            seen = silence(failure)
         if seen != shown:
             told(f"not ready yet: {seen}; waiting up to {READY_TIMEOUT:.0f} s")
             shown = seen
@@ -229,7 +230,7 @@ def _get(http: httpx.Client, path: str, headers: dict[str, str] | None = None) -
     try:
         return http.get(path, headers=headers)
     except httpx.HTTPError as failure:
-        raise ReleaseError(f"{http.base_url} stopped answering ({type(failure).__name__}): run this again") from None
+        raise ReleaseError(f"{http.base_url} stopped answering ({silence(failure)}): run this again") from None
 
 
 def _json(answer: object) -> dict[str, Any]:

@@ -25,6 +25,12 @@ _UNANSWERED: Final = {
     "botocore.exceptions.ConnectionError",
     "botocore.exceptions.HTTPClientError",
 }
+_SILENCES: Final = {
+    "ConnectError": "no connection",
+    "TimeoutException": "no answer in time",
+    "TransportError": "the connection broke off",
+    "ValueError": "something else answers there",
+}
 # In the words of PostgreSQL, Node, uv and Python.
 _SPACE: Final = re.compile(r"No space left on device|Disk quota exceeded|ENOSPC|EDQUOT|os error (28|122)\b")
 _NETWORK: Final = re.compile(
@@ -54,6 +60,16 @@ def unreached(failure: Exception) -> str | None:
     where = f"{asked.host}:{asked.port}" if asked is not None and asked.port else getattr(asked, "host", "AWS")
     step = "see whether it runs: uv run signalbox status" if str(where).startswith("127.") else OFFLINE
     return f"{where} could not be reached ({type(failure).__name__}): {step}"
+
+
+def silence(failure: Exception) -> str:
+    """Why no answer of ours came, in a few words.
+
+    Args:
+        failure: What httpx raised, or what took the answer apart.
+    """
+    kinds = (kind.__name__ for kind in type(failure).__mro__)
+    return next((_SILENCES[kind] for kind in kinds if kind in _SILENCES), "no answer")
 
 
 def is_full(printed: str) -> bool:

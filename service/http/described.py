@@ -81,7 +81,7 @@ def complete(document: dict[str, Any], tags: Mapping[str, str]) -> None:
     """
     info, components = document["info"], document.setdefault("components", {})
     info.setdefault("description", _ABOUT)
-    info.setdefault("contact", {"name": info["title"], "url": document["servers"][0]["url"]})
+    info.setdefault("contact", {"name": info["title"]})  # no address: at the root of an API there is no page
     info.setdefault("license", _license())
     document["servers"] = [{"x-internal": False, **server} for server in document["servers"]]
     document["tags"] = [{"name": name, "description": _first_line(module)} for name, module in sorted(tags.items())]

@@ -41,7 +41,7 @@ def copy_into(product: Checkout) -> None:
 def follow(product: Checkout, block: Block, tools: Path) -> None:
     """What a reader does with a block of the tutorial: write it to its file, apply it, or run it."""
     if block.language == "diff":
-        product.run("sh", "-c", f"printf %s {quote(block.text)} | git apply --recount --verbose")
+        product.run("sh", "-c", f"printf %s {quote(block.text)} | git apply --verbose")
     elif block.title:
         product.write(block.title, block.text)
     elif block.mark == HERE:
@@ -58,6 +58,9 @@ def test_a_copied_feature_is_whole_and_changes_no_file_of_the_core(tmp_path: Pat
     steps = tutorial.index(documents)
     for block in tutorial[:steps]:
         follow(product, block, tmp_path)
+    of_the_tutorial = ("service/visits", "tests/visits", "service/product.py")
+    product.run(*PYTHON, "-m", "ruff", "check", *of_the_tutorial)
+    product.run(*PYTHON, "-m", "black", "--check", *of_the_tutorial)
     copy_into(product)
     follow(product, documents, tmp_path)  # for both; then the tests of the tutorial's feature
 

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from infra.cli.main import main
+from infra.environment.dotenv import dotenv_lines
 from tests.support.api.environments import DEVELOPMENT
 from tests.support.idp.issuer import Issuer
 from tests.support.idp.op import ScriptedProvider
@@ -96,9 +97,12 @@ def test_a_provider_is_asked_for_everything_a_sign_in_needs() -> None:
 def test_the_settings_can_come_from_a_rendered_file(issuer: Issuer, tmp_path: Path) -> None:
     file = tmp_path / "railway.env"
     variables = {**DEVELOPMENT, **issuer.environment()}
-    file.write_text("".join(f"{name}={json.dumps(value)}\n" for name, value in variables.items()))
-    result = CliRunner().invoke(main, ["auth", "check", "--env-file", str(file)], input=issuer.token())
-    assert result.exit_code == 0, result.output
+    by_hand = "".join(f"export {name}={json.dumps(value)}  # said\n" for name, value in variables.items())
+    assert "'postgresql" in dotenv_lines(variables)
+    for text in (dotenv_lines(variables), by_hand):
+        file.write_text(text)
+        result = CliRunner().invoke(main, ["auth", "check", "--env-file", str(file)], input=issuer.token())
+        assert result.exit_code == 0, result.output
     file.write_text("ENVIRONMENT=production\n")
     refused = CliRunner().invoke(main, ["auth", "check", "--env-file", str(file)], input="x")
     assert refused.exit_code == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -11,6 +12,7 @@ import tomllib
 from itertools import islice
 from pathlib import Path
 
+import httpx
 import pytest
 from click.testing import CliRunner
 
@@ -18,6 +20,7 @@ from infra.cli.main import main
 from infra.docs import openapi, versions
 from infra.local import daily
 from infra.local.reload import Watch
+from infra.shell import machine
 from infra.shell.failure import Failure
 from tests.support.api.server import ROOT
 from tests.upgrade.checkouts import Checkout
@@ -45,6 +48,20 @@ def test_a_folder_that_takes_no_file_is_one_sentence_with_the_next_step() -> Non
     line = told(Path("/sys/signalbox"))
     assert line.startswith("Error: /sys/signalbox: ")
     assert line.endswith("set SIGNALBOX_STATE to a folder that it may write to.")
+
+
+@pytest.mark.parametrize(
+    ("failure", "said"),
+    [
+        (httpx.ConnectError("refused"), "no connection"),
+        (httpx.ConnectTimeout("late"), "no answer in time"),
+        (httpx.ReadTimeout("late"), "no answer in time"),
+        (httpx.RemoteProtocolError("cut"), "the connection broke off"),
+        (json.JSONDecodeError("no JSON", "<html>", 0), "something else answers there"),
+    ],
+)
+def test_an_answer_that_does_not_come_is_told_without_the_name_of_a_class(failure: Exception, said: str) -> None:
+    assert machine.silence(failure) == said
 
 
 def test_a_log_is_followed_also_when_it_begins_anew(tmp_path: Path) -> None:
