@@ -77,6 +77,9 @@ def test_a_collector_gets_traces_and_metrics_and_nothing_of_what_a_caller_sent(
     assert mine.name == "GET /api/v1/auth/validate"
     statements = {span.name for span in collector.spans if span.name.startswith("postgresql ")}
     assert "postgresql INSERT" in statements
+    requests = {span.trace_id for span in collector.spans if span.kind == 2}
+    asked = [span for span in collector.spans if "db.system.name" in values(span.attributes)]
+    assert {span.trace_id for span in asked} <= requests, "what readiness asks each second is in no trace"
     assert [span for span in collector.spans if span.kind == 3 and span.name == "GET"], "the fetch of the keys"
 
     counted = collector.points("http.server.request.duration")
