@@ -107,8 +107,12 @@ class Admission:
             del self._under_way[whose]
 
 
-class _Share(asyncio.Semaphore):
-    users = 0  # requests that run or wait
+class _Share:
+    __slots__ = ("turns", "users")
+
+    def __init__(self) -> None:
+        self.users = 0  # requests that run or wait
+        self.turns = asyncio.Semaphore(0)  # of those that wait
 
 
 class Shares:
@@ -134,17 +138,18 @@ class Shares:
         """
         share = self._shares.get(tenant)
         if share is None:
-            share = self._shares[tenant] = _Share(self._running)
+            share = self._shares[tenant] = _Share()
         if share.users >= self._most:
             raise ApiError(errors.OVERLOADED, "tenant")
         share.users += 1
+        if share.users <= self._running:
+            return
         try:
-            if share.locked():
-                async with asyncio.timeout(PATIENCE):
-                    await share.acquire()
-            else:
-                await share.acquire()
+            async with asyncio.timeout(PATIENCE):
+                await share.turns.acquire()
         except BaseException as failure:
+            if not share.turns.locked():  # its turn had come, and is nobody else's
+                await share.turns.acquire()
             self._left(tenant, share)
             if isinstance(failure, TimeoutError):
                 raise ApiError(errors.OVERLOADED, "tenant") from None
@@ -157,7 +162,8 @@ class Shares:
             tenant: The caller's.
         """
         share = self._shares[tenant]
-        share.release()
+        if share.users > self._running:
+            share.turns.release()
         self._left(tenant, share)
 
     def _left(self, tenant: TenantId, share: _Share) -> None:

@@ -13,6 +13,8 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
+from hypothesis import example, given
+from hypothesis import strategies as st
 from starlette.applications import Starlette
 
 from service import errors
@@ -213,6 +215,46 @@ def test_a_request_that_is_given_up_gives_its_place_up() -> None:
         await waiting
         shares.give_back(tenant)
         await shares.take(tenant)
+
+    asyncio.run(drill())
+
+
+@given(st.lists(st.tuples(st.sampled_from(("begin", "end", "cancel", "turn")), st.integers(0, 7)), max_size=40))
+@example(  # the third is given up when its turn has just come; of the two that begin then, one has to wait
+    [("begin", 0)] * 3
+    + [("turn", 0), ("end", 0), ("turn", 0), ("cancel", 2), ("turn", 0)]
+    + [("begin", 0), ("turn", 0)] * 2
+)
+def test_no_more_run_at_once_than_may_whoever_ends_or_is_given_up(steps: list[tuple[str, int]]) -> None:
+    async def drill() -> None:
+        shares, tenant = Shares(running=2, waiting=3), TenantId.parse("acme")
+        begun: list[tuple[asyncio.Task[None], asyncio.Event]] = []
+        running: set[int] = set()
+
+        async def work(number: int, ended: asyncio.Event) -> None:
+            await shares.take(tenant)
+            running.add(number)
+            assert len(running) <= 2
+            try:
+                await ended.wait()
+            finally:
+                running.remove(number)
+                shares.give_back(tenant)
+
+        everything = [("end", number) for number in range(40)] + [("turn", 0)] * 50
+        for what, number in [*steps, *everything, *[("begin", 0)] * 3, *[("turn", 0)] * 5]:
+            if what == "begin":
+                begun.append((asyncio.create_task(work(len(begun), ended := asyncio.Event())), ended))
+            elif what == "turn":
+                await asyncio.sleep(0)
+            elif number < len(begun):
+                task, ended = begun[number]
+                ended.set() if what == "end" else task.cancel()
+        assert len(running) == 2, "as many as may do run, when all before have ended"
+        for _, ended in begun:
+            ended.set()
+        found = await asyncio.gather(*(task for task, _ in begun), return_exceptions=True)
+        assert {type(one) for one in found} <= {type(None), ApiError, asyncio.CancelledError}
 
     asyncio.run(drill())
 
