@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from xdist.remote import Producer  # type: ignore[import-untyped]
+from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
 from tests.support import thrift
 from tests.support.cloud.product import install as install_stages
 
 install_stages()  # before anything reads the stages
+thrift.compile_once()
 thrift.read_authorities_once()
 thrift.print_plain_tracebacks()
 
@@ -71,11 +74,15 @@ MOST_WORKERS = 4  # each has a PostgreSQL of its own
 # What takes longest begins first, so that at the end no worker waits for another's last file.
 FIRST = (
     "tests/local/test_up.py",
-    "tests/image/",
-    "tests/infra/test_deploy.py",
+    "tests/infra/test_iam.py",  # before test_deploy.py, which takes away what it looks at
+    "tests/infra/",
     "tests/faults/",
     "tests/service/auth/saml/",
+    "tests/service/auth/login/",
+    "tests/image/",
 )
+# Folders whose files share what is dear to make, synthesized stages and a local AWS: each goes to one worker.
+TOGETHER = ("tests/infra/",)
 BY_MARKER_ALONE = ("consumers", "long")  # each has a step of its own in .ci/run
 _outcomes: dict[str, bool] = {}
 
@@ -91,9 +98,25 @@ def _asks_for_them(config: pytest.Config) -> bool:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """A part of the tests is done sooner in one process than workers are started."""
+    """One more than there are cores: tests wait for processes and for times, and the core is free meanwhile.
+
+    A part of the tests is done sooner in one process than workers are started.
+    """
     many = _is_whole(config) or _asks_for_them(config)
-    return min(os.cpu_count() or 1, MOST_WORKERS) if many and not config.option.usepdb else 0
+    return min((os.cpu_count() or 1) + 1, MOST_WORKERS) if many and not config.option.usepdb else 0
+
+
+class _ByFile(LoadFileScheduling):  # type: ignore[misc]
+    """File by file, a folder of ``TOGETHER`` as if it were one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = str(super()._split_scope(nodeid))
+        return next((folder for folder in TOGETHER if file.startswith(folder)), file)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling | None:
+    """A run by markers has few tests, which share nothing."""
+    return _ByFile(config, log) if _is_whole(config) else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -103,7 +126,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = [item for item in items if any(map(item.get_closest_marker, BY_MARKER_ALONE))]
     config.hook.pytest_deselected(items=left_out)
     kept = [item for item in items if item not in left_out]
-    items[:] = sorted(kept, key=lambda item: not item.nodeid.startswith(FIRST))
+    items[:] = sorted(kept, key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    return next((turn for turn, start in enumerate(FIRST) if item.nodeid.startswith(start)), len(FIRST))
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

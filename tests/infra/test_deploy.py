@@ -26,7 +26,7 @@ PASSWORD = "a-Long-Passw0rd-of-somebody"
 
 @pytest.fixture(scope="module")
 def outputs(deployed: Deployed) -> dict[str, str]:
-    return deployed.deploy(deployed.synthesize())
+    return deployed.standing()
 
 
 def claims(token: str) -> dict[str, Any]:

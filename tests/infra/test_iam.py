@@ -41,7 +41,7 @@ class Service:
 
 @pytest.fixture(scope="module")
 def service(deployed: Deployed) -> Iterator[Service]:
-    outputs = deployed.deploy(deployed.synthesize())
+    outputs = deployed.standing()
     admin = deployed.aws.client
     admin("s3").put_object(Bucket=outputs["BucketName"], Key="tenants/acme/a.txt", Body=b"x")
     admin("s3").put_object(Bucket=outputs["BucketName"], Key="other/a.txt", Body=b"x")

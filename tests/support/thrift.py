@@ -5,11 +5,18 @@ from __future__ import annotations
 import functools
 import os
 import ssl
+import sys
 from typing import Any
 
 import httpx
 import structlog
 from httpx._transports import default
+
+
+def compile_once() -> None:
+    """Keep what Python compiles: each of hundreds of processes would compile the same libraries anew."""
+    sys.dont_write_bytecode = False
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def read_authorities_once() -> None:

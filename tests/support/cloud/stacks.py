@@ -46,6 +46,13 @@ class Deployed:
         self.cdk.deploy(assembly, outputs)
         return read(json.loads(outputs.read_text()), "local")
 
+    def standing(self) -> dict[str, str]:
+        """Outputs of the stage as it stands there, and deployed when it does not: that takes some seconds."""
+        outputs = self.folder / "outputs.json"
+        if f"{NAME}-local-network" in self.stacks():
+            return read(json.loads(outputs.read_text()), "local")
+        return self.deploy(self.synthesize())
+
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Another command of the CDK."""
         return subprocess.run(
