@@ -26,6 +26,10 @@ _FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--disable-extensions",
+    "--disable-default-apps",
+    "--metrics-recording-only",
+    "--js-flags=--no-opt",  # a page of a test lives for seconds, and is left before a better program is made
 )
 
 
