@@ -215,6 +215,7 @@ def test_the_api_starts_anew_when_its_code_changes(stack: Stack) -> None:
     while time.monotonic() < deadline:
         if api() not in ([], [before]) and stack.run("status").returncode == 0:
             return
+        time.sleep(0.1)
     raise AssertionError(stack.errors.read_text())
 
 
