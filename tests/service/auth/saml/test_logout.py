@@ -218,6 +218,8 @@ def test_all_sessions_that_are_named_are_meant_and_what_we_sent_along_comes_back
     raw = message(body=f"<saml:NameID>al-1</saml:NameID>{named}")
     sessions = tuple(f"_s{index}" for index in range(number))
     assert read_logout(party(), query(raw, relay=""), utc_now()) == LogoutRequest("_logout", "al-1", sessions, "")
+    unnamed = query(message(ID=None))
+    assert read_logout(party(), unnamed, utc_now()) == LogoutRequest("", "al-1", ("_s1",), "r")
 
 
 @pytest.mark.parametrize(

@@ -310,6 +310,11 @@ def test_the_work_of_a_document_is_what_is_written_down_and_the_prefixes_of_all_
     assert over(LISTS, replace(RESPONSE, max_work=limit - 1)) == said
 
 
+def test_a_list_that_is_not_there_has_no_prefixes() -> None:
+    raw = LISTS.replace(b' PrefixList="xs xsi"', b"")
+    assert over(raw, replace(RESPONSE, max_work=cost(raw))) == ""
+
+
 def test_in_metadata_the_lists_of_its_own_signature_count_and_no_others() -> None:
     lists = LISTS[LISTS.index(b"<ds:Signature ") : LISTS.index(b"<saml:Subject/>")]
     head = '<md:EntityDescriptor xmlns:md="urn:oasis:names:tc:SAML:2.0:metadata">'
