@@ -42,7 +42,7 @@ from mutmut.utils.format_utils import mangled_name_from_mutant_name
 
 _MUTATED = re.compile(r" *(?:async )?def (\w+__mutmut_\w+)\(")
 _MYPY, _NOTICED, _ENDLESS, _MISSED, _UNTESTED = "mypy", "noticed", "did not end", "not noticed", "no test"
-_NOTHING = "nothing"  # judged first: a test must not fail because it has run before
+_NOTHING = "nothing.x_nothing__mutmut_0"  # judged first: a test must not fail because it has run before
 _KNOWN = Path("judged-tests.json")  # which test comes where, and how long it takes; in mutants/
 
 

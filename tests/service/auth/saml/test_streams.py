@@ -231,7 +231,11 @@ DEEP = 64
         (group("<a>"), "xml", None),
         (b"<!DOCTYPE a>" + group(entity()), "doctype", None),
         (group(entity(), 'validUntil="soon"'), "valid_until", 'its validUntil is "soon", which is no time'),
-        (group(entity(), "\u00e4=''").decode().encode("latin-1"), "encoding", None),
+        (
+            group(entity(), "\u00e4=''").decode().encode("latin-1"),
+            "encoding",
+            'it is not text in the encoding that it says, "utf-8"',
+        ),
         (
             group("<a>" * DEEP + "</a>" * DEEP + entity()),
             "depth",
@@ -269,9 +273,9 @@ def test_a_federation_is_bounded_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> 
 def test_one_piece_of_markup_is_bounded_however_it_comes() -> None:
     federation = Federation(ISSUER, None)
     federation.feed(f'<EntitiesDescriptor xmlns="{MD}" x="'.encode() + b"y" * 2000)
-    federation.feed(b"y" * ((1 << 18) - 2100))
+    federation.feed(b"y" * ((1 << 18) - 2000 - len(f'<EntitiesDescriptor xmlns="{MD}" x="')))
     with pytest.raises(MetadataError) as refused:
-        federation.feed(b"y" * 2000)
+        federation.feed(b"y")
     assert (str(refused.value), refused.value.told) == (
         "bytes",
         f"one piece of its markup has more than {1 << 18} bytes",

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from service import errors as core_errors
 from service.auth import errors
@@ -199,6 +200,59 @@ async def test_discovery_must_name_the_issuer_it_was_asked_for(issuer: Issuer, c
         bad = IssuerKeys(provider, client, clock)
         assert await refused(bad, "k1") == errors.KEYS_DOWN
         assert bad.failure == "discovery_issuer_differs"
+
+
+async def test_what_becomes_of_a_set_is_a_line_in_the_log(
+    issuer: Issuer, issuer_keys: IssuerKeys, clock: Clock
+) -> None:
+    async def logged() -> list[dict[str, Any]]:
+        clock.now += keys.COOLDOWN
+        with capture_logs() as logs:
+            await refused(issuer_keys, "unknown")
+        return [dict(entry) for entry in logs]
+
+    changed = {"event": "signing_keys_changed", "log_level": "info", "provider": "test"}
+    assert await logged() == [{**changed, "keys": 1}]
+    assert (issuer_keys.age, issuer_keys.state, issuer_keys.failure) == (0, "ok", None)
+    assert await logged() == []
+    issuer.keys = [issuer.key.jwk(), SigningKey("k2").jwk()]
+    assert await logged() == [{**changed, "keys": 2}]
+    issuer.answer = lambda: (404, b"{}")
+    (failed,) = await logged()
+    assert (failed.pop("remedy"), failed) == (
+        issuer_keys.told,
+        {
+            "event": "signing_keys_fetch_failed",
+            "log_level": "warning",
+            "provider": "test",
+            "age": keys.COOLDOWN,
+            "reason": "status_404",
+        },
+    )
+    assert (issuer_keys.age, issuer_keys.state, issuer_keys.failure) == (keys.COOLDOWN, "stale", "status_404")
+    issuer.answer, issuer.keys = None, [issuer.key.jwk(use="enc"), SigningKey("k3").jwk(alg="PS256")]
+    assert await logged() == [
+        {
+            "event": "signing_keys_unusable",
+            "log_level": "warning",
+            "provider": "test",
+            "wanted": "RS256",
+            "left_out": "1 of 2 algorithm, 1 of 2 use",
+            "age": 2 * keys.COOLDOWN,
+        }
+    ]
+    assert issuer_keys.failure == "no_usable_key"
+
+
+async def test_a_mistake_of_ours_in_a_fetch_is_no_outage(
+    issuer_keys: IssuerKeys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def mistaken(*_: object) -> None:
+        raise RuntimeError("ours")
+
+    monkeypatch.setattr(keys, "usable_keys", mistaken)
+    with pytest.raises(RuntimeError, match="ours"):
+        await issuer_keys.find("k1", "RS256", ISSUER)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -11,12 +12,10 @@ from jose import jwk
 
 from service.auth import errors
 from service.auth.providers.presets import Provider
-from service.auth.tokens import judge as judging
 from service.auth.tokens.claims import LEEWAY, audiences, check_subject, check_times, scopes_of
 from service.auth.tokens.judge import (
     Authenticator,
     ExternalIssuers,
-    VerifiedClaims,
     check_accepted,
     check_audience,
     check_signature,
@@ -131,7 +130,11 @@ def test_a_token_is_taken_apart_and_nothing_is_lost() -> None:
     text = ".".join(map(b64, (b'{"alg":"x"}', b'{"iss":"y"}', b"signature")))
     token = UnverifiedToken.parse(text)
     assert (dict(token.header), dict(token.claims)) == ({"alg": "x"}, {"iss": "y"})
-    assert (token.signing_input, token.signature) == (text.rpartition(".")[0].encode(), b"signature")
+    assert (token.text, token.signing_input, token.signature) == (
+        b'{"iss":"y"}',
+        text.rpartition(".")[0].encode(),
+        b"signature",
+    )
     with pytest.raises(TypeError):
         token.header["alg"] = "none"  # type: ignore[index]
 
@@ -355,6 +358,7 @@ async def test_what_was_verified_is_said_in_full() -> None:
         [1],
     )
     assert verified.holds() is True
+    assert json.loads(verified.text) == dict(verified.claims)
     found = principal_of(verified)
     assert (found.tenant, found.subject, found.issuer, found.provider, found.expires_at, found.scopes) == (
         TenantId.parse("acme"),
@@ -372,13 +376,11 @@ async def test_what_was_verified_is_said_in_full() -> None:
     assert principal_of(verified, other).tenant == "acme"
 
 
-def test_claims_without_the_seal_are_none() -> None:
-    def made(seal: object) -> VerifiedClaims:
-        return VerifiedClaims(provider(), "i", "s", 0, frozenset(), {}, lambda: True, seal)
-
-    assert made(judging._SEAL)
+async def test_claims_without_the_seal_are_none() -> None:
+    verified = await judged_by(Held(provider())).verify(written())
+    assert replace(verified) == verified
     with pytest.raises(TypeError):
-        made(object())
+        replace(verified, seal=object())
 
 
 async def test_each_strategy_is_asked_until_one_knows_the_issuer() -> None:
@@ -587,6 +589,9 @@ BOTH = frozenset({"RS256", "ES256"})
         ({"kty": "EC"}, "type"),
         ({"kty": "EC", "crv": "P-192"}, "type"),
         ({"kty": "EC", "crv": "P-384"}, "algorithm"),
+        ({"kty": "EC", "crv": "P-384", "alg": ...}, "algorithm"),
+        ({"crv": "P-256", "alg": "ES256"}, "algorithm"),
+        ({"crv": "P-256", "alg": "ES256", "kty": "EC", "x": "!", "y": "AQ"}, "unreadable"),
         ({"kty": "EC", "crv": "P-256", "alg": "ES256", "x": "AQ", "y": "AQ"}, "unreadable"),
         (None, "type"),
         ({"kid": "x" * 256}, None),
@@ -602,6 +607,14 @@ def test_why_an_entry_is_left_out_is_counted(changes: dict[str, Any] | None, why
     document = {"keys": [entry]}
     assert reasons(document, BOTH) == ("" if why is None else f"1 of 1 {why}")
     assert bool(usable_keys(document, BOTH)) is (why is None)
+
+
+def test_a_key_without_a_name_and_a_number_that_ends_in_any_character_are_read() -> None:
+    entry = first_key().jwk(e="AAAX")  # 23
+    del entry["kid"]
+    table = usable_keys({"keys": [entry]}, RS256)
+    assert {name: set(keys) for name, keys in table.items()} == {("", "RS256"): {""}}
+    assert table["", "RS256"][""].to_dict()["e"] == "Fw"
 
 
 def test_the_reasons_are_sorted_and_counted_over_all_entries() -> None:
