@@ -15,7 +15,7 @@ import logging
 import sys
 import threading
 import traceback
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from functools import partialmethod
@@ -77,7 +77,15 @@ def _drop_foreign_values(record: logging.LogRecord) -> logging.LogRecord:
 
 def _to_line(_: WrappedLogger, __: str, event: MutableMapping[str, Any]) -> str:
     event["message"] = str(event.pop("event", "")).rstrip()
-    return orjson.dumps(event, default=lambda value: type(value).__name__).decode()
+    return _line(event)
+
+
+def _line(event: Mapping[str, Any]) -> str:
+    return orjson.dumps(event, _name_of_type, orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z).decode()
+
+
+def _name_of_type(value: object) -> str:
+    return type(value).__name__
 
 
 _SHARED: list[Processor] = [
@@ -91,6 +99,8 @@ _SHARED: list[Processor] = [
 class _Stdout(logging.StreamHandler[Any]):
     """Writes to whatever ``sys.stdout`` is now, so that nothing holds on to a closed stream."""
 
+    terminator = ""  # a line has its own
+
     def __init__(self) -> None:
         super().__init__(sys.stdout)
 
@@ -98,10 +108,10 @@ class _Stdout(logging.StreamHandler[Any]):
         self.stream = sys.stdout
         super().emit(_drop_foreign_values(record))
 
-    def write(self, event: EventDict) -> None:
+    def write(self, event: Mapping[str, Any]) -> None:
         """Write an event of our own, without the record that the standard library would make of it for nobody."""
         try:
-            line = f"{_to_line(None, '', event)}\n"
+            line = _line(event)
             with self.lock or nullcontext():
                 sys.stdout.write(line)
                 sys.stdout.flush()
@@ -121,6 +131,7 @@ class _Events:
 
     def _at(self, level: int, event: EventDict) -> None:
         if self._logger.isEnabledFor(level):
+            event["message"] = event.pop("event", "")
             self._handler.write(event)
 
     def info(self, event: EventDict) -> None:
@@ -155,8 +166,7 @@ class Plain:
         if _Configured.handler is None:
             _log.info(event, **fields)
         elif _ours.isEnabledFor(logging.INFO):
-            stamp = f"{datetime.now(UTC).isoformat()[:-6]}Z"
-            line = {**fields, "level": "info", **log_context.get(), "timestamp": stamp, "event": event}
+            line = {**fields, "level": "info", **log_context.get(), "timestamp": datetime.now(UTC), "message": event}
             _Configured.handler.write(line)
 
 
