@@ -32,6 +32,7 @@ function advice(failure) {
   const next = failure.seconds ? `Please try again in ${failure.seconds} seconds.`
     : failure.status === 401 || failure.code === "AUTH_045" ? "Please sign in again."
     : failure.status === 403 ? "Your account may not do this. Ask your administrator."
+    : failure.status === 422 ? "Please look at what you wrote: something in it is missing, too long or of another form."
     : "If this keeps happening, tell us the numbers below.";
   return `${failure.message}: ${failure.detail}. ${next}`;
 }
@@ -40,6 +41,7 @@ function trouble(failure) {
   at("reason").textContent = failure ? advice(failure) : "";
   at("numbers").textContent = failure?.request ? `${failure.code}, request ${failure.request}` : "";
   at("trouble").hidden = !failure;
+  if (failure) at("trouble").scrollIntoView({ block: "nearest" }); // whoever wrote a note is at the end of a long page
 }
 
 const tried = (action) => async (event) => {

@@ -113,13 +113,13 @@ def text_of(window: WebDriver, selector: str) -> str:
     return window.find_element("css selector", selector).text
 
 
-def picture(window: WebDriver, name: str, *, resize: bool = True) -> None:
+def picture(window: WebDriver, name: str, *, height: int | None = 900) -> None:
     """What docs/pictures shows of this moment: made anew where PICTURES is ``write``, and there in any case."""
     file = ROOT / "docs" / "pictures" / f"{name}.png"
     if os.environ.get("PICTURES") == "write":
         size = window.get_window_size()
-        if resize:
-            window.set_window_size(900, 760)
+        if height is not None:  # with the browser's own bars
+            window.set_window_size(900, height)
         window.execute_script("scrollTo(0, 0)")
         file.parent.mkdir(exist_ok=True)
         file.write_bytes(window.get_screenshot_as_png())

@@ -30,7 +30,7 @@ def signs_in_and_out(window: WebDriver, page: str, provider: str) -> None:
     window.get(page)
     shows(window, "#providers", provider)
     fits_a_telephone(window)
-    picture(window, "page-sign-in")
+    picture(window, "page-sign-in", height=440)
     press(window, f"#sign-in-{provider}")
     at_op(window) if provider == "op" else sign_in_at_strict(window)
     uses_it(window, page, "acme")
