@@ -247,8 +247,8 @@ async def test_malformed_tokens_cost_no_fetch(issuer: Issuer, authenticator: Aut
 
 
 def test_verified_claims_cannot_be_made_elsewhere(issuer: Issuer) -> None:
-    with pytest.raises(TypeError):
-        VerifiedClaims(provider_of(issuer), issuer.url, "alice", 0, frozenset(), {}, lambda: True, object())
+    with pytest.raises(TypeError, match="made by a validation strategy"):
+        VerifiedClaims(provider_of(issuer), issuer.url, "alice", 0, frozenset(), {}, b"{}", lambda: True, object())
 
 
 async def fetch_again(source: IssuerKeys, clock: Clock, kid: str) -> None:
