@@ -337,7 +337,20 @@ def test_text_before_a_signature_is_covered_and_bounded() -> None:
     spaced = signed(group(f"  \n {entity()}"), key_pair("federation"))
     assert taken(spaced, FEDERATION)
     assert told(spaced.replace(b"  \n ", b"  \n"), FEDERATION)[0] == "signature"
-    assert told(whole(before=" " * (1 << 17) + "x"), FEDERATION)[0] == "signature"
+    most = 1 << 17
+    assert taken(signed(group(" " * most + entity()), key_pair("federation")), FEDERATION)
+    with pytest.raises(MetadataError, match=r"\Asignature\Z"):
+        Federation(ISSUER, FEDERATION).feed(group(" " * (most + 1)))
+
+
+def test_a_signature_over_nothing_is_none_and_a_list_without_prefixes_has_none() -> None:
+    raw = whole()
+    begin, end = raw.index(b"<ds:Reference"), raw.index(b"</ds:Reference>") + len(b"</ds:Reference>")
+    assert told(raw[:begin] + raw[end:], FEDERATION)[0] == "signature"
+    empty = f'<ec:InclusiveNamespaces xmlns:ec="{EC}"/></ds:CanonicalizationMethod>'.encode()
+    method = f'<ds:CanonicalizationMethod Algorithm="{EC}"'.encode()
+    assert method + b"/>" in raw
+    assert told(raw.replace(method + b"/>", method + b">" + empty), FEDERATION)[0] == "signature"
 
 
 def signature(change: Callable[[Any], object] = lambda _: None, curve: bool = False) -> Any:
