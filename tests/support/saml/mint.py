@@ -118,6 +118,7 @@ def response(
     method: Any = _C.TransformRsaSha256,
     digest: Any = _C.TransformSha256,
     encrypt_to: KeyPair | None = None,
+    encrypted: str = "saml:Assertion",
     after: Change | None = None,
 ) -> bytes:
     """A response, changed before it is signed (``change``) or after (``after``)."""
@@ -130,7 +131,7 @@ def response(
             assertion, etree.fromstring(signed(etree.tostring(assertion, with_tail=False), pair, method, digest))
         )
     if encrypt_to is not None:
-        _encrypt(root, encrypt_to)
+        _encrypt(root, encrypted, encrypt_to)
     if sign_response:
         root = etree.fromstring(signed(etree.tostring(root), pair, method, digest))
     if after is not None:
@@ -156,8 +157,8 @@ def signed(xml: bytes, pair: KeyPair, method: Any = _C.TransformRsaSha256, diges
     return bytes(etree.tostring(root))
 
 
-def _encrypt(root: Element, pair: KeyPair) -> None:
-    assertion = root.find("saml:Assertion", NS)
+def _encrypt(root: Element, path: str, pair: KeyPair) -> None:
+    assertion = root.find(path, NS)
     wrapper = etree.SubElement(root, f"{{{NS['saml']}}}EncryptedAssertion")
     root.replace(assertion, wrapper)
     template = xmlsec.template.encrypted_data_create(root, _C.TransformAes256Cbc, type=_C.TypeEncElement, ns="xenc")

@@ -11,6 +11,7 @@ from lxml import etree
 from structlog.testing import capture_logs
 
 from service.auth import errors
+from service.auth.saml import library
 from service.auth.saml.library import accept, is_signed_by, parse, request_data, settings
 from service.auth.saml.party import Idp, Party
 from service.errors import ApiError
@@ -34,60 +35,49 @@ from tests.support.saml.provider import key_pair
 SAML2 = "urn:oasis:names:tc:SAML:2.0"
 
 
-def test_both_sides_are_told_to_the_library_as_they_are() -> None:
-    own, both = key_pair("sp"), party(key_pair("idp"), key_pair("idp-next"))
-    told = settings(both, both.sp_keys[0])
-    assert (told.is_strict(), told.is_debug_active()) == (True, False)
-    body = {
-        name: "".join(text.splitlines()[1:-1]) for name, text in (("key", own.private_key), ("cert", own.certificate))
-    }
-    sp = told.get_sp_data()
-    assert {name: sp[name] for name in sp if name not in ("privateKey", "x509cert")} == {
-        "entityId": AUDIENCE,
-        "assertionConsumerService": {"url": ACS, "binding": f"{SAML2}:bindings:HTTP-POST"},
-        "singleLogoutService": {"url": SLS, "binding": f"{SAML2}:bindings:HTTP-Redirect"},
-        "NameIDFormat": f"{SAML2}:nameid-format:persistent",
-        "attributeConsumingService": {},
-    }
-    assert body["key"] in "".join(sp["privateKey"].split())
-    assert body["cert"] in "".join(sp["x509cert"].split())
-    idp = told.get_idp_data()
-    assert (idp["entityId"], idp["singleSignOnService"]) == (
-        ISSUER,
-        {"url": "https://idp.example.org/sso?a=1&amp;b=2"},
-    )
-    assert idp["singleLogoutService"] == {
-        "url": "https://idp.example.org/slo",
-        "responseUrl": "https://idp.example.org/slo-done",
-    }
-    signing = ["".join(text.split()) for text in idp["x509certMulti"]["signing"]]
-    assert [key_pair(name).one_line in text for name, text in zip(("idp", "idp-next"), signing, strict=True)] == [
-        True,
-        True,
+@pytest.mark.parametrize("published", [False, True])
+def test_nothing_of_it_is_left_to_the_librarys_defaults(monkeypatch: pytest.MonkeyPatch, published: bool) -> None:
+    """Each option is a second lock behind a rule of ours, or what our own messages promise."""
+    both, told = party(), list[dict[str, Any]]()
+    monkeypatch.setattr(library, "OneLogin_Saml2_Settings", told.append)
+    settings(both, both.sp_keys[0], published=published)
+    assert told == [
+        {
+            "strict": True,
+            "debug": False,
+            "sp": {
+                "entityId": AUDIENCE,
+                "assertionConsumerService": {"url": ACS, "binding": f"{SAML2}:bindings:HTTP-POST"},
+                "singleLogoutService": {"url": SLS, "binding": f"{SAML2}:bindings:HTTP-Redirect"},
+                "NameIDFormat": f"{SAML2}:nameid-format:persistent",
+                "x509cert": key_pair("sp").certificate,
+                "privateKey": key_pair("sp").private_key,
+            },
+            "idp": {
+                "entityId": ISSUER,
+                "singleSignOnService": {"url": "https://idp.example.org/sso?a=1&amp;b=2"},
+                "singleLogoutService": {
+                    "url": "https://idp.example.org/slo",
+                    "responseUrl": "https://idp.example.org/slo-done",
+                },
+                "x509certMulti": {"signing": [key_pair("idp").certificate]},
+            },
+            "security": {
+                "authnRequestsSigned": True,
+                "logoutRequestSigned": True,
+                "logoutResponseSigned": True,
+                "wantAssertionsSigned": True,
+                "wantAssertionsEncrypted": published,
+                "wantAttributeStatement": False,
+                "wantNameId": True,
+                "rejectDeprecatedAlgorithm": True,
+                "requestedAuthnContext": False,
+                "allowSingleLabelDomains": True,
+                "signatureAlgorithm": "http://www.w3.org/2001/04/xmldsig-more#rsa-sha256",
+                "digestAlgorithm": "http://www.w3.org/2001/04/xmlenc#sha256",
+            },
+        }
     ]
-
-
-def test_what_the_library_is_asked_to_guard() -> None:
-    """Each is a second lock behind a rule of ours, or what our own messages promise."""
-    both = party()
-    security = settings(both, both.sp_keys[0]).get_security_data()
-    wanted = {
-        "authnRequestsSigned": True,
-        "logoutRequestSigned": True,
-        "logoutResponseSigned": True,
-        "wantAssertionsSigned": True,
-        "wantAssertionsEncrypted": False,
-        "wantAttributeStatement": False,
-        "wantNameId": True,
-        "rejectDeprecatedAlgorithm": True,
-        "requestedAuthnContext": False,
-        "allowSingleLabelDomains": True,
-        "signatureAlgorithm": "http://www.w3.org/2001/04/xmldsig-more#rsa-sha256",
-        "digestAlgorithm": "http://www.w3.org/2001/04/xmlenc#sha256",
-    }
-    assert {name: security[name] for name in wanted} == wanted
-    published = settings(both, both.sp_keys[0], published=True).get_security_data()
-    assert published["wantAssertionsEncrypted"] is True
 
 
 def test_a_provider_without_a_logout_and_a_name_that_may_be_any_are_told_too() -> None:
@@ -95,6 +85,7 @@ def test_a_provider_without_a_logout_and_a_name_that_may_be_any_are_told_too() -
     bare = Idp(known.sso_url, None, None, known.certificates, known.expires_at, None)
     both = party(idp=bare, persistent=False, sp_keys=(*party().sp_keys, *party(sp=key_pair("sp-next")).sp_keys))
     told = settings(both, both.sp_keys[0])
+    assert (told.is_strict(), told.is_debug_active()) == (True, False)
     assert told.get_idp_data()["singleLogoutService"] == {"url": "", "responseUrl": ""}
     assert told.get_sp_data()["NameIDFormat"] == "urn:oasis:names:tc:SAML:1.1:nameid-format:unspecified"
     assert key_pair("sp-next").one_line in "".join(told.get_sp_data()["x509certNew"].split())
@@ -161,6 +152,10 @@ def test_a_signature_over_another_element_of_the_document_counts_for_none() -> N
     assert not is_signed_by(root, [key_pair("idp").certificate])
 
 
+def no_assertion(root: Any) -> None:
+    root.replace(root.find("saml:Assertion", NS), etree.Element(f"{{{NS['saml']}}}Other"))
+
+
 def no_keys() -> Party:
     return party(sp_keys=())
 
@@ -173,6 +168,11 @@ def no_keys() -> Party:
         (lambda: response(sign_assertion=False, sign_response=True, encrypt_to=key_pair("sp")), party, "signature"),
         (lambda: response(sign_response=True, encrypt_to=key_pair("sp")), no_keys, "no_key"),
         (lambda: response(sign_response=True, encrypt_to=key_pair("mallory")), party, "Error"),
+        (
+            lambda: response(no_assertion, sign_response=True, encrypt_to=key_pair("sp"), encrypted="saml:Other"),
+            party,
+            "decrypted",
+        ),
         (lambda: response(put("//saml:Attribute[@Name='email']", "Name", None)), party, "library"),
     ],
 )
