@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import zlib
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
@@ -57,12 +58,18 @@ def query(
 
 
 def signed_query(
-    content: bytes, kind: str, *, key: KeyPair | None = None, algorithm: str = SHA256, relay: str = "r"
+    content: bytes,
+    kind: str,
+    *,
+    key: KeyPair | None = None,
+    algorithm: str = SHA256,
+    relay: str = "r",
+    spelled: Callable[[str], str] = str,
 ) -> str:
     private = _loaded((key or key_pair("idp")).private_key.encode(), None)
     assert isinstance(private, rsa.RSAPrivateKey)
     fields = {kind: base64.b64encode(content).decode(), "RelayState": relay, "SigAlg": algorithm}
-    text = "&".join(f"{name}={quote(value, safe='')}" for name, value in fields.items())
+    text = spelled("&".join(f"{name}={quote(value, safe='')}" for name, value in fields.items()))
     digest = hashes.SHA1() if algorithm == SHA1 else hashes.SHA256()  # noqa: S303  what must be refused
     signature = private.sign(text.encode(), padding.PKCS1v15(), digest)
     return f"{text}&Signature={quote(base64.b64encode(signature).decode(), safe='')}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -210,6 +211,18 @@ def test_a_response_is_judged_by_its_own_kind_of_signature_and_as_old_as_any() -
     fresh = message("LogoutResponse", IssueInstant=when(0))
     assert judged(query(fresh, "SAMLResponse", key=key_pair("mallory"))) == (errors.SAML_LOGOUT, "signature")
     assert judged(query(fresh, "SAMLResponse")) is None
+
+
+@pytest.mark.parametrize("kind", ["LogoutRequest", "LogoutResponse"])
+def test_a_signature_is_over_the_address_as_it_was_written(kind: str) -> None:
+    """Some write escapes in small letters (.NET), or escape more than they have to."""
+    for spell in (
+        lambda text: re.sub("%..", lambda found: found[0].lower(), text),
+        lambda text: text.replace("-", "%2D"),
+    ):
+        text = signed_query(deflated(message(kind)), f"SAML{kind[6:]}", spelled=spell)
+        assert "%2f" in text or "%2D" in text
+        assert read_logout(party(), text, utc_now())
 
 
 @pytest.mark.parametrize("number", [0, 2])
