@@ -24,6 +24,13 @@ def long(request: pytest.FixtureRequest) -> bool:
 
 
 @pytest.fixture(scope="session")
+def in_full(long: bool) -> None:
+    """For a drill that has no short form; it comes before what would be started for it."""
+    if not long:
+        pytest.skip("there is no short form of it: -m faults")
+
+
+@pytest.fixture(scope="session")
 def postgres_to_break() -> Iterator[LocalPostgres]:
     with temporary_postgres() as server:
         yield server

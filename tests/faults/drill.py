@@ -99,6 +99,11 @@ class Traffic:
             list(_ROWS.values()),
         )
 
+    @property
+    def rows(self) -> int:
+        """How many were read."""
+        return sum(callers.rows for callers in self._callers)
+
     def token(self, tenant: str) -> str:
         """A token of a tenant."""
         return self._tokens[tenant]
@@ -143,7 +148,7 @@ class Traffic:
         recovery = max(0.0, max(bad, default=0.0) - ended) if ended else 0.0
         lost = len(acknowledged - stored) + sum(callers.missing for callers in self._callers)
         leaked = sum(callers.leaked for callers in self._callers)
-        assert sum(callers.rows for callers in self._callers), "nothing was read: nothing could have leaked"
+        assert self.rows, "nothing was read: nothing could have leaked"
         return Row(fault, kinds(outcomes), recovery, lost, leaked, besides)
 
 

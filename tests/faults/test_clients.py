@@ -21,7 +21,7 @@ def test_clients_who_stall_are_refused_and_others_do_not_notice(
     traffic: Traffic, long: bool, told: Callable[[Row], Row]
 ) -> None:
     """A third sends half a head, a third half a body, a third nothing."""
-    number, limit = (900, 10) if long else (90, 1)
+    number, limit, pause = (900, 10, 0.02) if long else (90, 1, 0.2)
     limits = {"TEST_HEAD_SECONDS": str(limit), "TEST_BODY_IDLE_SECONDS": str(limit)}
     environment = {**traffic.issuer.environment(), "DATABASE_URL": traffic.database.url(), **limits}
     token = traffic.issuer.token("staller")
@@ -41,7 +41,7 @@ def test_clients_who_stall_are_refused_and_others_do_not_notice(
 
     async def run(port: int) -> list[Outcome]:
         callers = traffic.callers(port)
-        others = asyncio.create_task(callers.loop(4, limit + 4, traffic.request, 0.02))
+        others = asyncio.create_task(callers.loop(4, limit + 4, traffic.request, pause))
         await asyncio.gather(*[stall(port, sent[n % 3]) for n in range(number)])
         return await others
 

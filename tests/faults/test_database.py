@@ -25,9 +25,11 @@ def drill(
 ) -> Row:
     """Callers before, while and after something is wrong; and one who asks for the replica's health."""
 
+    pause = 0.02 if seconds > 1 else 0.08  # the short forms ask whether, and not how often
+
     async def run() -> tuple[list[Outcome], list[Outcome], float]:
         callers, mended = traffic.callers(server.port), asyncio.Event()
-        health = asyncio.create_task(Callers(server.port).loop(1, seconds + 1, lambda _: READY, 0.02))
+        health = asyncio.create_task(Callers(server.port).loop(1, seconds + 1, lambda _: READY, pause))
 
         async def happen() -> float:
             await asyncio.sleep(0.3)
@@ -40,9 +42,9 @@ def drill(
 
         async def after() -> list[Outcome]:
             await mended.wait()
-            return await callers.loop(4, seconds, traffic.request, 0.02)
+            return await callers.loop(4, seconds, traffic.request, pause)
 
-        before = callers.loop(4, seconds + 0.3, traffic.request, 0.02)
+        before = callers.loop(4, seconds + 0.3, traffic.request, pause)
         ended, during, then = await asyncio.gather(happen(), before, after())
         # What was asked for once it had recovered is served.
         assert all(outcome.good for outcome in then if outcome.began > ended + seconds / 2)

@@ -37,11 +37,10 @@ def judged(status: int, text: str) -> str:
     return f"{status} {row.code}" if fits else f"{status} of another shape"
 
 
+@pytest.mark.usefixtures("in_full")
 def test_whatever_the_document_names_is_answered_in_our_shape_and_with_the_callers_own_data(
-    server: Server, traffic: Traffic, issuer_of_drills: Issuer, long: bool, told: Callable[[Row], Row]
+    server: Server, traffic: Traffic, issuer_of_drills: Issuer, told: Callable[[Row], Row]
 ) -> None:
-    if not long:
-        pytest.skip("to make up requests takes a minute: -m faults")
     import schemathesis  # seconds, which every run of the tests would pay
     from schemathesis import GenerationMode
     from schemathesis.checks import not_a_server_error

@@ -47,13 +47,11 @@ def tree(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReques
     return made
 
 
+@pytest.mark.usefixtures("in_full")
 @pytest.mark.parametrize("mended", MENDED, ids=lambda mended: mended.name)
 def test_a_drill_fails_without_the_line_that_it_is_about(
-    mended: Mended, long: bool, request: pytest.FixtureRequest, took_out: Callable[[Mended, str], None]
+    mended: Mended, tree: Path, took_out: Callable[[Mended, str], None]
 ) -> None:
-    if not long:
-        pytest.skip("a run of the drill for each line takes minutes: -m faults")
-    tree: Path = request.getfixturevalue("tree")
     file = tree / mended.file
     whole = file.read_text()  # of the copy: the checkout may change meanwhile
     mended.taken_out_of(tree)

@@ -107,7 +107,7 @@ def proxy(kind: str, folder: Path, a: int, b: int) -> Iterator[int]:
 
 
 def test_callers_who_mind_readiness_notice_nothing_of_a_restart(traffic: Traffic, told: Callable[[Row], Row]) -> None:
-    """A balancer of our own, that asks each replica every tenth of a second and keeps connections open."""
+    """A balancer of our own, that asks each replica twice a second and keeps connections open."""
 
     async def run(servers: list[Server]) -> list[Outcome]:
         ways = {server.port: traffic.callers(server.port) for server in servers}
@@ -117,13 +117,13 @@ def test_callers_who_mind_readiness_notice_nothing_of_a_restart(traffic: Traffic
             while not over.is_set():
                 good = (await Callers(port).ask(READY)).good
                 (ready.add if good else ready.discard)(port)
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(0.5)
 
         async def call(number: int) -> None:
             while not over.is_set():
                 way = ways[sorted(ready)[number % len(ready)]]
                 outcomes.append(await way.ask(traffic.request()))
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.03)
 
         async def happen() -> None:
             await asyncio.sleep(0.3)
@@ -139,12 +139,11 @@ def test_callers_who_mind_readiness_notice_nothing_of_a_restart(traffic: Traffic
     assert row.answers.keys() == {"200", "201"}
 
 
+@pytest.mark.usefixtures("in_full")
 @pytest.mark.parametrize("kind", ["haproxy", "nginx"])
 def test_ten_rolling_restarts_behind_a_balancer_as_it_comes(
-    traffic: Traffic, told: Callable[[Row], Row], long: bool, tmp_path: Path, kind: str
+    traffic: Traffic, told: Callable[[Row], Row], tmp_path: Path, kind: str
 ) -> None:
-    if not long:
-        pytest.skip("ten restarts take minutes: -m faults")
     stops: list[float] = []
 
     async def run(servers: list[Server], port: int) -> list[Outcome]:
