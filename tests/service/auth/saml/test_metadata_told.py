@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -128,9 +129,15 @@ def test_the_first_of_all_ends_counts() -> None:
         ("2027-01-01T03:00:00+02:00", datetime(2027, 1, 1, 1, tzinfo=UTC)),
     ],
 )
-def test_an_end_is_read_in_utc(value: str, expected: datetime) -> None:
-    assert read_until(value) == expected
-    assert read_until(value).tzinfo is UTC
+def test_an_end_is_read_in_utc(value: str, expected: datetime, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        read = read_until(value)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert (read, read.tzinfo) == (expected, UTC)
     with pytest.raises(MetadataError) as refused:
         read_until("soon")
     assert (str(refused.value), refused.value.told) == ("valid_until", 'its validUntil is "soon", which is no time')
