@@ -621,6 +621,10 @@ def test_the_reasons_are_sorted_and_counted_over_all_entries() -> None:
     key = first_key().jwk()
     entries = [{**key, "use": "enc"}, {**key, "n": "AQAB"}, {**key, "use": "enc"}, SigningKey("k1").jwk(), key]
     assert reasons({"keys": entries}, RS256) == "1 of 5 ambiguous, 2 of 5 use, 1 of 5 weak"
+    unreadable = {**SigningKey("c", curve=True).jwk(), "x": "AQ"}
+    assert reasons({"keys": [unreadable, unreadable]}, BOTH) == "2 of 2 unreadable"
+    others = [SigningKey("k1").jwk(), SigningKey("k1").jwk()]
+    assert reasons({"keys": [key, *others]}, RS256) == "2 of 3 ambiguous"
     empty: list[dict[str, Any]] = [{}, {"keys": []}, {"keys": {}}, {"keys": "x"}, {"keys": None}]
     for none in empty:
         assert reasons(none, RS256) == "no entries"
