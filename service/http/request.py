@@ -25,6 +25,7 @@ log = get_logger(__name__)
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 MAX_HEAD_BYTES: Final = 32_768  # target and header fields, as at Railway's edge
+HUNG_UP: Final = 499  # in the log, as nginx has it: the client left before it was answered
 # In a scope: the row that the server's protocol has refused the request with.
 REFUSED: Final = "refused"
 # What front ends send beside their credentials: ids of this and of the usual tracers, and how often a change is meant.
@@ -205,6 +206,7 @@ class RequestMiddleware:
             else:
                 await self.app(scope, _bounded(scope, receive, self._max_body_bytes), send)
         except ClientDisconnect:
+            answer.status = HUNG_UP
             log.info("client_disconnected")
         except asyncio.CancelledError:  # the process stops, and has waited long enough
             if answer.begun:

@@ -127,6 +127,18 @@ def test_a_body_that_cannot_be_read_is_refused_in_our_shape(server: Server, auth
         assert refused(client) == BAD
 
 
+def test_a_client_who_leaves_in_the_middle_of_a_body_is_no_failure_of_ours(server: Server, authorized: bytes) -> None:
+    named = "0b1e2d3c4f5a6b7c8d9e0f1a2b3c4d5e"
+    with connected(server) as client:
+        head = b"POST /api/v1/notes/read HTTP/1.1\r\n%bX-Request-ID: %b\r\nContent-Length: 9\r\n\r\nhalf"
+        client.sendall(head % (authorized, named.encode()))
+    deadline = time.monotonic() + 10
+    lines: list[dict[str, Any]] = []
+    while not lines and time.monotonic() < deadline:
+        lines = [e for e in server.events() if e["message"] == "request" and e["request_id"] == named]
+    assert [line["status"] for line in lines] == [499]
+
+
 def test_a_trailer_is_no_header(server: Server, authorized: bytes) -> None:
     with connected(server) as client:
         trailer = authorized.removeprefix(b"Host: x\r\n")
