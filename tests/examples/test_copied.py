@@ -31,11 +31,13 @@ HERE = "run: tests/examples/test_copied.py"
 
 
 def copy_into(product: Checkout) -> None:
-    """What an adopter does with an example."""
+    """What an adopter does with the examples."""
+    shutil.copytree(product.root / "examples/notes", product.root / "service/notes")
     shutil.copytree(product.root / "examples/files", product.root / "service/files")
     (product.root / "service/files/tests").rename(product.root / "tests/files")
-    product.edit("service/product.py", "\nNAME:", "from service.files.feature import FILES\n\nNAME:")
-    product.edit("service/product.py", "    HEALTH,\n", "    HEALTH,\n    FILES,\n")
+    imports = "from service.files.feature import FILES\nfrom service.notes.feature import NOTES\n"
+    product.edit("service/product.py", "\nNAME:", f"{imports}\nNAME:")
+    product.edit("service/product.py", "    HEALTH,\n", "    HEALTH,\n    FILES,\n    NOTES,\n")
 
 
 def follow(product: Checkout, block: Block, tools: Path) -> None:
@@ -68,7 +70,8 @@ def test_a_copied_feature_is_whole_and_changes_no_file_of_the_core(tmp_path: Pat
     assert set(changed) - DOCUMENTS.keys() == {"service/product.py"}
     added = product.run("git", "ls-files", "--others", "--exclude-standard").split()
     assert {"/".join(name.split("/")[:2]) for name in added} == {
-        f"{folder}/{name}" for folder in ("service", "tests") for name in ("files", "visits")
+        *(f"{folder}/{name}" for folder in ("service", "tests") for name in ("files", "visits")),
+        "service/notes",
     }
 
     codes = (product.root / "docs/ERROR_CODES.md").read_text()
@@ -91,6 +94,7 @@ def test_a_copied_feature_is_whole_and_changes_no_file_of_the_core(tmp_path: Pat
         "-m",
         "mypy",
         "service/files",
+        "service/notes",
         "service/visits",
         "service/later",
         "service/product.py",
@@ -98,4 +102,6 @@ def test_a_copied_feature_is_whole_and_changes_no_file_of_the_core(tmp_path: Pat
         "tests/visits",
     )
     # Two tenants in one database, by tokens and by keys: isolation is what most of these tests are about.
-    product.run(*PYTHON, "-m", "pytest", "-n0", "-q", "tests/files")
+    # And the core's own, which serve the examples beside the product.
+    core = ("tests/service/http/test_openapi.py", "tests/service/database/test_isolation.py")
+    product.run(*PYTHON, "-m", "pytest", "-n0", "-q", "tests/files", *core)

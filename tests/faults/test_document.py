@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from examples.notes.feature import NOTES as FEATURE
 from service.feature import all_errors
 from service.http import shape
-from service.product import FEATURES
 from tests.faults.drill import NOTES, Row, Traffic
 from tests.support.api.server import Server
+from tests.support.features import beside
 from tests.support.idp.issuer import Issuer
 
 pytestmark = pytest.mark.faults
-ROWS = all_errors((*FEATURES, FEATURE))
+ROWS = all_errors(beside(FEATURE))
 TENANTS = ("mine", "theirs")
 
 

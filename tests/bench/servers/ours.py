@@ -14,7 +14,7 @@ from service.database.session import TenantSession
 from service.feature import Feature
 from service.http.gate import Router
 from service.principal import CurrentPrincipal
-from service.product import FEATURES
+from tests.support.features import beside
 
 ROUTES_BEFORE = 20
 router = Router(prefix="/api/v1/bench")
@@ -42,4 +42,4 @@ async def rows(session: TenantSession) -> list[str]:
 
 if __name__ == "__main__":
     os.environ["PORT"] = sys.argv[1]
-    raise SystemExit(main((*FEATURES, NOTES, Feature(name="bench", routers=(router,)))))
+    raise SystemExit(main(beside(NOTES, Feature(name="bench", routers=(router,)))))

@@ -12,9 +12,9 @@ from alembic.script import Script, ScriptDirectory
 
 from examples.notes.feature import NOTES
 from service.database.migrations import alembic_config, expected
-from service.product import FEATURES
+from tests.support.features import beside
 
-LINES = [feature.migrations for feature in (*FEATURES, NOTES) if feature.migrations]
+LINES = [feature.migrations for feature in beside(NOTES) if feature.migrations]
 
 
 def below(script: ScriptDirectory, revision: Script) -> Iterator[str]:

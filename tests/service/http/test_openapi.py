@@ -24,6 +24,7 @@ from service.naming import Names
 from service.product import FEATURES, NAME, TITLE
 from service.settings import load
 from tests.support.api.environments import AUTH, GOOD
+from tests.support.features import beside
 
 FULL = Error("OTHER_001", 503, "Service unavailable", "Nothing is left", "Wait.")
 own = Router(public=True, prefix="/api/v1/other", tags=["other"])
@@ -55,7 +56,7 @@ OTHER = Feature(name="other", routers=(own,), errors=(FULL,))
 
 
 def document(*features: Feature) -> dict[str, Any]:
-    app = create_app(load(GOOD, AUTH), (*FEATURES, *features), names=Names(NAME), title=TITLE)
+    app = create_app(load(GOOD, AUTH), beside(*features), names=Names(NAME), title=TITLE)
     made: dict[str, Any] = app.openapi()
     return made
 

@@ -18,6 +18,7 @@ from service.product import FEATURES, NAME, TITLE
 from service.settings import load
 from tests.support.api.environments import AUTH, GOOD, NO_DATABASE
 from tests.support.api.server import Server
+from tests.support.features import beside
 from tests.support.idp.issuer import Issuer
 
 
@@ -227,7 +228,7 @@ def test_a_page_may_send_the_header_of_every_scheme() -> None:
 
     async def ask() -> httpx.Response:
         environment = {**GOOD, "FILES__KEY_SECRET_ID": "signalbox/production/files-key", "S3_BUCKET_NAME": "files"}
-        features = (*FEATURES, FILES)
+        features = beside(FILES)
         app = create_app(load(environment, settings_of(features)), features, names=Names(NAME), title=TITLE)
         asked = {
             "Origin": "https://app.example.com",

@@ -2,8 +2,8 @@
 
 from examples.notes.feature import NOTES
 from service.__main__ import main
-from service.product import FEATURES
 from tests.features.faults import FAULTS
+from tests.support.features import beside
 
 if __name__ == "__main__":
-    raise SystemExit(main((*FEATURES, NOTES, FAULTS)))
+    raise SystemExit(main(beside(NOTES, FAULTS)))

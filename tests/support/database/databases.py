@@ -15,8 +15,9 @@ import asyncpg
 from examples.notes.feature import NOTES
 from infra.local.postgres import LocalPostgres, prepare_rds_like
 from service.naming import Names
-from service.product import FEATURES, NAME
+from service.product import NAME
 from tests.support.api.zygote import ROOT, Divided, run
+from tests.support.features import beside
 
 OWNER = Names(NAME).owner_role
 MASTER, MASTER_PASSWORD = Names(NAME).master_role, "master-password"
@@ -93,7 +94,7 @@ def migration_environment(database: Database) -> dict[str, str]:
 
 def _alembic_ini(folder: Path, more: str) -> Path:
     """The template's line of versions, those of the product's features, and that of the notes, which the tests use."""
-    lines = [str(feature.migrations) for feature in (*FEATURES, NOTES) if feature.migrations]
+    lines = [str(feature.migrations) for feature in beside(NOTES) if feature.migrations]
     folders = [f"{ROOT}/migrations/versions", *lines, *([more] if more else [])]
     text = ["[alembic]", f"script_location = {ROOT}/migrations", "path_separator = os"]
     ini = folder / f"alembic-{hashlib.sha256(more.encode()).hexdigest()[:8]}.ini"
