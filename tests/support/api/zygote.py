@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import gc
 import json
 import os
 import runpy
@@ -149,6 +150,8 @@ def serve(control: socket.socket) -> None:
     """Divide for each request. Returns in the divided process alone, which is to run what was asked for."""
     for module in IMPORTED_BEFORE:
         import_module(module)
+    gc.collect()
+    gc.freeze()  # so that no collection of a divided process writes to the memory that it shares, which copies it
     woken, wakes = os.pipe()
     os.set_blocking(wakes, False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
