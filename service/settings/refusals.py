@@ -29,6 +29,8 @@ def unsafe(settings: Settings) -> Iterator[str]:
     if any(group.values()) and not (all(group.values()) and settings.aws_region):
         missing = ", ".join(name.upper() for name, value in group.items() if not value) or "AWS_REGION"
         yield f"{missing} is required beside the other ROLES_ANYWHERE variables: part of a proof is none"
+    if not (settings.database_secret or urlsplit(settings.database_url.get_secret_value()).username):
+        yield "DATABASE_URL must name the user where no secret does: the driver would take that of the machine"
     if settings.database_iam_auth and settings.database_secret:
         yield "DATABASE_IAM_AUTH and DATABASE_SECRET_ID are two ways to log in: unset one"
     if settings.database_iam_auth and not settings.aws_region:

@@ -244,6 +244,14 @@ def test_a_kind_that_is_not_known_is_the_only_thing_said_of_it(kind: str) -> Non
     assert not kind or "google, oidc, saml (example" in told
 
 
+@pytest.mark.parametrize("login", ["", ":word@", "@"])
+def test_who_logs_in_is_named_by_a_secret_or_by_the_address(login: str) -> None:
+    url = {"ENVIRONMENT": "development", "DATABASE_URL": f"postgresql://{login}db.example.com/d?sslmode=disable"}
+    assert load({**GOOD, **url}, AUTH).database_secret
+    with pytest.raises(SettingsError, match="DATABASE_URL must name the user"):
+        load({**GOOD, **url, "DATABASE_SECRET_ID": ""}, AUTH)
+
+
 @pytest.mark.parametrize(
     ("variable", "value"),
     [
