@@ -50,7 +50,7 @@ class Storage:
         key = aws.key(f"files/{file}")
 
         def work(s3: S3Client, bucket: str) -> None:
-            s3.put_object(Bucket=bucket, Key=key, Body=content)
+            s3.put_object(Bucket=bucket, Key=key, Body=content, **aws.at_rest)
 
         await self._with_bucket(aws, work)
 

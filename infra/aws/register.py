@@ -151,6 +151,14 @@ REGISTER: Final = (
         _NEXT,
     ),
     Acknowledged(
+        "AwsSolutions::AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:kms:<AWS::Region>:<AWS::AccountId>:key/*]",
+        ("SignalboxData/Tenant/Policy/Resource",),
+        "Any key whose alias carries this stage and the tenant of the session, and no other: keys of tenants are made "
+        "when a tenant comes, so that no stack knows their ids. Only administrators of the account give aliases.",
+        _SECURITY,
+        _NEXT,
+    ),
+    Acknowledged(
         "AwsSolutions::AwsSolutions-IAM5[Resource::*]",
         ("SignalboxAccess/Router/Policy/Resource",),
         "Session Manager's and Patch Manager's actions, and those on metrics and machines, know no resource; metrics "

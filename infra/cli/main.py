@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from infra.cli import api, auth, daily, docs, local, reach, stages
+from infra.cli import api, auth, daily, docs, local, reach, stages, tenants
 from infra.cli.compliance import compliance
 from infra.cli.init import init
 from infra.shell import machine
@@ -51,6 +51,7 @@ for command in (
     *daily.COMMANDS,
     *stages.COMMANDS,
     *reach.COMMANDS,
+    *tenants.COMMANDS,
     docs.docs,
     docs.sbom,
     api.openapi,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from infra.deploy import stacks
+from infra.deploy import stacks, tenant_keys
+from infra.deploy.account import Account
 from infra.railway import operations
 from infra.railway.api import Client
 from infra.railway.operations import Railway
@@ -29,8 +30,9 @@ def destroy(
     *,
     connect: Callable[[], Client] = Client.from_environment,
     destroy_stacks: Callable[[Path, Stage, Path], None] = stacks.destroy,
+    tenants: Callable[[Stage], Iterable[str]] = lambda stage: tenant_keys.tenants(Account(stage.region), stage),
 ) -> None:
-    """Delete a stage.
+    """Delete a stage. Keys of tenants stay, and are told: each is ended by its tenant's name, or not at all.
 
     Args:
         root: The checkout.
@@ -41,6 +43,7 @@ def destroy(
         echo: Takes lines for the person.
         connect: Makes the Railway client.
         destroy_stacks: As ``stacks.destroy``.
+        tenants: Those that have a key in the account.
 
     Raises:
         DestroyError: It is production, the name is another, or its data is protected.
@@ -57,6 +60,8 @@ def destroy(
     _on_railway(stage, workspace, connect, lambda railway, project_id: None)  # may we? Before anything is gone
     destroy_stacks(root, stage, folder / stage.name)
     echo(f"Deleted the stacks {stage.names.whole}-*")
+    for tenant in sorted(tenants(stage)):
+        echo(f"The key of tenant {tenant} stays: uv run signalbox tenant-key {stage.name} {tenant} --end")
 
     def delete(railway: Railway, project_id: str) -> None:
         railway.call(operations.PROJECT_DELETE, id=project_id)

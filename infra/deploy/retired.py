@@ -1,7 +1,8 @@
 """What is retired in two steps, because the service that runs still needs it while the stacks are deployed.
 
 A stack is changed minutes before the service is started with what it was told. A signing key that its environment
-names, or the one authority that vouches for its certificate, must not go in that time.
+names, the one authority that vouches for its certificate, or the right to the key that it encrypts tenants' data with
+must not go in that time.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any, Final
 from infra.deploy.changes import Change, Template, Templates
 
 _OUTPUT: Final = "TokenSigningKeyArn"
+_PREFIX: Final = "TenantKeyPrefix"  # an output of stages whose service encrypts with tenants' own keys
 _BLOCK: Final = re.compile(r"-----BEGIN CERTIFICATE-----(.+?)-----END CERTIFICATE-----", re.DOTALL)
 
 
@@ -29,6 +31,11 @@ def too_early(before: Templates, after: Templates) -> Iterator[str]:
             yield (
                 f"data/{logical} signs tokens, or did, and the service that runs names it: move its number from "
                 "signing_keys to retired_signing_keys, deploy, and take it out of there with the next deployment"
+            )
+        if _PREFIX not in before["data"].get("Outputs", {}) and _encrypts(before["data"]) > _encrypts(after["data"]):
+            yield (
+                "the service that runs encrypts tenants' data with the stage's key, and could write no more: set "
+                'tenant_keys="on", make the tenants\' keys, deploy, and set "required" with the next deployment'
             )
     if "access" in before:
         was, will = _authorities(before["access"]), _authorities(after["access"])
@@ -58,6 +65,17 @@ def retired(before: Templates, found: Collection[Change]) -> set[str]:
 def _named(template: Template) -> set[str]:
     value = json.dumps(template.get("Outputs", {}).get(_OUTPUT, {}).get("Value"))
     return {logical for logical in template["Resources"] if f'["{logical}", "Arn"]' in value}
+
+
+def _encrypts(template: Template) -> bool:
+    """Whether a tenant's session may encrypt with the stage's key."""
+    statements = [
+        statement
+        for resource in template["Resources"].values()
+        if resource["Type"] == "AWS::IAM::ManagedPolicy"
+        for statement in resource["Properties"]["PolicyDocument"]["Statement"]
+    ]
+    return any(one.get("Sid") == "TenantKey" and "kms:Encrypt" in one["Action"] for one in statements)
 
 
 def _authorities(template: Template) -> set[str]:

@@ -233,8 +233,8 @@ ATTACKERS: Final = (
         (
             "For as long as it lasts, it can read every tenant's rows and documents, as the service can: the "
             "login sets the "
-            "tenant itself. Alarms on refused keys ring; documents are recorded one by one. A key per tenant is "
-            "planned.",
+            "tenant itself. Alarms on refused keys ring; documents are recorded one by one. With a key "
+            "of its own for each tenant (tenant_keys), each use names one, and one tenant's can be switched off.",
         ),
     ),
     Attacker(

@@ -214,6 +214,7 @@ _ROWS: Final[tuple[Row, ...]] = (
     Row("S3_BUCKET_NAME", output("BucketName")),
     Row("KMS_KEY_ID", output("DataKeyArn")),
     Row("TENANT_ROLE_ARN", output("TenantRoleArn")),
+    Row("TENANT_KEY_PREFIX", optional_output("TenantKeyPrefix", lambda stage: stage.tenant_keys != "off")),
     Row("TOKEN_SIGNING_KEY_ID", output("TokenSigningKeyArn")),
     Row("IDP__<NAME>__KIND", constant("cognito"), constant("oidc")),
     Row("IDP__<NAME>__ISSUER", output("UserPoolIssuer"), asked("your provider's issuer")),

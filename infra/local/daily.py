@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -18,8 +17,8 @@ from infra.local import plain, state
 from infra.local.state import Running
 from infra.shell.failure import Failure
 from infra.shell.machine import silence
+from infra.stage.names import TENANT
 
-_TENANT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _PATIENCE: Final = 5.0  # seconds for an answer of the stack
 _PAUSE: Final = 0.2  # seconds between two looks at a log
 
@@ -80,7 +79,7 @@ def psql_environment(running: Running, tenant: str | None) -> tuple[str, dict[st
         Failure: The tenant has no tenant's form.
     """
     tenant = running.users[0].tenant if tenant is None else tenant
-    if not _TENANT.fullmatch(tenant):
+    if not TENANT.fullmatch(tenant):
         raise Failure(f"{tenant!r} is no tenant: 1 to 64 letters, digits, _ or -, beginning with a letter or digit")
     environment = json.loads(Path(running.env_file).with_suffix(".json").read_text(encoding="utf-8"))
     more = {"PGPASSWORD": _password(environment), "PGOPTIONS": f"-c app.tenant_id={tenant}", "PSQLRC": os.devnull}

@@ -78,12 +78,14 @@ class Usage:
         logs_gb: GB of logs that AWS takes in.
         months: For how many months they have been kept.
         traffic_gb: GB through the NAT gateways.
+        tenants: Tenants, where each has a key.
     """
 
     users: int = 1000
     logs_gb: float = 5
     months: int = 12
     traffic_gb: float = 10
+    tenants: int = 20
 
 
 ASSUMED: Final = Usage()
@@ -115,6 +117,9 @@ def monthly(stage: Stage, usage: Usage = ASSUMED) -> Iterator[Cost]:
     yield from _network(stage, usage)
     keys = 2 + len(stage.signing_keys) + len(stage.retired_signing_keys)
     yield Cost("KMS keys", keys * _price("key"), str(keys))
+    if stage.tenant_keys != "off":
+        note = f"{usage.tenants} tenants; each of a key's first two rotations adds as much again"
+        yield Cost("Tenants' keys", usage.tenants * _price("key"), note)
     # The database's two logins, the session key; made by hand for providers; the router's.
     secrets = 3 + len(stage.provider_secrets) + stage.subnet_router
     yield Cost("Secrets", secrets * _price("secret"), str(secrets))

@@ -14,6 +14,8 @@ MAX_TITLE: Final = 40
 # IAM takes Latin-1 in a description, a certificate 64 characters; quotes and backslashes need none of them.
 _TITLE = re.compile(r"[^\W_][ -~\u00A1-\u00FF]*\Z")
 _TAKEN: Final = ("pg", "rds", "postgres", "rdsadmin")  # roles and databases of PostgreSQL's own, and of RDS's
+# What a tenant may be called: one pattern everywhere, here as in service/tenancy.py.
+TENANT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _RESERVED: Final = ("aws", "amazon", "cognito")  # Cognito has no address with one of them
 
 # What a name is for -> how many characters that may have. The longest of each kind is checked.
@@ -87,7 +89,7 @@ class StageNames:
             "IAM user": self.user,
             "Roles Anywhere anchor, trail or budget": self.whole,
             "certificate": self.authority,
-            "KMS alias": f"alias/{self.key('token-signing-999')}",
+            "KMS alias": self.tenant_key("x" * 64),
             "secret": f"{self.path}/{'x' * 61}",
             "log group": f"/aws/rds/instance/{self.whole}/postgresql",
             "host in a tailnet": self.router,
@@ -121,6 +123,19 @@ class StageNames:
             purpose: What it is for.
         """
         return f"{self.path}/{purpose}"
+
+    @property
+    def tenant_keys(self) -> str:
+        """What the aliases of the tenants' own keys begin with. A tenant's name cannot hold the slash before it."""
+        return f"alias/{self.key('tenant/')}"
+
+    def tenant_key(self, tenant: str) -> str:
+        """The alias of a tenant's own key. What a tenant may be called, an alias may be called as well.
+
+        Args:
+            tenant: Whose.
+        """
+        return f"{self.tenant_keys}{tenant}"
 
     @property
     def user(self) -> str:

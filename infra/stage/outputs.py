@@ -53,6 +53,7 @@ OUTPUTS: Final = (
     Output("data", "BucketName", "Bucket for documents"),
     Output("data", "DataKeyArn", "KMS key of the stored data"),
     Output("data", "TenantRoleArn", "Role in which the service touches one tenant's objects"),
+    Output("data", "TenantKeyPrefix", "What the aliases of tenants' own keys begin with", optional=True),
     Output(
         "data",
         "TokenSigningKeyArn",

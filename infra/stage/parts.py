@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from infra.stage.names import PRODUCT
+from infra.stage.names import PRODUCT, TENANT
 from infra.stage.told import form
 
 Identifier = Annotated[
@@ -80,9 +80,7 @@ class Federated(BaseModel):
 
     name: Annotated[str, form(r"[A-Za-z][A-Za-z0-9]{2,31}", "3 to 32 letters and digits, a letter first")]
     kind: Literal["saml", "oidc"]
-    tenant: Annotated[
-        str, form(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", "1 to 64 letters, digits, _ and -, a letter or digit first")
-    ]
+    tenant: Annotated[str, form(TENANT.pattern, "1 to 64 letters, digits, _ and -, a letter or digit first")]
     metadata_url: _Https | None = None
     issuer: _Https | None = None
     client_id: str | None = Field(default=None, min_length=1)

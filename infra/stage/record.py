@@ -67,6 +67,9 @@ class Stage(BaseModel):
         signing_keys: Numbers of the keys of the tokens we issue, the signing one first; each is a key of its own.
         retired_signing_keys: Numbers of keys that the service is told of no longer. A number goes here when it leaves
             ``signing_keys``, and with the next deployment from here: until that one, replicas that run may name it.
+        tenant_keys: Whether what the service encrypts for a tenant is under a key of the tenant's own. ``on`` tells
+            the service so, ``required`` also takes from tenants' sessions the right to encrypt with the stage's key.
+            The keys are made by ``signalbox tenant-key``; what was written before can be read in any case.
         provider_secrets: Secrets below ``secrets_prefix``, made by hand, that the service may read besides those of the
             stacks: client secrets of providers that it talks to itself (``IDP__<NAME>__CLIENT_MADE_BY_HAND_ID``).
         watch: Alarms, trail, budget.
@@ -98,6 +101,7 @@ class Stage(BaseModel):
     access: Literal["roles-anywhere", "user"] = "roles-anywhere"
     subnet_router: bool = False
     federation: tuple[Federated, ...] = ()
+    tenant_keys: Literal["off", "on", "required"] = "off"
     provider_secrets: tuple[Annotated[str, form(r"[a-z][a-z0-9-]{1,60}", _MADE_BY_HAND)], ...] = ()
     signing_keys: tuple[Annotated[int, Field(ge=1, le=999)], ...] = Field(default=(1,), min_length=1, max_length=3)
     retired_signing_keys: tuple[Annotated[int, Field(ge=1, le=999)], ...] = Field(default=(), max_length=3)

@@ -34,13 +34,26 @@ class OfTenant:
         aws: Makes them.
         tenant: Whose.
         role_arn: The role to take on; None gives the process's own identity.
+        own_key: Alias of the tenant's own KMS key; None where the stage's key encrypts for all tenants.
+        stage_key: That one.
 
     Attributes:
         tenant: Whose.
+        key_id: What to have KMS encrypt with, under ``context``. To decrypt, name no key: what is encrypted tells by
+            which, and what was written before the tenant had a key of its own opens with the same call.
     """
 
-    def __init__(self, aws: Aws, tenant: TenantId, role_arn: str | None) -> None:
+    def __init__(
+        self,
+        aws: Aws,
+        tenant: TenantId,
+        role_arn: str | None,
+        own_key: str | None = None,
+        stage_key: str | None = None,
+    ) -> None:
         self.tenant = tenant
+        self.key_id = own_key or stage_key
+        self._own_key = own_key
         self._aws, self._role_arn = aws, role_arn
         self._own = Clients(lambda: aws.session_from(self._credentials), aws.client_of)  # no tenant waits for another
 
@@ -48,6 +61,17 @@ class OfTenant:
     def context(self) -> dict[str, str]:
         """The encryption context that KMS asks of this tenant's session."""
         return {TAG: self.tenant}
+
+    @property
+    def at_rest(self) -> dict[str, Any]:
+        """How S3 is to encrypt an object of this tenant: arguments of whatever writes one.
+
+        Empty where the stage's key does, which is the bucket's own. With a bucket key, because the context that the
+        policy asks for is the bucket's.
+        """
+        if self._own_key is None:
+            return {}
+        return {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": self._own_key, "BucketKeyEnabled": True}
 
     def key(self, name: str) -> str:
         """The name of an object in the bucket.
@@ -94,11 +118,12 @@ class TenantClients:
 
     Args:
         aws: Makes clients.
-        settings: The role.
+        settings: The role, and the keys.
     """
 
     def __init__(self, aws: Aws, settings: Settings) -> None:
         self._aws, self._role_arn = aws, settings.tenant_role_arn
+        self._prefix, self._stage_key = settings.tenant_key_prefix, settings.kms_key_id
         self._required = settings.environment == "production"
         self._lock = threading.Lock()
         self._known: OrderedDict[TenantId, OfTenant] = OrderedDict()
@@ -114,11 +139,15 @@ class TenantClients:
         if self._role_arn is None and self._required:
             raise ApiError(TENANT_AWS_DOWN, "no_tenant_role")
         with self._lock:
-            found = self._known.pop(tenant, None) or OfTenant(self._aws, tenant, self._role_arn)
+            found = self._known.pop(tenant, None) or self._new(tenant)
             self._known[tenant] = found
             if len(self._known) > _MOST:
                 self._known.popitem(last=False)
             return found
+
+    def _new(self, tenant: TenantId) -> OfTenant:
+        own_key = f"{self._prefix}{tenant}" if self._prefix else None
+        return OfTenant(self._aws, tenant, self._role_arn, own_key, self._stage_key)
 
 
 @raises(TENANT_AWS_DOWN)

@@ -10,6 +10,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
 
 from service.settings.formats import (
+    AliasPrefix,
     CaFile,
     Collector,
     DatabaseUrl,
@@ -200,6 +201,12 @@ class Settings(BaseModel):
         default=None,
         description="IAM role in which a request touches its tenant's objects; production needs it for TenantAws.",
         examples=["arn:aws:iam::111122223333:role/signalbox-tenant"],
+    )
+    tenant_key_prefix: AliasPrefix | None = Field(
+        default=None,
+        description="What the aliases of tenants' own KMS keys begin with; with it TenantAws encrypts with those, and "
+        "without it with KMS_KEY_ID.",
+        examples=["alias/signalbox/production/tenant/"],
     )
     otel_exporter_otlp_endpoint: Collector | None = Field(
         default=None,

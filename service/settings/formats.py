@@ -17,6 +17,8 @@ _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _DATABASE = re.compile(r"/[^/:?#@]+")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")  # RFC 9110, section 5.6.2
+# An alias has 256 characters at most, and a tenant's name 64 of them.
+_ALIAS_PREFIX = re.compile(r"alias/(?!aws/)[A-Za-z0-9/_-]{1,185}/")
 _USUAL_PORT = {"https": 443, "http": 80}
 _SHAPE = "must be an address: scheme://host[:port]..., with one host and a port from 1 to 65535"
 _DATABASE_SHAPE = (
@@ -167,6 +169,12 @@ def _pem(value: SecretStr) -> SecretStr:
     return SecretStr(text)
 
 
+def _alias_prefix(value: str) -> str:
+    if not _ALIAS_PREFIX.fullmatch(value):
+        raise FormatError("must be alias/.../, 192 characters at most: letters, digits, /, _ and -, and not AWS's own")
+    return value
+
+
 def LongEnough(characters: int) -> AfterValidator:  # noqa: N802  used as a type is
     """For a secret that is given by value: the characters it must have at least."""
 
@@ -188,4 +196,5 @@ DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
 Proxy = Annotated[str, AfterValidator(_proxy)]
 Collector = Annotated[str, AfterValidator(_collector)]
 Pairs = Annotated[SecretStr, AfterValidator(_pairs)]
+AliasPrefix = Annotated[str, AfterValidator(_alias_prefix)]
 CaFile = Annotated[Path, BeforeValidator(_ca_file)]

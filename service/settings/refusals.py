@@ -35,6 +35,8 @@ def unsafe(settings: Settings) -> Iterator[str]:
         yield "DATABASE_IAM_AUTH and DATABASE_SECRET_ID are two ways to log in: unset one"
     if settings.database_iam_auth and not settings.aws_region:
         yield "AWS_REGION is required with DATABASE_IAM_AUTH (example: us-east-1)"
+    if settings.tenant_key_prefix and not settings.tenant_role_arn:
+        yield "TENANT_ROLE_ARN is required beside TENANT_KEY_PREFIX: only its sessions may use the tenants' keys"
     if settings.max_tenant_requests is not None and settings.max_tenant_requests > max(1, settings.connections - 1):
         yield (
             "MAX_TENANT_REQUESTS must be less than DATABASE_POOL_SIZE and DATABASE_MAX_OVERFLOW together: one tenant's "

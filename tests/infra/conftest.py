@@ -87,7 +87,7 @@ def federated(tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
     """Production with every option: organizations with providers of their own, three zones, endpoints, an authority."""
     options = {"nat_gateways": 3, "interface_endpoints": True}
     organizations = {"federation": (OKTA, ENTRA), "provider_secrets": ("client-okta",), "signing_keys": (2, 1)}
-    changed = stage("production", availability_zones=3, network=options, **organizations)
+    changed = stage("production", availability_zones=3, network=options, tenant_keys="required", **organizations)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("infra.aws.app.stage", lambda *_, **__: changed)
         return synthesize(

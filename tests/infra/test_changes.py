@@ -54,6 +54,10 @@ TRIED: Mapping[tuple[str, str], tuple[str, Mapping[str, Any], Mapping[str, Any]]
         {"signing_keys": (2,)},
     ),
     ("provider_secrets", ""): ("staging", {}, {"provider_secrets": ("client-okta",)}),
+    ("tenant_keys", "off to on"): ("staging", {}, {"tenant_keys": "on"}),
+    ("tenant_keys", "on to required"): ("staging", {"tenant_keys": "on"}, {"tenant_keys": "required"}),
+    ("tenant_keys", "off to required"): ("staging", {"tenant_keys": "off"}, {"tenant_keys": "required"}),
+    ("tenant_keys", "back to off"): ("staging", {"tenant_keys": "required"}, {}),
     ("watch.email", ""): ("staging", {}, {"watch": {"email": "other@example.com"}}),
     ("watch.trail", "off"): ("staging", {}, {"watch": {"trail": False}}),
     ("watch.trail", "on"): ("staging", {"watch": {"trail": False}}, {}),
@@ -233,6 +237,21 @@ def test_a_signing_key_goes_in_two_steps(synth: Synth) -> None:
         statements = json.dumps([r for n, r in template["data"]["Resources"].items() if "ServicePolicy" in n])
         assert statements.count("SigningKey") == 2
     judge(retiring, alone)
+
+
+def test_the_key_of_the_stage_leaves_tenants_in_two_steps(synth: Synth) -> None:
+    off, on, required = (synth("staging", **({"tenant_keys": one} if one else {})) for one in ("", "on", "required"))
+    with pytest.raises(ChangeRefused, match='set tenant_keys="on"'):
+        judge(off, required)
+    for before, after in ((off, on), (on, required), (required, on), (required, off), (on, off)):
+        judge(before, after)
+        # Whichever replica runs meanwhile, with or without the tenants' keys: what it writes with, it may, and read.
+    policies = [
+        {one["Sid"]: one["Action"] for one in row["Properties"]["PolicyDocument"]["Statement"]}
+        for row in (r for t in (off, on, required) for n, r in t["data"]["Resources"].items() if "TenantPolicy" in n)
+    ]
+    assert policies[0] == policies[1], "to switch it on, or off again, takes nothing from a replica that runs"
+    assert policies[2] == policies[0] | {"TenantKey": "kms:Decrypt", "TenantDocumentsKey": "kms:Decrypt"}
 
 
 def test_an_authority_goes_in_two_steps(synth: Synth, tmp_path: Path) -> None:

@@ -19,6 +19,8 @@ from typing import Any
 
 import pytest
 
+from infra.deploy.tenant_keys import policy as tenant_key_policy
+from infra.product import STAGES
 from infra.shell.tools import search_path
 from service.product import NAME
 from tests.infra.conftest import Synthesized
@@ -45,8 +47,20 @@ _ARNS = {
 }
 
 
+_ADMINISTRATOR = f"arn:aws:iam::{ACCOUNT}:role/administrator"  # of the account, whom no template makes
+_EVERYTHING = [
+    {
+        "name": "everything",
+        "policy": {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]},
+    }
+]
+
+
 class Stage:
-    """A stage whose references are resolved: each resource has an ARN made of stage and logical id."""
+    """A stage whose references are resolved: each resource has an ARN made of stage and logical id.
+
+    Tenants acme and globex have keys of their own in it, with the policy that the command gives them.
+    """
 
     def __init__(self, synthesized: Synthesized) -> None:
         self.name = synthesized.name
@@ -121,8 +135,13 @@ class Stage:
                 found.append({"name": name, "policy": self.resolve(row["Properties"]["PolicyDocument"])})
         return found
 
+    def tenant_key(self, tenant: str) -> str:
+        return f"arn:aws:kms:{REGION}:{ACCOUNT}:key/{self.name}-of-{tenant}"
+
     def policy_of(self, arn: str) -> Any:
         """The policy of what is reached, where it has one."""
+        if "-of-" in arn:
+            return tenant_key_policy(ACCOUNT, arn.rpartition("-of-")[2])
         for name, row in self.resources.items():
             properties = row.get("Properties", {})
             if row["Type"] == "AWS::KMS::Key" and self.arn(name) == arn:
@@ -147,7 +166,7 @@ class Request:
     to: Stage | None = None  # another stage's
 
     def simulation(self, stage: Stage) -> dict[str, Any]:
-        arn = stage.arn(self.by)
+        arn = _ADMINISTRATOR if self.by == _ADMINISTRATOR else stage.arn(self.by)
         session = arn.replace(":iam:", ":sts:").replace(":role/", ":assumed-role/") + "/t" if ":role/" in arn else arn
         context = {
             "aws:SecureTransport": "true",
@@ -165,7 +184,7 @@ class Request:
                 "resource": {"resource": self.resource, "accountId": ACCOUNT},
                 "contextVariables": context,
             },
-            "identityPolicies": stage.policies(self.by),
+            "identityPolicies": _EVERYTHING if self.by == _ADMINISTRATOR else stage.policies(self.by),
             "serviceControlPolicies": [],
             "resourceControlPolicies": [],
             **({"resourcePolicy": policy} if policy else {}),
@@ -270,6 +289,7 @@ def matrix(stage: Stage, other: Stage) -> list[tuple[str, Request, bool]]:
             Request(tenant, "sts:AssumeRole", role, {**acme, **take, "aws:RequestTag/tenant_id": "globex"}),
             False,
         ),
+        *_of_tenants_keys(stage, other, tenant, service),
         # The service as itself.
         ("service acts for a tenant", Request(service, "sts:AssumeRole", role, take), True),
         ("service acts for no tenant", Request(service, "sts:AssumeRole", role, {"aws:TagKeys": ["x"]}), False),
@@ -402,6 +422,85 @@ def _router(stage: Stage, router: str, secret: Mapping[str, str]) -> list[tuple[
         ("opens a session", "ssm:StartSession", f"arn:aws:ec2:{REGION}:{ACCOUNT}:instance/i-1", {}, False),
     ]
     return [(f"router {what}", Request(router, act, on, context), may) for what, act, on, context, may in asked]
+
+
+def _of_tenants_keys(stage: Stage, other: Stage, tenant: str, service: str) -> list[tuple[str, Request, bool]]:
+    """A tenant's own key: by its alias, under its context, in its session, and otherwise not."""
+    own, foreign, elsewhere = stage.tenant_key("acme"), stage.tenant_key("globex"), other.tenant_key("acme")
+    aliases = {key: one.names.tenant_key(name) for key, one, name in (
+        (own, STAGES[stage.name], "acme"), (foreign, STAGES[stage.name], "globex"),
+        (elsewhere, STAGES[other.name], "acme"),
+    )}  # fmt: skip
+    tag, bucket = {"aws:PrincipalTag/tenant_id": "acme"}, stage.arn(stage.one("AWS::S3::Bucket", "DocumentsBucket"))
+
+    def named(key: str, of: str = "acme", **more: Any) -> dict[str, Any]:
+        """The context of a request that names the key by its alias."""
+        return {**by_id(key, of), "kms:RequestAlias": aliases[key], **more}
+
+    def by_id(key: str, of: str = "acme") -> dict[str, Any]:
+        context = {"kms:EncryptionContext:tenant_id": of, "kms:EncryptionContextKeys": ["tenant_id"]}
+        return {**tag, **context, "kms:ResourceAliases": [aliases[key]]}
+
+    def by_s3(key: str, where: str = bucket) -> dict[str, Any]:
+        through = {"kms:ViaService": f"s3.{REGION}.amazonaws.com", "kms:EncryptionContext:aws:s3:arn": where}
+        return {**tag, **through, "kms:ResourceAliases": [aliases[key]]}
+
+    without = {name: value for name, value in named(own).items() if name != "kms:ResourceAliases"}
+    both = {**named(own), "kms:ResourceAliases": [aliases[foreign], aliases[own]]}
+    bare = {name: value for name, value in named(own).items() if not name.startswith("kms:EncryptionContext")}
+    asked: list[tuple[str, str, str, Mapping[str, Any], bool]] = [
+        ("encrypts by its alias", "kms:Encrypt", own, named(own), True),
+        ("has data keys made by its alias", "kms:GenerateDataKey", own, named(own), True),
+        ("decrypts", "kms:Decrypt", own, by_id(own), True),
+        ("decrypts by its alias", "kms:Decrypt", own, named(own), True),
+        ("encrypts by the key's id", "kms:Encrypt", own, by_id(own), False),
+        ("encrypts by a key without an alias", "kms:Encrypt", own, without, False),
+        ("decrypts by a key without an alias", "kms:Decrypt", own, without, False),
+        ("encrypts without a context", "kms:Encrypt", own, bare, False),
+        ("decrypts without a context", "kms:Decrypt", own, bare, False),
+        ("encrypts under another's context", "kms:Encrypt", own, named(own, "globex"), False),
+        ("decrypts under another's context", "kms:Decrypt", own, by_id(own, "globex"), False),
+        ("encrypts by another's alias", "kms:Encrypt", foreign, named(foreign), False),
+        ("decrypts with another's key", "kms:Decrypt", foreign, by_id(foreign), False),
+        ("decrypts with another's key, context and all", "kms:Decrypt", foreign, by_id(foreign, "globex"), False),
+        ("uses another's key that has its alias, too", "kms:Encrypt", foreign, both, False),
+        ("encrypts by its key of another stage", "kms:Encrypt", elsewhere, named(elsewhere), False),
+        ("decrypts with its key of another stage", "kms:Decrypt", elsewhere, by_id(elsewhere), False),
+        ("has S3 encrypt with its key", "kms:GenerateDataKey", own, by_s3(own), True),
+        ("has S3 decrypt with its key", "kms:Decrypt", own, by_s3(own), True),
+        ("has S3 encrypt with another's key", "kms:GenerateDataKey", foreign, by_s3(foreign), False),
+        ("has S3 decrypt with another's key", "kms:Decrypt", foreign, by_s3(foreign), False),
+        ("has S3 encrypt with its key of another stage", "kms:GenerateDataKey", elsewhere, by_s3(elsewhere), False),
+        ("has S3 decrypt in another bucket", "kms:Decrypt", own, by_s3(own, "arn:aws:s3:::other"), False),
+    ]
+    rows = [(f"tenant {what}", Request(tenant, act, on, context), may) for what, act, on, context, may in asked]
+    alias = f"arn:aws:kms:{REGION}:{ACCOUNT}:{aliases[own]}"
+    principals = [n for n, row in stage.resources.items() if row["Type"] in ("AWS::IAM::Role", "AWS::IAM::User")]
+    of_administrators = (
+        *(("kms:CreateAlias", on) for on in (alias, own)),
+        *(("kms:UpdateAlias", on) for on in (alias, own)),
+        ("kms:DeleteAlias", alias),
+        *((f"kms:{name}", own) for name in ("TagResource", "PutKeyPolicy", "ScheduleKeyDeletion", "DisableKey")),
+        *((f"kms:{name}", own) for name in ("RotateKeyOnDemand", "DisableKeyRotation", "CreateGrant", "ReEncryptFrom")),
+        ("kms:CreateKey", "*"),
+    )
+    for by in principals:
+        rows += [(f"{by}: {act} of a tenant's key", Request(by, act, on, named(own)), False) for act, on in
+                 of_administrators]  # fmt: skip
+    rows += [
+        (f"administrator: {act} of a tenant's key", Request(_ADMINISTRATOR, act, on), True)
+        for act, on in of_administrators
+        if act not in ("kms:CreateGrant", "kms:ReEncryptFrom")  # these use it
+    ]
+    untagged = {name: value for name, value in named(own).items() if name != "aws:PrincipalTag/tenant_id"}
+    rows += [
+        ("service decrypts with a tenant's key as itself", Request(service, "kms:Decrypt", own, untagged), False),
+        ("service encrypts with a tenant's key as itself", Request(service, "kms:Encrypt", own, untagged), False),
+        ("a session without a tenant decrypts", Request(tenant, "kms:Decrypt", own, untagged), False),
+        ("administrator decrypts as no tenant", Request(_ADMINISTRATOR, "kms:Decrypt", own, untagged), False),
+        ("administrator has another use it", Request(_ADMINISTRATOR, "kms:CreateGrant", own, untagged), False),
+    ]
+    return rows
 
 
 @pytest.mark.parametrize("name", ["development", "staging", "production"])

@@ -435,7 +435,9 @@ def test_production_and_protected_stages_are_not_destroyed(world: World) -> None
     gone = lambda root, target, folder: stacks.append(target.name)  # noqa: E731
 
     def end(target: Stage, typed: str) -> None:
-        destroy(ROOT, world.folder, target, typed, None, world.lines.append, connect=world.connect, destroy_stacks=gone)
+        keys = lambda _: {"globex", "acme"}  # noqa: E731
+        to, on = world.lines.append, world.connect
+        destroy(ROOT, world.folder, target, typed, None, to, connect=on, destroy_stacks=gone, tenants=keys)
 
     for name, typed, told in (
         ("production", "production", "Production"),
@@ -448,6 +450,11 @@ def test_production_and_protected_stages_are_not_destroyed(world: World) -> None
     assert world.fake.mutations["projectDelete"] == 0
     end(world.target, "development")
     assert stacks == ["development"]
+    kept = [line for line in world.lines if "of tenant" in line]
+    assert kept == [
+        f"The key of tenant {name} stays: uv run signalbox tenant-key development {name} --end"
+        for name in ("acme", "globex")
+    ]
     assert all(p.deleted for p in world.fake.projects.values())
     world.deployment().run()
     assert len(world.fake.projects) == 2
@@ -460,10 +467,17 @@ def test_what_must_not_be_destroyed_is_refused_without_a_question() -> None:
     assert "Production is not destroyed by a command" in done.stderr
 
 
+def _costs(target: Stage) -> list[tuple[str, float]]:
+    return [(one.what, one.dollars) for one in costs.monthly(target)]
+
+
 def test_every_stage_has_a_price() -> None:
     for target in STAGES.values():
         assert all(cost.dollars >= 0 for cost in costs.monthly(target))
     assert sum(c.dollars for c in costs.monthly(stage("production"))) > 1000
+    lines = {one: dict(_costs(stage("staging", tenant_keys=one))) for one in ("off", "on", "required")}
+    assert "Tenants' keys" not in lines["off"]
+    assert lines["on"] == lines["required"] == lines["off"] | {"Tenants' keys": 20.0}
     odd = stage("development").model_copy(update={"database": replace_type(stage("development"), "x2g.large")})
     assert "not in the table" in costs.summary(odd)
 

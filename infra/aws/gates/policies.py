@@ -26,7 +26,7 @@ RESOURCE_POLICIES: Final[Mapping[str, str]] = {
 }
 # Conditions that keep a service from acting on us for another account ("confused deputy"), and how they are compared.
 _ON_BEHALF: Final = ("aws:SourceAccount", "aws:SourceArn", "kms:EncryptionContext:aws:logs:arn")
-_COMPARED: Final = ("StringEquals", "ArnEquals", "ArnLike")
+_COMPARED: Final = ("StringEquals", "ArnEquals", "ArnLike", "ForAnyValue:StringEquals")
 
 # Services that a policy of ours may admit, as patterns, and the most that it may admit them to.
 ADMISSIBLE: Final[Mapping[str, Mapping[str, frozenset[str]]]] = {
@@ -78,6 +78,13 @@ _VIA: Final[Conditions] = {
     "kms:ViaService": lambda stage: rf"^(s3|secretsmanager|sns)\.{stage.region}\.amazonaws\.com$"
 }
 _BOUND: Final[Conditions] = {"kms:EncryptionContext:tenant_id": lambda _: r"^\$\{aws:PrincipalTag/tenant_id\}$"}
+
+
+def _alias(stage: Stage) -> str:
+    return rf"^{re.escape(stage.names.tenant_keys)}\$\{{aws:PrincipalTag/tenant_id\}}$"
+
+
+_OWN: Final[Conditions] = {"kms:ResourceAliases": _alias}
 # Though NEVER says otherwise.
 _MAY: Final = {
     "ActForOneTenant": frozenset({"sts:AssumeRole", "sts:TagSession"}),
@@ -100,6 +107,7 @@ class Right:
     conditions: Conditions = field(default_factory=dict)
     within: str = ""  # what every resource ends with
     everywhere: bool = False  # these actions know no resource
+    stages_key: bool = False  # where tenants have to have keys of their own, it opens and does not encrypt
 
 
 # By Sid.
@@ -114,8 +122,17 @@ RIGHTS: Final[Mapping[str, Right]] = {
     "TenantDocumentsKey": Right(
         frozenset({"kms:Decrypt", "kms:GenerateDataKey"}),
         {**_VIA, "kms:EncryptionContext:aws:s3:arn": lambda _: None},
+        stages_key=True,
     ),
-    "TenantKey": Right(frozenset({"kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"}), _BOUND),
+    "TenantKey": Right(frozenset({"kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"}), _BOUND, stages_key=True),
+    "OwnDocumentsKey": Right(
+        frozenset({"kms:Decrypt", "kms:GenerateDataKey"}),
+        {**_VIA, **_OWN, "kms:EncryptionContext:aws:s3:arn": lambda _: None},
+    ),
+    "OwnKeyOpens": Right(frozenset({"kms:Decrypt"}), {**_BOUND, **_OWN}),
+    "OwnKeyEncrypts": Right(
+        frozenset({"kms:Encrypt", "kms:GenerateDataKey"}), {**_BOUND, **_OWN, "kms:RequestAlias": _alias}
+    ),
     "DatabaseLogin": Right(frozenset({"rds-db:connect"})),
     "ReadOwnKey": Right(frozenset({"secretsmanager:GetSecretValue"})),
     "DecryptOwnKey": Right(frozenset({"kms:Decrypt"}), {**_VIA, "kms:EncryptionContext:SecretARN": lambda _: None}),
@@ -327,8 +344,10 @@ def _rights(statements: list[Statement], stage: Stage) -> Iterator[str]:
             ):
                 yield "the policy lets a key be used past the services that it is for"
         if right is not None:
-            if actions - right.actions:
-                yield f"{statement['Sid']} allows more than it is for: {', '.join(sorted(actions - right.actions))}"
+            opens = frozenset({"kms:Decrypt"})
+            most = right.actions & opens if right.stages_key and stage.tenant_keys == "required" else right.actions
+            if actions - most:
+                yield f"{statement['Sid']} allows more than it is for: {', '.join(sorted(actions - most))}"
             if not all(json.dumps(r).rstrip('"]}').endswith(right.within) for r in _listed(statement.get("Resource"))):
                 yield f"{statement['Sid']} is about more than {right.within}"
             for key, fits in right.conditions.items():

@@ -70,7 +70,14 @@ class DataStack(StageStack):
         )
         self.secrets = Secrets(self, "Secrets", stage=stage, key=self.key)
         instance = self.database.instance
-        self.tenant_role = TenantRole(self, "Tenant", bucket=self.documents.bucket, key=self.key)
+        self.tenant_role = TenantRole(
+            self,
+            "Tenant",
+            bucket=self.documents.bucket,
+            key=self.key,
+            own_keys=stage.names.tenant_keys,
+            own_keys_only=stage.tenant_keys == "required",
+        )
         self.service = ServiceAccess(
             self,
             "Service",
@@ -97,6 +104,8 @@ class DataStack(StageStack):
         emit(self, "BucketName", self.documents.bucket.bucket_name)
         emit(self, "DataKeyArn", self.key.key_arn)
         emit(self, "TenantRoleArn", self.tenant_role.role.role_arn)
+        if stage.tenant_keys != "off":
+            emit(self, "TenantKeyPrefix", stage.names.tenant_keys)
         emit(self, "TokenSigningKeyArn", ",".join(key.key_arn for key in self.signing_keys))
 
     def _arn_of(self, secret_name: str) -> str:

@@ -230,9 +230,18 @@ CONTROLS: Final = (
         "164.312(a)(2)(iv)",
         "Encryption and decryption",
         "addressable",
-        "planned",
-        "One key encrypts the data of all tenants today; a key per tenant belongs to the document feature.",
-        (ByPerson("product team", "decide whether a tenant's contract asks for it (docs/stretch/documents.md)"),),
+        "implemented",
+        "A stage that says tenant_keys encrypts each tenant's documents with a key of its own, bound to the tenant of "
+        "the session by alias, context and the key's policy; without it one key encrypts for all.",
+        (
+            ByTest("tests/infra/test_iam_matrix.py::test_who_may_do_what_to_whose"),
+            ByTest("tests/infra/test_tenant_keys.py::test_a_key_is_made_once_for_a_tenant_and_a_stage"),
+            ByTest(
+                f"{_SERVICE}/aws/test_tenant.py::"
+                "test_with_a_key_of_its_own_a_tenant_is_encrypted_for_by_its_alias_and_reads_what_was_before"
+            ),
+            ByPerson("product team", "decide whether a tenant's contract asks for it (docs/INFRASTRUCTURE.md)"),
+        ),
     ),
     Control(
         INTEGRITY,

@@ -63,8 +63,8 @@ IRRELEVANT: Final = (
     (r"ManagedPolicyArns(|\.0) (remove|drop|empty)$", "a right less: what needs it stops, and says so"),
     (
         r"drop statement (ReadOwnKey|DecryptOwnKey|ReadSecrets|UseKeyThroughServices|SignTokens|"
-        r"TenantDocuments(Key)?|TenantKey|ActForOneTenant|DatabaseLogin|Heartbeat|BeManaged|FindOwnGroup|TellOwnGroup|"
-        r"SignalOwnStack|TellTopic|TopicKey)$",
+        r"TenantDocuments(Key)?|TenantKey|Own(DocumentsKey|KeyOpens|KeyEncrypts)|ActForOneTenant|DatabaseLogin|Heartbeat|"
+        r"BeManaged|FindOwnGroup|TellOwnGroup|SignalOwnStack|TellTopic|TopicKey)$",
         "a right less: what needs it stops, and readiness says so",
     ),
     (r"^(Router|Tenant)Policy AWS::IAM::ManagedPolicy  remove the resource", "the rights of one: it stops"),

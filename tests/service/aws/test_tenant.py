@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from service.aws.identity import Aws
 from service.aws.tenant import SECONDS, TenantClients
@@ -64,6 +65,43 @@ def test_each_tenant_has_a_session_of_its_own_that_carries_it(aws: Aws, emulator
         mine.client("s3")
     assert [call["Tags"] for call in asked.roles] == [[{"Key": "tenant_id", "Value": name}] for name in (ACME, GLOBEX)]
     assert {call["DurationSeconds"] for call in asked.roles} == {SECONDS}
+
+
+def test_with_a_key_of_its_own_a_tenant_is_encrypted_for_by_its_alias_and_reads_what_was_before(
+    aws: Aws, emulator: Emulator
+) -> None:
+    """The emulator keeps contexts and aliases apart; who may use which is in tests/infra/test_iam_matrix.py."""
+    admin = emulator.client("kms")
+    stage_key = admin.create_key()["KeyMetadata"]["Arn"]
+    for tenant in (ACME, GLOBEX):
+        own = admin.create_key()["KeyMetadata"]["KeyId"]
+        admin.create_alias(AliasName=f"alias/product/test/tenant/{tenant}", TargetKeyId=own)
+    emulator.client("s3").create_bucket(Bucket="of-tenants")
+
+    def of(tenant: TenantId, **more: str) -> Any:
+        with tenant_scope(tenant):
+            return TenantClients(aws, settings(emulator.url, KMS_KEY_ID=stage_key, **more)).current()
+
+    before, after = of(ACME), of(ACME, TENANT_KEY_PREFIX="alias/product/test/tenant/")
+    assert (before.key_id, before.at_rest) == (stage_key, {})
+    assert after.key_id == "alias/product/test/tenant/acme"
+    kept = []
+    for mine in (before, after):
+        sealed = mine.client("kms").encrypt(KeyId=mine.key_id, Plaintext=b"x", EncryptionContext=mine.context)
+        kept.append((sealed["KeyId"], sealed["CiphertextBlob"]))
+        mine.client("s3").put_object(Bucket="of-tenants", Key=mine.key(mine.key_id), Body=b"x", **mine.at_rest)
+    assert kept[0][0] == stage_key
+    assert kept[1][0] == admin.describe_key(KeyId=after.key_id)["KeyMetadata"]["Arn"]
+    for _, sealed in kept:
+        opened = after.client("kms").decrypt(CiphertextBlob=sealed, EncryptionContext=after.context)
+        assert opened["Plaintext"] == b"x"
+        with pytest.raises(ClientError):
+            after.client("kms").decrypt(CiphertextBlob=sealed, EncryptionContext=of(GLOBEX).context)
+    stored = emulator.client("s3").head_object(Bucket="of-tenants", Key=after.key(after.key_id))
+    assert stored["ServerSideEncryption"] == "aws:kms"
+    assert after.at_rest["BucketKeyEnabled"], "the policy asks for the bucket's context, which only these have"
+    assert stored["SSEKMSKeyId"] in (after.key_id, kept[1][0])
+    assert emulator.client("s3").get_object(Bucket="of-tenants", Key=after.key(stage_key))["Body"].read() == b"x"
 
 
 def test_many_requests_of_one_tenant_take_on_the_role_once(aws: Aws, emulator: Emulator) -> None:

@@ -59,6 +59,12 @@ def test_a_good_production_environment_is_read() -> None:
         ("HOST", "http://127.0.0.1"),
         ("HOST", "a b"),
         ("LAME_DUCK_SECONDS", "16"),
+        ("TENANT_KEY_PREFIX", "signalbox/production/tenant/"),
+        ("TENANT_KEY_PREFIX", "alias/signalbox/production/tenant"),
+        ("TENANT_KEY_PREFIX", "alias/aws/"),
+        ("TENANT_KEY_PREFIX", "alias/${tenant}/"),
+        ("TENANT_KEY_PREFIX", f"alias/{'x' * 186}/"),
+        ("TENANT_KEY_PREFIX", "alias/signalbox/production/tenant/"),  # without the role
         ("MAX_TENANT_REQUESTS", "20"),
         ("MAX_REQUESTS", "19"),
         ("IDP__COGNITO__ISSUER", "https://idp.example.com:99999"),
