@@ -103,5 +103,6 @@ def test_a_copied_feature_is_whole_and_changes_no_file_of_the_core(tmp_path: Pat
     )
     # Two tenants in one database, by tokens and by keys: isolation is what most of these tests are about.
     # And the core's own, which serve the examples beside the product.
-    core = ("tests/service/http/test_openapi.py", "tests/service/database/test_isolation.py")
+    database, http = "tests/service/database", "tests/service/http"
+    core = (f"{http}/test_openapi.py", f"{database}/test_isolation.py", f"{database}/test_migrations.py")
     product.run(*PYTHON, "-m", "pytest", "-n0", "-q", "tests/files", *core)

@@ -14,6 +14,7 @@ import asyncpg
 
 from examples.notes.feature import NOTES
 from infra.local.postgres import LocalPostgres, prepare_rds_like
+from service.database.migrations import expected
 from service.naming import Names
 from service.product import NAME
 from tests.support.api.zygote import ROOT, Divided, run
@@ -92,10 +93,18 @@ def migration_environment(database: Database) -> dict[str, str]:
     }
 
 
+def newest() -> set[str]:
+    """The revisions of a database that has all of these lines: one each."""
+    return set(expected(_lines()).heads)
+
+
+def _lines() -> list[Path]:
+    return [feature.migrations for feature in beside(NOTES) if feature.migrations]
+
+
 def _alembic_ini(folder: Path, more: str) -> Path:
     """The template's line of versions, those of the product's features, and that of the notes, which the tests use."""
-    lines = [str(feature.migrations) for feature in beside(NOTES) if feature.migrations]
-    folders = [f"{ROOT}/migrations/versions", *lines, *([more] if more else [])]
+    folders = [f"{ROOT}/migrations/versions", *map(str, _lines()), *([more] if more else [])]
     text = ["[alembic]", f"script_location = {ROOT}/migrations", "path_separator = os"]
     ini = folder / f"alembic-{hashlib.sha256(more.encode()).hexdigest()[:8]}.ini"
     ini.write_text("\n".join([*text, f"version_locations = {os.pathsep.join(folders)}", ""]))
