@@ -18,6 +18,7 @@ from tests.support.database.databases import Database
 
 pytestmark = pytest.mark.faults
 FEW = 2000  # rows
+ANEW = Request(b"GET /api/v1/health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")  # connects each time
 
 
 class Wrong:
@@ -74,6 +75,9 @@ class Wrong:
             slow = post(f"{NOTES}/sleep/0.05", self._traffic.token(BROWSERS[self.hung_up % 4]))
             request = self._traffic.browse(self.hung_up) if self.hung_up % 2 else slow
             await callers.abandon(request, self.hung_up % 7 / 300)
+            await callers.ask(
+                ANEW
+            )  # on a machine with no time left, whoever reads would wait behind ever more of these
             await asyncio.sleep(0.02 * self._slower)
 
     async def _cut(self) -> None:
