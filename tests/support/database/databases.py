@@ -107,7 +107,8 @@ def _alembic_ini(folder: Path, more: str) -> Path:
     folders = [f"{ROOT}/migrations/versions", *map(str, _lines()), *([more] if more else [])]
     text = ["[alembic]", f"script_location = {ROOT}/migrations", "path_separator = os"]
     ini = folder / f"alembic-{hashlib.sha256(more.encode()).hexdigest()[:8]}.ini"
-    ini.write_text("\n".join([*text, f"version_locations = {os.pathsep.join(folders)}", ""]))
+    if not ini.exists():  # written anew, it would be empty for a moment in which another process reads it
+        ini.write_text("\n".join([*text, f"version_locations = {os.pathsep.join(folders)}", ""]))
     return ini
 
 
