@@ -185,6 +185,8 @@ LOGOUT_REASONS: list[tuple[Callable[[], str], Error | None, str | None]] = [
     (lambda: sent_at() + "&other=", errors.SAML_UNREADABLE, "query"),
     (lambda: sent_at() + "&SAMLResponse=x", errors.SAML_UNREADABLE, "query"),
     (lambda: sent_at() + "&a&b", errors.SAML_UNREADABLE, "query"),
+    (lambda: sent_at() + "&", errors.SAML_UNREADABLE, "query"),
+    (lambda: sent_at().replace("RelayState=r", "RelayState"), errors.SAML_UNREADABLE, "query"),
     (lambda: "&".join(f"x{number}=1" for number in range(6)), errors.SAML_UNREADABLE, "query"),
     (lambda: "SAMLRequest=" + "x" * (messages.MAX_QUERY - 12), errors.SAML_UNREADABLE, "encoding"),
     (lambda: "SAMLRequest=" + "x" * (messages.MAX_QUERY - 11), errors.SAML_OVERSIZED, "query"),

@@ -242,6 +242,11 @@ async def test_what_becomes_of_a_set_is_a_line_in_the_log(
         }
     ]
     assert issuer_keys.failure == "no_usable_key"
+    any_kind = provider_of(issuer, IDP__TEST__KIND="oidc", IDP__TEST__AUDIENCE="x", IDP__TEST__JWKS_URL=issuer.url)
+    async with httpx.AsyncClient() as client:
+        with capture_logs() as logs:
+            await refused(IssuerKeys(any_kind, client), "k1")
+    assert [entry["wanted"] for entry in logs] == ["ES256 or ES384 or ES512 or RS256 or RS384 or RS512"]
 
 
 async def test_a_mistake_of_ours_in_a_fetch_is_no_outage(
