@@ -76,6 +76,7 @@ def test_all_of_it_is_read() -> None:
         ((), "it has "),
         (("a",), 'it has "a"'),
         (("a", "b", "c"), 'it has "a", "b", "c"'),
+        (("a", "b", "c", "d"), 'it has "a", "b", "c" and 1 more'),
         (("a", "b", "c", "d", "e"), 'it has "a", "b", "c" and 2 more'),
         ((ISSUER, ISSUER), "it has that one more than once"),
     ],
