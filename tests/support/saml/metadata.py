@@ -38,11 +38,13 @@ class MetadataHost(LocalHttp):
     def __init__(self) -> None:
         self.body, self.status, self.fetches = document(), 200, 0
         self.headers: dict[str, str] = {}
+        self.accepted: str | None = None
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 outer.fetches += 1
+                outer.accepted = self.headers.get("Accept")
                 self.send_response(outer.status)
                 self.send_header("Content-Length", str(len(outer.body)))
                 for name, value in outer.headers.items():

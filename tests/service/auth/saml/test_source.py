@@ -19,7 +19,7 @@ from service.auth.saml.source import COOLDOWN, HARD_AGE, MetadataSource, warn_of
 from service.auth.saml.workers import Workers
 from service.errors import ApiError
 from tests.support.clock import Clock
-from tests.support.saml.metadata import MetadataHost, document
+from tests.support.saml.metadata import MD, MetadataHost, document
 from tests.support.saml.mint import ISSUER
 from tests.support.saml.provider import key_pair
 
@@ -195,3 +195,24 @@ async def test_a_file_that_is_large_is_a_federations(setting: Setting) -> None:
     (entry,) = await setting.logged(raw + b" " * (1_048_577 - len(raw)))
     assert entry["reason"] == "bytes"
     assert "for one entity" in setting.source.remedy
+
+
+def federation(more: str = "") -> bytes:
+    remarks = f"<!--{'x' * 250_000}-->" * 5
+    inner = document().decode().replace('ID="_m"', "")
+    return f'<EntitiesDescriptor xmlns="{MD}" {more}>{remarks}{inner}</EntitiesDescriptor>'.encode()
+
+
+async def test_a_federation_counts_when_it_has_come_to_its_end_and_until_it_ends(setting: Setting) -> None:
+    assert await setting.logged(federation()) == []
+    assert setting.source.state == "ok"
+    (entry,) = await setting.logged(federation()[:-5])
+    assert entry["reason"] == "xml"
+    (entry,) = await setting.logged(federation('validUntil="2020-01-01T00:00:00Z"'))
+    assert entry["reason"] == "valid_until"
+
+
+async def test_metadata_is_asked_for_as_what_it_is(tmp_path: Path, client: httpx.AsyncClient) -> None:
+    with MetadataHost() as host:
+        assert await Setting(tmp_path, host.metadata_url, client).logged() == []
+        assert host.accepted == "application/samlmetadata+xml, application/xml"
