@@ -1,6 +1,7 @@
 """What lives in an account, compared with what its stacks' templates say: a dated report. Reads only.
 
-CloudFormation's own drift detection is the deeper look; this is the one that says in words what protects health data.
+CloudFormation's own drift detection is the deeper look, and is asked for; the tables here say in words what protects
+health data.
 """
 
 from __future__ import annotations
@@ -9,19 +10,22 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, NamedTuple, TypeVar
+from functools import partial
+from typing import Any, Final, NamedTuple
 
 from cryptography import x509
 
-from infra.deploy.account import Account, AwsError, Resource, code, listed, survey
+from infra.deploy import identities, tenant_keys
+from infra.deploy.account import Account, AwsError, Resource, listed, survey
+from infra.deploy.asking import NotLooked, asked
 from infra.deploy.certificates import RENEW_DAYS
+from infra.deploy.drift import drifted
 from infra.deploy.planned import template
+from infra.railway.release import Clock
 from infra.stage.record import Stage
 from infra.stage.verified import Deviation, Report
 
 Properties = Mapping[str, Any]
-T = TypeVar("T")
-
 KEY_DAYS: Final = 90  # of an access key, as docs/INFRASTRUCTURE.md has it
 COPY_DAYS: Final = 2  # the plan copies every day
 
@@ -55,20 +59,22 @@ class Look(NamedTuple):
     found: Callable[[Account, str, datetime], list[Deviation]]
 
 
-def verify(account: Account, stage: Stage, now: datetime | None = None) -> Report:
+def verify(account: Account, stage: Stage, now: datetime | None = None, clock: Clock | None = None) -> Report:
     """Compare a stage's account with the templates that its stacks have.
 
     Args:
         account: Where.
         stage: Which.
         now: The time; None takes the clock's.
+        clock: What CloudFormation's own comparison is waited for with.
 
     Raises:
         AwsError: A stack does not stand, or the account does not say.
     """
     now = now or datetime.now(UTC)
-    deviations, compared = list[Deviation](), 0
-    for stack in survey(account, stage):
+    deviations, compared, spared = list[Deviation](), 0, set[str]()
+    stacks = survey(account, stage)
+    for stack in stacks:
         if stack.state != "stands":
             raise AwsError(f"{stack.name} is {stack.status or 'not there'}: deploy stage {stage.name} first")
         resources = template(account, stack)["Resources"]
@@ -76,6 +82,8 @@ def verify(account: Account, stage: Stage, now: datetime | None = None) -> Repor
             deviations.append(Deviation(stack.name, "protection from termination", "on", "off"))
         compared += 1
         for resource in listed(account, stack.id):
+            if resource.type == "AWS::IAM::Role" and resource.logical.startswith(identities.ON_OCCASION):
+                spared.add(resource.physical)
             properties = resources.get(resource.logical, {}).get("Properties", {})
             for row in (row for row in ROWS if row.type == resource.type):
                 wanted = row.wanted(properties)
@@ -85,30 +93,26 @@ def verify(account: Account, stage: Stage, now: datetime | None = None) -> Repor
             for look in LOOKS.get(resource.type, ()):
                 compared += 1
                 deviations += _looked(account, resource, look, now)
-    return Report(stage.name, now.replace(microsecond=0), compared, tuple(deviations))
+    deviations += drifted(account, stacks, clock)
+    for what, wrong in (
+        (identities.CERTIFICATE, identities.certificate(account, stage, now)),
+        (identities.USE, identities.roles(account, stage, now, spared)),
+        (tenant_keys.STATE, tenant_keys.wrong(account, stage)),
+    ):
+        found = asked(partial(list[Deviation], wrong))
+        deviations += [found.of(stage.names.whole, what)] if isinstance(found, NotLooked) else found
+    return Report(stage.name, now.replace(microsecond=0), compared + len(stacks) + 3, tuple(deviations))
 
 
 def _compare(account: Account, resource: Resource, row: Row, wanted: object) -> Iterator[Deviation]:
-    found = _asked(lambda: row.found(account, resource.physical))
+    found = asked(lambda: row.found(account, resource.physical))
     if found != wanted:
         yield Deviation(resource.physical, row.what, _told(wanted), _told(found))
 
 
 def _looked(account: Account, resource: Resource, look: Look, now: datetime) -> list[Deviation]:
-    found = _asked(lambda: look.found(account, resource.physical, now))
-    return [Deviation(resource.physical, look.what, "known", found)] if isinstance(found, str) else found
-
-
-def _asked(ask: Callable[[], T]) -> T | str:
-    """What the account says, or why it does not: one call that is refused leaves the others to be made."""
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    try:
-        return ask()
-    except ClientError as failure:
-        return f"not known: AWS says {code(failure)}"
-    except BotoCoreError as failure:
-        return f"not known ({type(failure).__name__})"
+    found = asked(lambda: look.found(account, resource.physical, now))
+    return [found.of(resource.physical, look.what)] if isinstance(found, NotLooked) else found
 
 
 def _told(value: object) -> str:
