@@ -7,11 +7,12 @@ from pathlib import Path
 
 from infra.deploy import stacks, tenant_keys
 from infra.deploy.account import Account
+from infra.deploy.moved import RECORDED, refuse_recorded
 from infra.railway import operations
 from infra.railway.api import Client
 from infra.railway.operations import Railway
-from infra.railway.project import project_name
-from infra.railway.state import choose_workspace
+from infra.railway.project import Project, project_name
+from infra.railway.state import choose_workspace, told
 from infra.shell.failure import Failure
 from infra.stage.record import Stage
 
@@ -30,6 +31,7 @@ def destroy(
     *,
     connect: Callable[[], Client] = Client.from_environment,
     destroy_stacks: Callable[[Path, Stage, Path], None] = stacks.destroy,
+    number: Callable[[Stage], str] = lambda stage: stacks.identity(stage).account,
     tenants: Callable[[Stage], Iterable[str]] = lambda stage: tenant_keys.tenants(Account(stage.region), stage),
 ) -> None:
     """Delete a stage. Keys of tenants stay, and are told: each is ended by its tenant's name, or not at all.
@@ -43,6 +45,7 @@ def destroy(
         echo: Takes lines for the person.
         connect: Makes the Railway client.
         destroy_stacks: As ``stacks.destroy``.
+        number: Of the account that the credentials are for.
         tenants: Those that have a key in the account.
 
     Raises:
@@ -57,7 +60,10 @@ def destroy(
             f"The stacks of stage {stage.name} are protected (retain in infra/product.py); nothing was deleted. "
             "Set retain and database.deletion_protection to false and deploy once, if that is what you want"
         )
-    _on_railway(stage, workspace, connect, lambda railway, project_id: None)  # may we? Before anything is gone
+    with connect() as client:  # may we, and is it here? Before anything is gone
+        named = Project(project_name(stage.name), stage.name, ())
+        refuse_recorded(stage, told(Railway(client), named, RECORDED, workspace), lambda: number(stage))
+    _on_railway(stage, workspace, connect, lambda railway, project_id: None)
     destroy_stacks(root, stage, folder / stage.name)
     echo(f"Deleted the stacks {stage.names.whole}-*")
     for tenant in sorted(tenants(stage)):

@@ -1,8 +1,9 @@
 """A stage does not move: where it stands is where its last deployment made it, whatever its record says since.
 
 In another region or account a deployment would make a second one, empty, and an end would find nothing and leave what
-stands to cost. Both sides are known: the outputs of the last deployment from this machine, and, where nothing of the
-stage is in the record's region, its stacks in the other regions that a stage can be in. Only reads.
+stands to cost. Both sides are known: the outputs of the last deployment from this machine, what the service is told on
+Railway, and, where nothing of the stage is in the record's region, its stacks in the other regions that a stage can be
+in. Only reads.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from infra.stage.outputs import OutputsError, read
 from infra.stage.record import REGIONS, Stage
 
 _KEY: Final = "DataKeyArn"
+RECORDED: Final = "KMS_KEY_ID"  # made of that output: an ARN, in which account and region are
 
 
 class MovedError(Failure):
@@ -49,6 +51,30 @@ def refuse_moved(
     for region in REGIONS:
         if region != stage.region and _stands(elsewhere(region), stage):
             _compare(stage, "its stacks", region, stage.account or "")
+
+
+def refuse_recorded(stage: Stage, key: str | None, here: Callable[[], str]) -> None:
+    """Stop where the service on Railway is told of another account or region: from every machine, whatever it has.
+
+    Args:
+        stage: Its record.
+        key: What Railway has in ``RECORDED``; None where the stage is not there yet.
+        here: Number of the account that the credentials are for; asked where the record names none.
+
+    Raises:
+        MovedError: It stands elsewhere.
+    """
+    parts = (key or "").split(":")
+    if len(parts) != 6:  # no ARN: nothing is known
+        return
+    source = f"the variable {RECORDED} on Railway"
+    _compare(stage, source, *parts[3:5])
+    if stage.account is None and (number := here()) != parts[4]:
+        raise MovedError(
+            f"Stage {stage.name} stands in account {parts[4]}, as {source} says; these credentials are for {number}. "
+            f"A stage does not move: nothing was changed. Sign in to {parts[4]}, or give what is new a stage of another"
+            " name"
+        )
 
 
 def _stands(account: Account, stage: Stage) -> bool:

@@ -14,15 +14,16 @@ from pydantic import SecretStr
 
 from infra.deploy import preflight, stacks
 from infra.deploy.finding import shown
+from infra.deploy.moved import RECORDED, refuse_recorded
 from infra.deploy.tailnet_api import Tailnet, wait_joined
 from infra.railway import renderings, sources
 from infra.railway.api import Client
 from infra.railway.apply import apply, refuse_without_agreement
 from infra.railway.operations import Railway
 from infra.railway.plan import Plan, plan
-from infra.railway.project import Project
+from infra.railway.project import Project, project_name
 from infra.railway.release import Clock, release, runs, smoke
-from infra.railway.state import Place, observe, waiting
+from infra.railway.state import Place, observe, told, waiting
 from infra.shell.failure import Failure
 from infra.shell.progress import Steps
 from infra.stage import costs
@@ -64,6 +65,7 @@ class Deployment:
         clock: Time.
         echo: Takes lines for the person.
         environ: Where sealed values and the smoke token come from.
+        number: Of the account that the credentials are for.
         lose: Names of what is stateful and may be lost by this deployment.
         agree: Asks a person, who has seen the plan, whether it is to be applied.
         planned: The plan that was shown last, until something of it is applied.
@@ -82,6 +84,7 @@ class Deployment:
     clock: Clock = field(default_factory=Clock)
     echo: Callable[[str], None] = click.echo
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
+    number: Callable[[Stage], str] = lambda stage: stacks.identity(stage).account
     lose: tuple[str, ...] = ()
     agree: Callable[[str], bool] = lambda _: True
     planned: Plan | None = field(default=None, init=False)
@@ -123,7 +126,16 @@ class Deployment:
             raise Failure(f"{', '.join(missing)} missing: see above what to do")
 
     def stacks(self) -> None:
-        """Deploy the stacks."""
+        """Deploy the stacks, where the stage stands and nowhere else."""
+        try:
+            client = self.connect()
+        except Failure:
+            self._line("note: Railway was not asked in which account the stage stands: there is no token for it here")
+        else:
+            with client:
+                named = Project(project_name(self.stage.name), self.stage.name, ())
+                key = told(Railway(client), named, RECORDED, self.workspace)
+            refuse_recorded(self.stage, key, lambda: self.number(self.stage))
         self.deploy_stacks(self.root, self.stage, self._outputs, lose=self.lose)
 
     def render(self) -> None:

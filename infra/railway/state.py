@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from infra.railway.operations import VARIABLES, Deployment, Railway, nodes, values_of
-from infra.railway.project import Project
+from infra.railway.project import API, Project
 from infra.shell.failure import Failure
 
 
@@ -163,6 +163,20 @@ def observe(
             services = {node["name"]: node["id"] for node in nodes(answer["services"]) if not node["deletedAt"]}
             return State(Place(workspace_id, project_id, None, services))
     return _read(railway, answer, chosen[0], workspace_id, notes, values)
+
+
+def told(railway: Railway, project: Project, variable: str, workspace: str | None = None) -> str | None:
+    """What the API's service is told on Railway; None where it is not, or the value is sealed.
+
+    Args:
+        railway: The API.
+        project: Whose; names are enough.
+        variable: Which.
+        workspace: Id or name, where the token is for several.
+    """
+    state = observe(railway, project, workspace)
+    held = state.held.get(state.place.services.get(API, ""), {}).get(variable)
+    return held.value if held else None
 
 
 def choose_workspace(found: Mapping[str, str], asked: str | None) -> str:

@@ -44,7 +44,7 @@ EFFECTS: Final = (
         "account",
         "another",
         "elsewhere",
-        "refused while the stage stands, as its last deployment told: all stacks would be made there, empty",
+        "refused while the stage stands, as Railway and its last deployment tell: all would be made there, empty",
     ),
     Effect("public_url", "", "in place", "addresses of the client; sign-ins under way at the old address fail"),
     Effect("allowed_origins", "", "in place", "addresses of the client"),

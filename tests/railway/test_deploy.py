@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,7 @@ from infra.cli.main import main
 from infra.deploy import preflight
 from infra.deploy.certificates import issue
 from infra.deploy.destroy import DestroyError, destroy
+from infra.deploy.moved import MovedError
 from infra.deploy.steps import TITLES, DeployError, Deployment
 from infra.product import STAGES
 from infra.railway.api import Client, Token
@@ -32,6 +34,7 @@ from infra.stage.chosen import stage
 from infra.stage.names import StageNames
 from infra.stage.record import Stage
 from tests.support.api.server import ROOT
+from tests.support.cloud.given import ACCOUNT as AWS_ACCOUNT
 from tests.support.cloud.given import GIVEN, PREFIXED, outputs_document
 from tests.support.cloud.product import adopted
 from tests.support.cloud.railway import ACCOUNT_TOKEN, PROJECT_TOKEN, FakeRailway
@@ -93,6 +96,7 @@ class World:
         self.outputs: dict[str, str] = {}
         self.lines: list[str] = []
         self.time = 0.0
+        self.account = AWS_ACCOUNT
         self.target = stage("development").model_copy(update={"public_url": edge.url})
 
     def connect(self) -> Client:
@@ -108,6 +112,7 @@ class World:
     def deployment(self, **changes: Any) -> Deployment:
         found = Deployment(ROOT, self.folder, self.target, "example/signalbox", **changes)
         found.connect, found.deploy_stacks, found.echo = self.connect, self.stacks, self.lines.append
+        found.number = lambda _: self.account
         found.check = lambda *_: iter([preflight.Finding("ok", "everything", "is there")])
         found.clock = Clock(lambda: self.time, self.sleep)
         found.environ = {
@@ -140,16 +145,16 @@ def test_from_nothing_to_a_service_that_was_tried(world: World) -> None:
 
 
 def test_how_often_a_whole_deployment_asks_railway(world: World) -> None:
-    """Half of what it was: 47 from nothing, 56 with nothing to do."""
+    """Half of what it was, 47 from nothing, 56 with nothing to do; eight of these are about where the stage stands."""
     told = []
     for bucket in ("first", "first", "another"):
         world.outputs["BucketName"] = bucket
         world.fake.requests.clear()
         world.deployment().run()
         told.append(len(world.fake.requests))
-    assert told[0] <= 23
-    assert told[1] <= 10
-    assert told[2] <= 28
+    assert told[0] <= 25
+    assert told[1] <= 18
+    assert told[2] <= 36
 
 
 def test_again_changes_nothing_and_deploys_nothing(world: World) -> None:
@@ -426,6 +431,31 @@ def test_a_domain_of_railways_own_has_to_be_the_stages(world: World) -> None:
     assert world.fake.mutations["environmentPatchCommit"] == 1
 
 
+@pytest.mark.parametrize(
+    ("field", "stood", "said"),
+    [
+        ("account", AWS_ACCOUNT, "999988887777"),
+        ("region", "us-east-1", "eu-central-1"),
+        ("credentials", AWS_ACCOUNT, ""),
+    ],
+)
+def test_a_stage_that_railway_runs_in_another_account_is_refused_from_any_machine(
+    field: str, stood: str, said: str, world: World
+) -> None:
+    """A machine without the outputs of a deployment: CI, or a colleague's."""
+    world.deployment().run()
+    shutil.rmtree(world.folder)
+    if said:
+        world.target = world.target.model_copy(update={field: said})
+        told = f"stands in {field} {stood}, as the variable KMS_KEY_ID on Railway say.*its record says {said}"
+    else:
+        world.account = "999988887777"
+        told = f"stands in account {stood}, .*these credentials are for 999988887777.*Sign in to {stood}"
+    with pytest.raises(DeployError, match=told):
+        world.deployment().run("stacks")
+    assert not world.folder.exists(), "no stack was deployed"
+
+
 # The end.
 
 
@@ -436,8 +466,8 @@ def test_production_and_protected_stages_are_not_destroyed(world: World) -> None
 
     def end(target: Stage, typed: str) -> None:
         keys = lambda _: {"globex", "acme"}  # noqa: E731
-        to, on = world.lines.append, world.connect
-        destroy(ROOT, world.folder, target, typed, None, to, connect=on, destroy_stacks=gone, tenants=keys)
+        to, on, who = world.lines.append, world.connect, lambda _: world.account
+        destroy(ROOT, world.folder, target, typed, None, to, connect=on, destroy_stacks=gone, number=who, tenants=keys)
 
     for name, typed, told in (
         ("production", "production", "Production"),
@@ -448,6 +478,11 @@ def test_production_and_protected_stages_are_not_destroyed(world: World) -> None
             end(stage(name), typed)
     assert not stacks
     assert world.fake.mutations["projectDelete"] == 0
+    world.account = "999988887777"
+    with pytest.raises(MovedError, match=f"stands in account {AWS_ACCOUNT}, .*credentials are for 999988887777"):
+        end(world.target, "development")
+    world.account = AWS_ACCOUNT
+    assert not stacks
     end(world.target, "development")
     assert stacks == ["development"]
     kept = [line for line in world.lines if "of tenant" in line]
