@@ -71,7 +71,7 @@ def test_every_form_holds_every_row_and_trestle_accepts_the_oscal(tmp_path: Path
 def test_rows_are_filtered(rows: Any) -> None:
     done = run("--status", "planned", "--citation", "164.312")
     assert done.exit_code == 0
-    assert "A key per tenant" in done.output
+    assert "Immutable audit log of the application" in done.output
     assert "Unique user identification" not in done.output
 
 

@@ -158,8 +158,12 @@ async def world(issuer: Issuer, size: Size) -> AsyncIterator[World]:
     ]
     async with app.router.lifespan_context(app):
         made = World(app, size, tokens)
-        for token in made.tokens:  # the first of each issuer waits for its keys
-            assert await made.ask(made.paths[0], token) == 200
+        for token in made.tokens:  # the first of each issuer waits for its keys, for as long as a request may
+            for _ in range(60):
+                if (status := await made.ask(made.paths[0], token)) != 503:
+                    break
+                await anyio.sleep(0.5)
+            assert status == 200
         yield made
 
 

@@ -74,11 +74,12 @@ def test_each_wall_stands_alone(raw: bytes, reason: str) -> None:
 
 
 def test_the_product_is_what_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without that wall, factors that are each admitted cost more than is promised."""
+    """Without that wall, factors that are each admitted cost some times what is admitted: compared in one run."""
     raw = document(elements=3_400, namespaces=60, prefixes=16)
     assert cost(raw)[1] == "work"
+    admitted = max(min(cost(one)[0] for _ in range(2)) for one in dearest(expected()))
     monkeypatch.setattr(library, "RESPONSE", replace(RESPONSE, max_work=1 << 60))
-    assert cost(raw)[0] > PROMISED
+    assert min(cost(raw)[0] for _ in range(2)) > 2 * admitted
 
 
 @pytest.mark.parametrize("raw", dearest(expected()), ids=lambda raw: f"{len(raw)}-bytes")
