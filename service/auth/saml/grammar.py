@@ -190,7 +190,7 @@ METADATA = Form(
     ),
     max_bytes=1_048_576,
     max_elements=20_000,
-    max_work=20_000_000,
+    max_work=6_000_000,
     crypto="nothing",
     remarks=True,
 )

@@ -35,7 +35,7 @@ from tests.support.saml.mint import ISSUER, NS, SLS, at, party, signed, utc_now
 from tests.support.saml.provider import KeyPair, key_pair
 
 BUDGET = float(os.environ.get("UNTRUSTED_WORK_SECONDS", "0.2"))
-MESSAGE, DOCUMENT = 0.3, 6.0  # seconds of processor time: from a stranger, and from an address that the settings name
+PROMISED, MARGIN = 0.1, 3  # seconds of processor time; how much slower a busy machine may be
 
 
 def dearest(make: Callable[[random.Random], bytes], judge: Callable[[bytes], object]) -> float:
@@ -78,7 +78,7 @@ def test_the_parts_of_a_token() -> None:
         parts = [b64(head), b64(json_of(choice, size - len(head))), choice.choice(["", "AAAA", "A" * 400])]
         return ".".join(parts).encode()[:MAX_TOKEN_BYTES]
 
-    assert dearest(make, lambda raw: UnverifiedToken.parse(raw.decode())) < MESSAGE
+    assert dearest(make, lambda raw: UnverifiedToken.parse(raw.decode())) < PROMISED * MARGIN
 
 
 def entry(choice: random.Random) -> dict[str, object]:
@@ -113,7 +113,7 @@ def test_a_key_set() -> None:
         for name in algorithms:
             key_for(table, None, name, ISSUER)
 
-    assert dearest(make, judge) < DOCUMENT
+    assert dearest(make, judge) < PROMISED * MARGIN
 
 
 def test_a_signature_with_the_slowest_key_that_is_used() -> None:
@@ -122,7 +122,7 @@ def test_a_signature_with_the_slowest_key_that_is_used() -> None:
     published = {"kty": "RSA", "n": b64(modulus.to_bytes(1024)), "e": b64(((1 << 64) - 1).to_bytes(8)), "kid": "k"}
     (found,) = usable_keys({"keys": [published]}, frozenset({"RS512"})).values()
     assert isinstance(jwk.construct(published, "RS512"), type(found[""]))
-    assert dearest(lambda one: one.randbytes(1023), lambda raw: found[""].verify(b"x", b"\0" + raw)) < MESSAGE
+    assert dearest(lambda one: one.randbytes(1023), lambda raw: found[""].verify(b"x", b"\0" + raw)) < PROMISED * MARGIN
 
 
 def test_a_discovery_document() -> None:
@@ -132,7 +132,7 @@ def test_a_discovery_document() -> None:
         listed = json_object(raw).get("a")
         frozenset(name for name in listed if isinstance(name, str)) & provider.algorithms if listed else None
 
-    assert dearest(lambda choice: json_of(choice, MAX_BYTES), judge) < DOCUMENT
+    assert dearest(lambda choice: json_of(choice, MAX_BYTES), judge) < PROMISED * MARGIN
 
 
 def filled(choice: random.Random, room: int, elements: int) -> str:
@@ -166,7 +166,7 @@ def test_a_logout_message() -> None:
         }
         return "&".join(f"{name}={quote(value, safe='')}" for name, value in fields.items()).encode()[:MAX_QUERY]
 
-    assert dearest(make, lambda raw: read_logout(judged, raw.decode(), utc_now())) < MESSAGE
+    assert dearest(make, lambda raw: read_logout(judged, raw.decode(), utc_now())) < PROMISED * MARGIN
 
 
 def metadata(choice: random.Random) -> bytes:
@@ -195,7 +195,7 @@ def metadata(choice: random.Random) -> bytes:
 
 @pytest.mark.parametrize("signer", [None, key_pair("federation").certificate], ids=["trusted", "signed"])
 def test_metadata(signer: str | None) -> None:
-    assert dearest(metadata, lambda raw: read_idp(raw, ISSUER, signer, utc_now())) < DOCUMENT
+    assert dearest(metadata, lambda raw: read_idp(raw, ISSUER, signer, utc_now())) < PROMISED * MARGIN
 
 
 @pytest.mark.parametrize("signer", [None, key_pair("federation")], ids=["trusted", "signed"])
@@ -209,4 +209,4 @@ def test_a_piece_of_a_federations_metadata(signer: KeyPair | None) -> None:
         federation.feed(begun)
         federation.feed(raw)
 
-    assert dearest(lambda choice: filled(choice, 65_000, 5_000).encode()[:65_536], judge) < MESSAGE
+    assert dearest(lambda choice: filled(choice, 65_000, 5_000).encode()[:65_536], judge) < PROMISED * MARGIN
