@@ -44,6 +44,7 @@ class State(ServerState):
         stopping: Whether every answer is its connection's last.
         body_seconds: For a whole body.
         refused: Requests that were over the limit, since the start.
+        refusing: Tasks that are under way only to refuse: they serve nothing, and keep nothing from being served.
     """
 
     _of: object = None  # the headers that the refusal was made with
@@ -55,6 +56,7 @@ class State(ServerState):
         self.stopping = False
         self.body_seconds = BODY_SECONDS
         self.refused = 0
+        self.refusing = 0
 
     @property
     def refusal(self) -> bytes:
@@ -137,7 +139,8 @@ class Protocol(HttpToolsProtocol):
         if len(self.pipeline) >= MAX_PIPELINED:
             self._wrong = errors.TOO_MANY_AT_ONCE
             raise httptools.HttpParserError
-        admitted, credential = self.server_state.admission.judge(len(self.tasks), self.url, self.headers)
+        under_way = len(self.tasks) - self.server_state.refusing
+        admitted, credential = self.server_state.admission.judge(under_way, self.url, self.headers)
         if not admitted:
             if self._turned_away():
                 return
@@ -157,8 +160,14 @@ class Protocol(HttpToolsProtocol):
         task = self.loop.create_task(cycle.run_asgi(app))
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)
+        if REFUSED in cycle.scope:
+            self.server_state.refusing += 1
+            task.add_done_callback(self._refused)
         if (credential := cycle.scope.get(CREDENTIAL)) is not None:
             task.add_done_callback(self.server_state.admission.begin(cast(bytes, credential)))
+
+    def _refused(self, _: object) -> None:
+        self.server_state.refusing -= 1
 
     def on_body(self, body: bytes) -> None:
         """A piece of a body."""

@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import asynccontextmanager, closing
+from contextlib import ExitStack, asynccontextmanager, closing
 from typing import Any
 
 import httpx
@@ -131,9 +131,11 @@ LAST, UPGRADE = ASK + b"Connection: close\r\n\r\n", ASK + b"Connection: Upgrade\
 
 
 @asynccontextmanager
-async def replica_with_too_much_to_do(stopping: bool) -> AsyncIterator[tuple[int, list[Protocol], list[Any]]]:
+async def replica_with_too_much_to_do(
+    stopping: bool, limit: int = 0
+) -> AsyncIterator[tuple[int, list[Protocol], list[Any]]]:
     """Its port, its connections, and what its loop was told of failures."""
-    state = State(Admission(limit=0, most=1, vital=[], credentials=[]))
+    state = State(Admission(limit=limit, most=1, vital=[], credentials=[]))
     state.stopping = stopping
     config, made, failures = uvicorn.Config(Starlette(), access_log=False), list[Protocol](), list[Any]()
     config.load()
@@ -193,6 +195,32 @@ def test_refusals_that_are_not_read_are_not_made_up_for_ever() -> None:
                     for _ in range(20):
                         await asyncio.sleep(0)
                     assert sum(connection.transport.get_write_buffer_size() for connection in made) < 8_000_000
+                assert failures == []
+
+    asyncio.run(drill())
+
+
+def test_those_who_are_refused_at_once_keep_no_other_out() -> None:
+    async def drill() -> None:
+        async with replica_with_too_much_to_do(False, limit=4) as (port, made, failures):
+            opened = [await asyncio.open_connection("127.0.0.1", port) for _ in range(6)]
+            with ExitStack() as closed:
+                for _, writer in opened:
+                    closed.enter_context(closing(writer))
+                for _ in range(1000):
+                    if len(made) == len(opened):
+                        break
+                    await asyncio.sleep(0)
+                *stalling, other = made
+                for connection in stalling:
+                    connection.refuse(errors.TIMED_OUT)
+                other.data_received(ASK + b"\r\n")  # in the same turn of the loop
+                async with asyncio.timeout(5):
+                    said = await opened[-1][0].readuntil(b"Not Found")
+                    for reader, _ in opened[:-1]:
+                        assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 ")
+                assert said.startswith(b"HTTP/1.1 404 "), said
+                assert other.server_state.refusing == 0, "what was refused is not counted for ever"
                 assert failures == []
 
     asyncio.run(drill())
