@@ -71,7 +71,7 @@ class Stage(BaseModel):
             the service so, ``required`` also takes from tenants' sessions the right to encrypt with the stage's key.
             The keys are made by ``signalbox tenant-key``; what was written before can be read in any case.
         provider_secrets: Secrets below ``secrets_prefix``, made by hand, that the service may read besides those of the
-            stacks: client secrets of providers that it talks to itself (``IDP__<NAME>__CLIENT_MADE_BY_HAND_ID``).
+            stacks: client secrets of providers that it talks to itself (``IDP__<NAME>__CLIENT_SECRET_ID``).
         watch: Alarms, trail, budget.
         railway_region: Where Railway runs it; None takes the one that is near the AWS region, where there is one.
         replicas: How many replicas of the service run; two in production, so that the loss of one is no outage.
