@@ -11,7 +11,7 @@ from infra.deploy.moved import RECORDED, refuse_recorded
 from infra.railway import operations
 from infra.railway.api import Client
 from infra.railway.operations import Railway
-from infra.railway.project import Project, project_name
+from infra.railway.project import project_name
 from infra.railway.state import choose_workspace, told
 from infra.shell.failure import Failure
 from infra.stage.record import Stage
@@ -61,8 +61,7 @@ def destroy(
             "Set retain and database.deletion_protection to false and deploy once, if that is what you want"
         )
     with connect() as client:  # may we, and is it here? Before anything is gone
-        named = Project(project_name(stage.name), stage.name, ())
-        refuse_recorded(stage, told(Railway(client), named, RECORDED, workspace), lambda: number(stage))
+        refuse_recorded(stage, told(Railway(client), stage.name, RECORDED, workspace), lambda: number(stage))
     _on_railway(stage, workspace, connect, lambda railway, project_id: None)
     destroy_stacks(root, stage, folder / stage.name)
     echo(f"Deleted the stacks {stage.names.whole}-*")

@@ -94,10 +94,10 @@ def _told(cloudformation: Any, name: str, status: Any) -> Iterator[Deviation]:
 
 
 def _resources(cloudformation: Any, stack: str) -> Iterator[Any]:
-    asked: dict[str, Any] = {"StackName": stack, "StackResourceDriftStatusFilters": list(_TOLD)}
+    wanted: dict[str, Any] = {"StackName": stack, "StackResourceDriftStatusFilters": list(_TOLD)}
     while True:
-        page = cloudformation.describe_stack_resource_drifts(**asked)
+        page = cloudformation.describe_stack_resource_drifts(**wanted)
         yield from page["StackResourceDrifts"]
         if not page.get("NextToken"):
             return
-        asked["NextToken"] = page["NextToken"]
+        wanted["NextToken"] = page["NextToken"]

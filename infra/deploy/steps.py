@@ -21,7 +21,7 @@ from infra.railway.api import Client
 from infra.railway.apply import apply, refuse_without_agreement
 from infra.railway.operations import Railway
 from infra.railway.plan import Plan, plan
-from infra.railway.project import Project, project_name
+from infra.railway.project import Project
 from infra.railway.release import Clock, release, runs, smoke
 from infra.railway.state import Place, observe, told, waiting
 from infra.shell.failure import Failure
@@ -133,8 +133,7 @@ class Deployment:
             self._line("note: Railway was not asked in which account the stage stands: there is no token for it here")
         else:
             with client:
-                named = Project(project_name(self.stage.name), self.stage.name, ())
-                key = told(Railway(client), named, RECORDED, self.workspace)
+                key = told(Railway(client), self.stage.name, RECORDED, self.workspace)
             refuse_recorded(self.stage, key, lambda: self.number(self.stage))
         self.deploy_stacks(self.root, self.stage, self._outputs, lose=self.lose)
 

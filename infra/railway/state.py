@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from infra.railway.operations import VARIABLES, Deployment, Railway, nodes, values_of
-from infra.railway.project import API, Project
+from infra.railway.project import API, Project, project_name
 from infra.shell.failure import Failure
 
 
@@ -165,16 +165,16 @@ def observe(
     return _read(railway, answer, chosen[0], workspace_id, notes, values)
 
 
-def told(railway: Railway, project: Project, variable: str, workspace: str | None = None) -> str | None:
-    """What the API's service is told on Railway; None where it is not, or the value is sealed.
+def told(railway: Railway, stage: str, variable: str, workspace: str | None = None) -> str | None:
+    """What the API's service of a stage is told on Railway; None where it is not, or the value is sealed.
 
     Args:
         railway: The API.
-        project: Whose; names are enough.
+        stage: Its name.
         variable: Which.
         workspace: Id or name, where the token is for several.
     """
-    state = observe(railway, project, workspace)
+    state = observe(railway, Project(project_name(stage), stage, ()), workspace)
     held = state.held.get(state.place.services.get(API, ""), {}).get(variable)
     return held.value if held else None
 
