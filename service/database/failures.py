@@ -11,12 +11,13 @@ from typing import Any
 
 import asyncpg
 from sqlalchemy import event
-from sqlalchemy.engine import Connection, ExceptionContext
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError, PendingRollbackError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, PoolProxiedConnection
 
 from service import errors
+from service.database.tenant import NamingConnection
 from service.errors import ApiError, Error
 
 # SQLSTATE classes and codes (PostgreSQL documentation, appendix A); the longest that fits decides.
@@ -46,8 +47,6 @@ _USELESS = ("08", "25006", "25P03", "25P04", "26", "3D", "42P05", "57P", "XX")
 _NO_WORD = ("08", "40003", "57P", "XX")
 # A statement, or the commit, in a transaction that an earlier failure had ended: it says nothing of that one.
 _ENDED_BEFORE = "25P02"
-_LOST = "lost"  # whether the last failure was an outage
-_COMMITTING = "committing"
 _LOST_CONNECTION = "8s2b"  # SQLAlchemy's name for what follows when a statement lost the connection
 _OUTRUN = (asyncpg.InvalidCachedStatementError, asyncpg.OutdatedSchemaCacheError)
 _TRIES = 7  # so few that an outage is told, and its end, within some tries of readiness, and one failure is none
@@ -115,8 +114,6 @@ def watch(engine: AsyncEngine) -> None:
     Args:
         engine: The pool.
     """
-    event.listen(engine.sync_engine, "begin", _began)
-    event.listen(engine.sync_engine, "commit", _commits)
     event.listen(engine.sync_engine, "handle_error", _judge, retval=True)
 
 
@@ -138,16 +135,16 @@ def meaning(failure: Exception) -> Error:
     return next((_MEANING[state[:end]] for end in (5, 2) if state[:end] in _MEANING), errors.DATABASE_DOWN)
 
 
-def outrun(failure: Exception) -> bool:
+def outrun(failure: BaseException | None) -> bool:
     """Whether the schema changed under a plan, or a type, that the driver had kept; it asks anew the next time.
 
     Args:
-        failure: Of a statement.
+        failure: Of a statement: the driver's, or what SQLAlchemy made of it.
     """
     return isinstance(_driver_s(failure), _OUTRUN)
 
 
-def _driver_s(failure: BaseException) -> BaseException | None:
+def _driver_s(failure: BaseException | None) -> BaseException | None:
     """What asyncpg raised, which SQLAlchemy wraps twice."""
     return failure.orig.__cause__ if isinstance(failure, DBAPIError) and failure.orig else failure
 
@@ -162,30 +159,23 @@ def sqlstate(failure: BaseException | None) -> str:
     return str(getattr(origin, "sqlstate", None) or "")
 
 
-def _began(connection: Connection) -> None:
-    connection.info.pop(_COMMITTING, None)
-    connection.info.pop(_LOST, None)
-
-
-def _commits(connection: Connection) -> None:
-    connection.info[_COMMITTING] = True
-
-
 def _judge(context: ExceptionContext) -> Exception | None:
     failure, connection = context.original_exception, context.connection
     silent = isinstance(failure, OSError)  # time-outs are such, too
     state = sqlstate(failure)
-    known: dict[str, bool] = {} if connection is None or connection.invalidated else connection.info
-    committing = known.pop(_COMMITTING, False)
-    if isinstance(failure.__cause__, asyncpg.OutdatedSchemaCacheError):
-        context.dialect._invalidate_schema_cache()  # type: ignore[attr-defined]  # as SQLAlchemy does for a plan
+    driver = None if connection is None or connection.invalidated else connection.connection.driver_connection
+    known = driver if isinstance(driver, NamingConnection) else None
+    committing = known is not None and known.committing
     if silent or state.startswith(_USELESS):
         context.is_disconnect = True
         # One answer that is late says nothing of the other connections; a server that was demoted does.
         context.invalidate_pool_on_disconnect = state == "25006"
     if committing and (silent or state.startswith(_NO_WORD)):
         return OutcomeUnknown()
-    if state != _ENDED_BEFORE:
-        told = context.sqlalchemy_exception
-        known[_LOST] = isinstance(told, DBAPIError) and meaning(told) is errors.DATABASE_DOWN
-    return Unreachable() if silent or (state == _ENDED_BEFORE and known.get(_LOST)) else None
+    if known is not None:
+        known.committing = False
+        if state != _ENDED_BEFORE:
+            told = context.sqlalchemy_exception
+            known.lost = isinstance(told, DBAPIError) and meaning(told) is errors.DATABASE_DOWN
+    after_an_outage = state == _ENDED_BEFORE and known is not None and known.lost
+    return Unreachable() if silent or after_an_outage else None

@@ -14,47 +14,62 @@ from typing import Annotated, Any
 
 import asyncpg
 from fastapi import Depends
-from sqlalchemy import event
-from sqlalchemy.engine import Connection, Result
+from sqlalchemy.engine.base import OptionEngine
 from sqlalchemy.exc import DBAPIError, PendingRollbackError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
-from sqlalchemy.orm import ORMExecuteState, Session
+from sqlalchemy.pool import PoolProxiedConnection
 from starlette.requests import Request
 
 from service import errors
-from service.database.failures import OutcomeUnknown, Unreachable, meaning, outrun, sqlstate
+from service.database.failures import OutcomeUnknown, Unreachable, meaning, sqlstate
 from service.database.tenant import begin
 from service.errors import ApiError, raises
 from service.log import get_logger
-from service.tenancy import current_tenant
+from service.tenancy import TenantId, current_tenant
 
 log = get_logger(__name__)
 
-_STATEMENTS = "statements"  # how many have run since the tenant was named
 _READING = frozenset({"GET", "HEAD"})
 
 
-class _TenantSession(Session):
-    """A session in which every transaction begins by naming its tenant."""
+class _TenantEngine(OptionEngine):
+    """Lends connections on which a transaction was begun for the current tenant."""
 
+    def raw_connection(self) -> PoolProxiedConnection:
+        """Lend a connection; another one if the first was cut after the pool had tested it.
 
-@event.listens_for(_TenantSession, "do_orm_execute")
-def _again(state: ORMExecuteState) -> Result[Any] | None:
-    """Do a statement again whose plan the schema has outrun: a migration under way costs no request.
+        Raises:
+            TenantMissingError: None is set.
+            Unreachable: None could be had, or what was had gave no answer.
+            DBAPIError: As of any statement.
+        """
+        tenant = current_tenant()
+        try:
+            return self._begun(tenant)
+        except (OSError, self.dialect.loaded_dbapi.Error) as failure:
+            if isinstance(failure, TimeoutError):
+                raise Unreachable from failure
+        try:
+            return self._begun(tenant)
+        except OSError as failure:
+            raise Unreachable from failure
 
-    The server ends the transaction at that. Where the statement was the first of it, nothing is lost with it.
-    """
-    try:
-        return state.invoke_statement()
-    except DBAPIError as failure:
-        if not outrun(failure) or not state.session.is_active:
+    def _begun(self, tenant: TenantId) -> PoolProxiedConnection:
+        connection = super().raw_connection()
+        try:
+            begin(connection, tenant)
+        except BaseException:
+            connection.invalidate()
+            connection.close()
             raise
-        connection = state.session.connection()
-        if connection.info[_STATEMENTS] != 1:
-            raise
-        connection.connection.rollback()  # of the driver: the session's own transaction goes on
-        _name_tenant(connection)
-        return state.invoke_statement()
+        return connection
+
+
+class _Session(AsyncSession):
+    async def __aexit__(self, type_: Any, value: Any, traceback: Any) -> None:
+        """Close. SQLAlchemy does it in a task of its own, within the one by which ``begin`` keeps it from being
+        cancelled; a close that is cancelled outside of that closes its connection."""
+        await self.close()
 
 
 def sessions(engine: AsyncEngine) -> async_sessionmaker[AsyncSession]:
@@ -63,35 +78,8 @@ def sessions(engine: AsyncEngine) -> async_sessionmaker[AsyncSession]:
     Args:
         engine: The shared pool.
     """
-    named = engine.execution_options()  # with the pool and the events of the shared one, and events of its own
-    event.listen(named.sync_engine, "engine_connect", _begin)
-    event.listen(named.sync_engine, "before_cursor_execute", _count)
-    return async_sessionmaker(named, sync_session_class=_TenantSession, expire_on_commit=False)
-
-
-def _begin(connection: Connection) -> None:
-    """Begin the transaction that the session takes over: by naming the tenant, before any statement of the handler."""
-    try:
-        try:
-            _name_tenant(connection)
-        except (DBAPIError, Unreachable) as failure:
-            if not connection.invalidated or isinstance(failure.__cause__, TimeoutError):
-                raise
-            connection.rollback()  # it was cut after the pool had tested it; the pool lends another
-            _ = connection.connection  # asked for here: within a statement, a failure of the pool's counts as its own
-            _name_tenant(connection)
-    except BaseException:
-        connection.close()  # its maker never gets to hold it
-        raise
-
-
-def _name_tenant(connection: Connection) -> None:
-    begin(connection, current_tenant())
-    connection.info[_STATEMENTS] = 0
-
-
-def _count(connection: Connection, *_: object) -> None:
-    connection.info[_STATEMENTS] = connection.info.get(_STATEMENTS, 0) + 1
+    lending = AsyncEngine(_TenantEngine(engine.sync_engine, {}))
+    return async_sessionmaker(lending, class_=_Session, expire_on_commit=False)
 
 
 @raises(errors.DATABASE_DOWN, errors.OUTCOME_UNKNOWN, errors.SECRETS_DOWN)

@@ -6,25 +6,41 @@ from __future__ import annotations
 from typing import Any, Final, cast
 
 import asyncpg
-from sqlalchemy.engine import Connection
+from sqlalchemy.pool import PoolProxiedConnection
 
 from service.tenancy import TenantId
 
 _BEGIN: Final = "BEGIN;"  # what the driver sends for a transaction of the usual kind
 _COMMIT: Final = "COMMIT;"
-# Named by what SQLAlchemy hands to the driver when there is nothing to do but to begin: no statement, for no values.
+# What SQLAlchemy hands to the driver when there is nothing to do but to begin: no statement, for no values.
 _NOTHING: Final = ""
 _NO_VALUES: Final[Any] = [(), ()]
 
 
 class NamingConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
-    """asyncpg's connection, which can begin a transaction for a tenant."""
+    """asyncpg's connection, which can begin a transaction for a tenant.
 
-    __slots__ = ("_tenant",)
+    Attributes:
+        committing: Whether it was asked to commit the transaction.
+        lost: Whether the last failure of the transaction was an outage.
+    """
+
+    __slots__ = ("_begun", "_tenant", "committing", "lost")
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._tenant: TenantId | None = None
+        self._begun: tuple[TenantId, int] | None = None
+        self.committing = self.lost = False
+
+    @property
+    def just_begun_for(self) -> TenantId | None:
+        """The tenant of a transaction of which no statement was sent yet; None for any other."""
+        return self._begun[0] if self._begun is not None and self._begun[1] == self._sent else None
+
+    @property
+    def _sent(self) -> int:
+        return cast(int, self._protocol.queries_count)
 
     async def execute(self, query: str, *arguments: Any, **options: Any) -> str:
         """As asyncpg's; what begins a transaction names the tenant that was chosen for it, and what commits does.
@@ -46,7 +62,9 @@ class NamingConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has
             # true = for this transaction only: a pooled connection must not carry a tenant to its next user. A tenant
             # has no character that a text in quotes could end with.
             query = f"{_BEGIN} select set_config('app.tenant_id', '{TenantId.parse(tenant)}', true)"
-            return cast(str, await super().execute(query, **options))
+            done = cast(str, await super().execute(query, **options))
+            self._begun = tenant, self._sent
+            return done
         except BaseException:
             self.terminate()
             raise
@@ -57,21 +75,21 @@ class NamingConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has
             await super().executemany(command, values, **options)
 
 
-def begin(connection: Connection, tenant: TenantId) -> None:
+def begin(connection: PoolProxiedConnection, tenant: TenantId) -> None:
     """Begin a transaction that sees the rows of a tenant.
 
     Args:
-        connection: Without a transaction; opened by ``service.database.engine``.
+        connection: Without a transaction; opened by ``service.database.engine``. What fails here closes it.
         tenant: Whose rows.
 
     Raises:
-        sqlalchemy.exc.DBAPIError: As of any statement; also what ``service.database.failures`` makes of it.
+        OSError: Also the driver's errors, as SQLAlchemy's dialect raises them.
         RuntimeError: A transaction was begun before, and not for this tenant.
     """
-    driver = connection.connection.driver_connection
+    driver = connection.driver_connection
     assert isinstance(driver, NamingConnection)
     driver._tenant = tenant
-    connection.exec_driver_sql(_NOTHING, _NO_VALUES)
+    connection.cursor().executemany(_NOTHING, _NO_VALUES)
     if driver._tenant is not None:
         driver.terminate()
         raise RuntimeError("the transaction was begun before its tenant was named")

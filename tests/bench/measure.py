@@ -206,6 +206,8 @@ def bench(
         f"""insert into app.note (tenant_id, body)
             select tenant, 'note ' || n from unnest(array{list(TENANTS)}) tenant, generate_series(1, 5) n"""  # noqa: S608
     )
+    database.as_superuser("create table app.plain_note as select * from app.note")  # for a session without policies
+    database.as_superuser("grant select on app.plain_note to public")
     servers = Servers(issuer, database.url(), logs, root)
     try:
         yield Bench(servers, issuer, connections, new_tokens)

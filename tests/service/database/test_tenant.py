@@ -96,7 +96,11 @@ def test_a_transaction_that_could_be_of_another_tenant_ends_its_connection(
             tenant: Any = "x'; reset role; --" if wrong == "no tenant" else ACME
             if wrong == "another statement":
                 driver._tenant = ACME
-            attempt = driver.execute("select 1") if driver._tenant else connection.run_sync(begin, tenant)
+            attempt = (
+                driver.execute("select 1")
+                if driver._tenant
+                else connection.run_sync(lambda sync: begin(sync.connection, tenant))
+            )
             with pytest.raises((RuntimeError, ValueError)):
                 await attempt
             assert driver.is_closed()
