@@ -16,7 +16,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Mapping, MutableMapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
 from functools import partialmethod
 from types import TracebackType
@@ -103,20 +103,34 @@ class _Stdout(logging.StreamHandler[Any]):
 
     def __init__(self) -> None:
         super().__init__(sys.stdout)
+        self._waiting: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
+        self.flush()
         self.stream = sys.stdout
         super().emit(_drop_foreign_values(record))
 
     def write(self, event: Mapping[str, Any]) -> None:
         """Write an event of our own, without the record that the standard library would make of it for nobody."""
-        try:
-            line = _line(event)
-            with self.lock or nullcontext():
-                sys.stdout.write(line)
-                sys.stdout.flush()
-        except Exception:  # noqa: S110  # as in handleError
-            pass
+        self._add(event)
+        self.flush()
+
+    def write_soon(self, event: Mapping[str, Any]) -> None:
+        """As ``write``, but in one system call with what else is written in this turn of the event loop."""
+        self._add(event)
+        if len(self._waiting) == 1:
+            asyncio.get_running_loop().call_soon(self.flush)
+
+    def _add(self, event: Mapping[str, Any]) -> None:
+        with suppress(Exception), self.lock or nullcontext():  # as in handleError
+            self._waiting.append(_line(event))
+
+    def flush(self) -> None:
+        """Write what waits; the standard library calls it at the end, too."""
+        with suppress(Exception), self.lock or nullcontext():
+            waiting, self._waiting = self._waiting, []
+            sys.stdout.write("".join(waiting))
+            sys.stdout.flush()
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         """A full or closed pipe must not take the request with it, nor print the record to stderr."""
@@ -157,7 +171,7 @@ class Plain:
 
     @staticmethod
     def info(event: str, **fields: Any) -> None:
-        """Write a line.
+        """Write a line, at the end of this turn of the event loop at the latest.
 
         Args:
             event: What happened.
@@ -167,7 +181,7 @@ class Plain:
             _log.info(event, **fields)
         elif _ours.isEnabledFor(logging.INFO):
             line = {**fields, "level": "info", **log_context.get(), "timestamp": datetime.now(UTC), "message": event}
-            _Configured.handler.write(line)
+            _Configured.handler.write_soon(line)
 
 
 def configure(level: str = "INFO") -> None:

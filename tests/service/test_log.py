@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import json
 import logging
 import subprocess
@@ -138,3 +140,47 @@ def test_a_closed_pipe_does_not_take_the_request_with_it(capsys: pytest.CaptureF
         root.setLevel(level)
         logging.captureWarnings(False)
     assert capsys.readouterr().err == ""
+
+
+class _Writes(io.StringIO):
+    """Counts what is written at once, as the operating system would see it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flushed: list[list[str]] = []
+
+    def flush(self) -> None:
+        if text := self.getvalue():
+            self.flushed.append([json.loads(line)["message"] for line in text.splitlines()])
+            self.seek(0)
+            self.truncate()
+
+
+def test_access_lines_of_one_turn_are_written_at_once_and_every_line_in_its_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from service import log, log_lines
+
+    async def turns() -> None:
+        log_lines.Plain.info("first")
+        log_lines.Plain.info("second")
+        await asyncio.sleep(0)
+        assert stream.flushed == [["first", "second"]]
+        log_lines.Plain.info("third")
+        log.get_logger("service.test").warning("told at once")
+        assert stream.flushed[1:] == [["third", "told at once"]]
+        log_lines.Plain.info("fourth")
+        logging.getLogger("some.library").warning("put together by others")
+        log_lines.Plain.info("last")
+
+    stream, root = _Writes(), logging.getLogger()
+    before, level, warned = root.handlers[:], root.level, warnings.showwarning
+    try:
+        log_lines.configure("INFO")
+        monkeypatch.setattr(sys, "stdout", stream)
+        asyncio.run(turns())
+    finally:
+        root.handlers[:], warnings.showwarning = before, warned
+        root.setLevel(level)
+        logging.captureWarnings(False)
+    assert stream.flushed[2:] == [["fourth"], ["some.library:turns"], ["last"]]
