@@ -65,7 +65,7 @@ class Admission:
             fair = self._under_way[""] < self._limit // 2 and len(self._unknown.get(credential, ())) < self._most
         return (True, credential) if fair else (False, None)
 
-    def begin(self, credential: bytes) -> Callable[[object], None]:
+    def begin(self, credential: bytes) -> Callable[[], None]:
         """Count a request; what is returned is called when it ends.
 
         Args:
@@ -76,7 +76,7 @@ class Admission:
         if not ticket.whose:
             self._unknown.setdefault(credential, []).append(ticket)
 
-        def end(_: object) -> None:
+        def end() -> None:
             self._less(ticket.whose)
             if not ticket.whose:
                 tickets = self._unknown[credential]

@@ -6,7 +6,7 @@ uvicorn's, which knows what to do about it or refuses it. Without this module an
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
@@ -14,16 +14,30 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCy
 from service.http.fields import Field, Fields, lines
 
 if TYPE_CHECKING:
-    from uvicorn._types import ASGISendEvent
+    from uvicorn._types import ASGI3Application, ASGISendEvent
 
 _LENGTH: Final = b"content-length"
-_UVICORNS: Final = frozenset({b"connection", b"transfer-encoding"})
+_UVICORNS: Final = frozenset({_LENGTH, b"connection", b"transfer-encoding"})  # a second length, too
 
 
 class Cycle(RequestResponseCycle):
-    """One request and its answer."""
+    """One request and its answer.
 
+    Attributes:
+        ended: Called at the end; a callback of the task would cost a turn of the event loop.
+        lines: What the server adds to every answer.
+    """
+
+    ended: Callable[[], None]
+    lines: bytes
     _head = b""  # kept until there is some of the body, as ASGI has it: each write is a system call, and a packet
+
+    async def run_asgi(self, app: ASGI3Application) -> None:
+        """As uvicorn's, and tell the end."""
+        try:
+            await super().run_asgi(app)
+        finally:
+            self.ended()
 
     async def send(self, message: ASGISendEvent) -> None:
         """As uvicorn's."""
@@ -49,15 +63,17 @@ class Cycle(RequestResponseCycle):
 
     def _begin(self, status: int, headers: Iterable[Field]) -> bool:
         """Put a head together; False where it is for uvicorn to do."""
-        own, ready = (headers.own, headers.lines) if isinstance(headers, Fields) else (headers, b"")
-        fields = [*self.default_headers, *own]
-        lengths = [value for name, value in fields if name == _LENGTH]
-        plain = len(lengths) == 1 and lengths[0].isdigit() and _UVICORNS.isdisjoint([name for name, _ in fields])
-        if not plain or (first := lines(fields)) is None:
+        own, ready = (headers.own, headers.lines) if isinstance(headers, Fields) else (tuple(headers), b"")
+        length: bytes | None = None
+        for name, value in own:
+            if name == _LENGTH and length is None:
+                length = value
+            elif name in _UVICORNS:
+                return False
+        if length is None or not length.isdigit() or (own_lines := lines(own)) is None:
             return False
         self.response_started, self.waiting_for_100_continue = True, False
-        self.expected_content_length, self.chunked_encoding = int(lengths[0]), False
-        self._head = b"".join(
-            (STATUS_LINE[status], first, ready, b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n")
-        )
+        self.expected_content_length, self.chunked_encoding = int(length), False
+        ends = b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
+        self._head = b"".join((STATUS_LINE[status], self.lines, own_lines, ready, ends))
         return True

@@ -39,7 +39,7 @@ class Head(NamedTuple):
 
 def new_id() -> str:
     """An id for a request that came without one."""
-    return f"{_ids.getrandbits(128):032x}"
+    return _ids.getrandbits(128).to_bytes(16).hex()
 
 
 def read(scope: Scope) -> Head:

@@ -47,8 +47,8 @@ class State(ServerState):
         refusing: Tasks that are under way only to refuse: they serve nothing, and keep nothing from being served.
     """
 
-    _of: object = None  # the headers that the refusal was made with
-    _refusal = b""
+    _of: object = None  # the headers that these were made with
+    _lines = _refusal = b""
 
     def __init__(self, admission: Admission) -> None:
         super().__init__()
@@ -59,13 +59,24 @@ class State(ServerState):
         self.refusing = 0
 
     @property
-    def refusal(self) -> bytes:
-        """The head of what a request over the limit gets, but for its id; made anew where the date changes."""
+    def lines(self) -> bytes:
+        """What the server adds to every answer, as lines."""
         if self._of is not self.default_headers:
-            self._of = self.default_headers
-            lines = [b"%b: %b\r\n" % line for line in self.default_headers]
-            self._refusal = b"".join([_OVERLOADED_HEAD, *lines, b"x-request-id: "])
+            self._renew()
+        return self._lines
+
+    @property
+    def refusal(self) -> bytes:
+        """The head of what a request over the limit gets, but for its id."""
+        if self._of is not self.default_headers:
+            self._renew()
         return self._refusal
+
+    def _renew(self) -> None:
+        """Put both together again: the date has changed."""
+        self._of = self.default_headers
+        self._lines = b"".join([b"%b: %b\r\n" % line for line in self.default_headers])
+        self._refusal = b"%b%bx-request-id: " % (_OVERLOADED_HEAD, self._lines)
 
 
 def _overloaded() -> tuple[bytes, bytes]:
@@ -128,8 +139,15 @@ class Protocol(HttpToolsProtocol):
         """The first byte of a request; behind the last one there is none, though it came in the same bytes."""
         if self._deaf and self._phase == _LINGER:
             raise httptools.HttpParserError
-        super().on_message_begin()
+        self.url, self.headers, self.expect_100_continue = b"", [], False
         self._phase, self._since = _HEAD, self._heard
+
+    def _make_scope(self) -> None:
+        """What uvicorn makes at the first byte already, and most of a flood is refused without."""
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.headers, self.expect_100_continue = url, headers, expects
+        self.scope["headers"] = headers
 
     def on_headers_complete(self) -> None:
         """Begin to serve."""
@@ -144,9 +162,12 @@ class Protocol(HttpToolsProtocol):
         if not admitted:
             if self._turned_away():
                 return
+            self._make_scope()
             self.scope[REFUSED] = errors.OVERLOADED  # type: ignore[typeddict-unknown-key]
-        elif credential is not None:
-            self.scope[CREDENTIAL] = credential  # type: ignore[typeddict-unknown-key]
+        else:
+            self._make_scope()
+            if credential is not None:
+                self.scope[CREDENTIAL] = credential  # type: ignore[typeddict-unknown-key]
         super().on_headers_complete()
         self.headers = []  # for fields behind the body, which come too late to be believed
         self._phase, self._since, self._fed = _BODY, self._heard, 0
@@ -157,17 +178,21 @@ class Protocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         cycle.__class__ = Cycle  # uvicorn asks nobody which kind to make
-        task = self.loop.create_task(cycle.run_asgi(app))
-        task.add_done_callback(self.tasks.discard)
-        self.tasks.add(task)
-        if REFUSED in cycle.scope:
-            self.server_state.refusing += 1
-            task.add_done_callback(self._refused)
-        if (credential := cycle.scope.get(CREDENTIAL)) is not None:
-            task.add_done_callback(self.server_state.admission.begin(cast(bytes, credential)))
+        own: Cycle = cycle  # type: ignore[assignment]
+        scope, state, tasks = own.scope, self.server_state, self.tasks
+        refuses, credential = REFUSED in scope, scope.get(CREDENTIAL)
+        counted = state.admission.begin(cast(bytes, credential)) if credential is not None else None
+        state.refusing += refuses
+        task = self.loop.create_task(own.run_asgi(app))
+        tasks.add(task)
 
-    def _refused(self, _: object) -> None:
-        self.server_state.refusing -= 1
+        def ended() -> None:
+            tasks.discard(task)
+            state.refusing -= refuses
+            if counted is not None:
+                counted()
+
+        own.ended, own.lines = ended, state.lines
 
     def on_body(self, body: bytes) -> None:
         """A piece of a body."""
@@ -183,8 +208,8 @@ class Protocol(HttpToolsProtocol):
     def _turned_away(self) -> bool:
         """Refuse a request with the least that can be done for it; but not where a page must be allowed to read it."""
         waits = self.cycle is not None and not self.cycle.response_complete
-        waits |= self.flow.write_paused  # and is not to get more answers than it reads
-        if waits or any(name == b"origin" for name, _ in self.headers):
+        # Nor is one to get more answers than it reads.
+        if waits or self.flow.write_paused or b"origin" in [name for name, _ in self.headers]:
             return False
         state = self.server_state
         self._phase, self._since, self._fed = _BODY, self._heard, 0
@@ -199,8 +224,6 @@ class Protocol(HttpToolsProtocol):
         self.cycle = self._turned  # what is left of the request's body is nobody's
         if last:
             self.linger()
-        else:
-            self.on_response_complete()
         return True
 
     # --- refusals ----------------------------------------------------------------------------------------------------
@@ -222,6 +245,7 @@ class Protocol(HttpToolsProtocol):
             return
         if self._phase == _IDLE:
             self.on_message_begin()
+        self._make_scope()
         self._answer({**self.scope, "method": "", "path": "/", "raw_path": b"/", "query_string": b""}, row)
 
     def cut(self, row: Error) -> None:

@@ -67,6 +67,8 @@ def answered(
         keep_alive=keep_alive,
         on_response=lambda: None,
     )
+    if isinstance(cycle, Cycle):
+        cycle.lines = b"date: Thu, 26 Nov 2026 18:14:08 GMT\r\n"
     found: list[Any] = []
     messages: list[dict[str, Any]] = [{"type": "http.response.start", "status": status, "headers": headers}]
     messages += [{"type": "http.response.body", "body": piece, "more_body": True} for piece in pieces]

@@ -98,7 +98,7 @@ def test_a_flood_is_counted_for_its_tenant_where_it_arrives() -> None:
     admission = Admission(limit=40, most=10, vital=["/live"], credentials=["authorization"])
     flood, quiet = [(b"host", b"x"), (b"authorization", b"flood")], [(b"authorization", b"quiet")]
 
-    def fill(count: int, headers: list[tuple[bytes, bytes]]) -> list[Callable[[object], None]]:
+    def fill(count: int, headers: list[tuple[bytes, bytes]]) -> list[Callable[[], None]]:
         found = []
         for _ in range(count):
             admitted, credential = admission.judge(20, b"/x", headers)
@@ -122,7 +122,7 @@ def test_a_flood_is_counted_for_its_tenant_where_it_arrives() -> None:
     assert admission.judge(20, b"/x", quiet)[0]
     assert not admission.judge(40, b"/x", quiet)[0]
     assert admission.judge(40, b"/live?x", flood) == (True, None)
-    ends.pop()(None)
+    ends.pop()()
     assert admission.judge(20, b"/x", flood)[0]
 
 
