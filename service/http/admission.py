@@ -107,14 +107,6 @@ class Admission:
             del self._under_way[whose]
 
 
-class _Share:
-    __slots__ = ("turns", "users")
-
-    def __init__(self) -> None:
-        self.users = 0  # requests that run or wait
-        self.turns = asyncio.Semaphore(0)  # of those that wait
-
-
 class Shares:
     """How much of the replica each tenant uses.
 
@@ -125,7 +117,8 @@ class Shares:
 
     def __init__(self, *, running: int, waiting: int) -> None:
         self._running, self._most = running, running + waiting
-        self._shares: dict[TenantId, _Share] = {}
+        self._users: dict[TenantId, int] = {}  # requests that run or wait
+        self._turns: dict[TenantId, asyncio.Semaphore] = {}  # of those that wait
 
     async def take(self, tenant: TenantId) -> None:
         """Begin a request; the caller gives the share back when it ends.
@@ -136,21 +129,20 @@ class Shares:
         Raises:
             ApiError: SYS_011 when too many of the tenant's requests wait, or this one has waited too long.
         """
-        share = self._shares.get(tenant)
-        if share is None:
-            share = self._shares[tenant] = _Share()
-        if share.users >= self._most:
+        users = self._users.get(tenant, 0)
+        if users >= self._most:
             raise ApiError(errors.OVERLOADED, "tenant")
-        share.users += 1
-        if share.users <= self._running:
+        self._users[tenant] = users + 1
+        if users < self._running:
             return
+        turns = self._turns.setdefault(tenant, asyncio.Semaphore(0))
         try:
             async with asyncio.timeout(PATIENCE):
-                await share.turns.acquire()
+                await turns.acquire()
         except BaseException as failure:
-            if not share.turns.locked():  # its turn had come, and is nobody else's
-                await share.turns.acquire()
-            self._left(tenant, share)
+            if not turns.locked():  # its turn had come, and is nobody else's
+                await turns.acquire()
+            self._left(tenant)
             if isinstance(failure, TimeoutError):
                 raise ApiError(errors.OVERLOADED, "tenant") from None
             raise
@@ -161,12 +153,12 @@ class Shares:
         Args:
             tenant: The caller's.
         """
-        share = self._shares[tenant]
-        if share.users > self._running:
-            share.turns.release()
-        self._left(tenant, share)
+        if self._users[tenant] > self._running:
+            self._turns[tenant].release()
+        self._left(tenant)
 
-    def _left(self, tenant: TenantId, share: _Share) -> None:
-        share.users -= 1
-        if not share.users:
-            del self._shares[tenant]
+    def _left(self, tenant: TenantId) -> None:
+        self._users[tenant] -= 1
+        if not self._users[tenant]:
+            del self._users[tenant]
+            self._turns.pop(tenant, None)

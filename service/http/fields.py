@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple, Self
 
 Field = tuple[bytes, bytes]
@@ -36,25 +36,32 @@ class Known(NamedTuple):
         return cls(fields, found)
 
 
-class Fields(tuple[Field, ...]):
-    """Fields of one answer, of which the last ones stand ready as lines, too: none can be changed."""
+class Fields:
+    """Fields of one answer, most of which stand ready as lines, too: none can be changed.
 
-    own: Sequence[Field]
-    lines: bytes
+    Args:
+        own: As a handler gave them.
+        known: Others, behind them.
+        last: One more, which is allowed.
 
-    @classmethod
-    def of(cls, own: Sequence[Field], known: Known, name: bytes, value: bytes) -> Self:
-        """Put those of one answer before known ones, and one more behind them.
+    Attributes:
+        own: As a handler gave them.
+        lines: All others, as they are sent.
+    """
 
-        Args:
-            own: As a handler gave them.
-            known: Others.
-            name: Of the last one, which is allowed.
-            value: Of the last one.
-        """
-        found = cls((*own, *known.fields, (name, value)))
-        found.own, found.lines = own, b"%b%b: %b\r\n" % (known.lines, name, value)
-        return found
+    __slots__ = ("_known", "_last", "lines", "own")
+
+    def __init__(self, own: Sequence[Field], known: Known, last: Field) -> None:
+        self.own, self._known, self._last = own, known.fields, last
+        self.lines = b"%b%b: %b\r\n" % (known.lines, *last)
+
+    def __iter__(self) -> Iterator[Field]:
+        yield from self.own
+        yield from self._known
+        yield self._last
+
+    def __len__(self) -> int:
+        return len(self.own) + len(self._known) + 1
 
 
 def lines(fields: Sequence[Field]) -> bytes | None:

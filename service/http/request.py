@@ -114,7 +114,7 @@ class _Answer:
             own: Sequence[Field] = message.get("headers", ())
             request_id = (b"x-request-id", self.context["request_id"].encode())
             if _OURS.isdisjoint([name for name, _ in own]):
-                message["headers"] = Fields.of(own, self._added, *request_id)
+                message["headers"] = Fields(own, self._added, request_id)
             else:
                 message["headers"] = [*_merged(own, self._added.fields), request_id]
         await self._send(message)

@@ -107,7 +107,7 @@ def test_answers_are_uvicorns(
     expected, became = answered(RequestResponseCycle, headers, method, status, keep_alive, pieces, paused)
     written, ours = answered(Cycle, headers, method, status, keep_alive, pieces, paused)
     assert (b"".join(written), ours) == (b"".join(expected), became)
-    known = Fields.of(headers, Known.of(SECURITY_HEADERS), b"x-request-id", b"2f6b")
+    known = Fields(headers, Known.of(SECURITY_HEADERS), (b"x-request-id", b"2f6b"))
     expected, became = answered(RequestResponseCycle, [*known], method, status, keep_alive, pieces, paused)
     written, ours = answered(Cycle, known, method, status, keep_alive, pieces, paused)
     assert (b"".join(written), ours) == (b"".join(expected), became)
