@@ -148,11 +148,8 @@ class _Events:
             event["message"] = event.pop("event", "")
             self._handler.write(event)
 
-    def info(self, event: EventDict) -> None:
-        """The level of the line that every request writes: written out, because a partial is made at each access."""
-        self._at(logging.INFO, event)
-
     debug = partialmethod(_at, logging.DEBUG)
+    info = partialmethod(_at, logging.INFO)
     warning = partialmethod(_at, logging.WARNING)
     error = partialmethod(_at, logging.ERROR)
     critical = partialmethod(_at, logging.CRITICAL)

@@ -1,40 +1,25 @@
-"""SQLAlchemy's asyncpg dialect, whose hooks see to two things: that the first statement of a transaction is done again
-where the schema has outrun its plan, and that a connection knows whether it was asked to commit.
+"""SQLAlchemy's asyncpg dialect, doing the first statement of a transaction again where the schema has outrun its plan.
 
 A migration under way costs no request so: the server ends the transaction at such a statement, and with the first one
-nothing else is lost. (Events of SQLAlchemy's engine would do as well, and cost each statement more than this module.)
+nothing else is lost. (Events of SQLAlchemy's engine would do as well, and cost each statement more.)
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, cast
 
-from sqlalchemy import URL
 from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.engine.interfaces import DBAPICursor, ExecutionContext
-from sqlalchemy.pool import PoolProxiedConnection
 
 from service.database.failures import outrun
 from service.database.tenant import NamingConnection, begin
 
-_DRIVER: Final = "signalbox"  # as SQLAlchemy's addresses name it
-
 
 class Dialect(PGDialect_asyncpg):
-    """SQLAlchemy's, for connections that can name a tenant."""
+    """SQLAlchemy's, for connections that name a tenant."""
 
     supports_statement_cache = True  # as that of its base, whose statements it sends
-
-    def do_begin(self, dbapi_connection: PoolProxiedConnection) -> None:
-        """Forget what became of the transaction before."""
-        driver = _driver(dbapi_connection)
-        driver.committing = driver.lost = False
-
-    def do_commit(self, dbapi_connection: PoolProxiedConnection) -> None:
-        """Commit, and remember that it was tried."""
-        _driver(dbapi_connection).committing = True
-        super().do_commit(dbapi_connection)  # type: ignore[no-untyped-call]
 
     def do_execute(
         self, cursor: DBAPICursor, statement: str, parameters: Any, context: ExecutionContext | None = None
@@ -42,8 +27,7 @@ class Dialect(PGDialect_asyncpg):
         """Send a statement; again, if it is the first of its transaction and the schema has outrun its plan."""
         assert context is not None
         connection = context.root_connection.connection
-        driver = _driver(connection)
-        tenant = driver.just_begun_for
+        tenant = cast(NamingConnection, connection.driver_connection).just_begun_for
         try:
             cursor.execute(statement, parameters)
         except self.loaded_dbapi.Error as failure:
@@ -58,13 +42,5 @@ class Dialect(PGDialect_asyncpg):
             cursor.execute(statement, parameters)
 
 
-def _driver(connection: PoolProxiedConnection) -> NamingConnection:
-    driver = connection.driver_connection
-    assert isinstance(driver, NamingConnection)
-    return driver
-
-
-def address() -> URL:
-    """What has SQLAlchemy take this dialect."""
-    registry.register(f"postgresql.{_DRIVER}", __name__, Dialect.__name__)
-    return URL.create(f"postgresql+{_DRIVER}")
+ADDRESS: Final = "postgresql+tenants://"  # what has SQLAlchemy take this dialect
+registry.register("postgresql.tenants", __name__, Dialect.__name__)

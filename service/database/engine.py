@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from service.aws.identity import Aws
 from service.aws.secrets import Secrets, login
 from service.database import idle
-from service.database.dialect import address
+from service.database.dialect import ADDRESS
 from service.database.failures import Pool, watch
 from service.database.tenant import NamingConnection
 from service.errors import SECRETS_DOWN, ApiError
@@ -217,7 +217,7 @@ def create_engine(settings: Settings, connector: Connector, names: Names) -> Asy
             return await connector.connect(**options)
 
     engine = create_async_engine(
-        address(),
+        ADDRESS,
         async_creator=connect,
         poolclass=Pool,
         pool_size=settings.database_pool_size,

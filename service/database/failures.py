@@ -17,7 +17,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, PoolProxiedConnection
 
 from service import errors
-from service.database.tenant import NamingConnection
 from service.errors import ApiError, Error
 
 # SQLSTATE classes and codes (PostgreSQL documentation, appendix A); the longest that fits decides.
@@ -163,19 +162,15 @@ def _judge(context: ExceptionContext) -> Exception | None:
     failure, connection = context.original_exception, context.connection
     silent = isinstance(failure, OSError)  # time-outs are such, too
     state = sqlstate(failure)
-    driver = None if connection is None or connection.invalidated else connection.connection.driver_connection
-    known = driver if isinstance(driver, NamingConnection) else None
-    committing = known is not None and known.committing
+    known: Any = None if connection is None or connection.invalidated else connection.connection.driver_connection
     if silent or state.startswith(_USELESS):
         context.is_disconnect = True
         # One answer that is late says nothing of the other connections; a server that was demoted does.
         context.invalidate_pool_on_disconnect = state == "25006"
-    if committing and (silent or state.startswith(_NO_WORD)):
+    if known is not None and known.committing and (silent or state.startswith(_NO_WORD)):
         return OutcomeUnknown()
-    if known is not None:
-        known.committing = False
-        if state != _ENDED_BEFORE:
-            told = context.sqlalchemy_exception
-            known.lost = isinstance(told, DBAPIError) and meaning(told) is errors.DATABASE_DOWN
+    if known is not None and state != _ENDED_BEFORE:
+        told = context.sqlalchemy_exception
+        known.lost = isinstance(told, DBAPIError) and meaning(told) is errors.DATABASE_DOWN
     after_an_outage = state == _ENDED_BEFORE and known is not None and known.lost
     return Unreachable() if silent or after_an_outage else None

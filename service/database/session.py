@@ -25,7 +25,7 @@ from service.database.failures import OutcomeUnknown, Unreachable, meaning, sqls
 from service.database.tenant import begin
 from service.errors import ApiError, raises
 from service.log import get_logger
-from service.tenancy import TenantId, current_tenant
+from service.tenancy import current_tenant
 
 log = get_logger(__name__)
 
@@ -40,22 +40,20 @@ class _TenantEngine(OptionEngine):
 
         Raises:
             TenantMissingError: None is set.
-            Unreachable: None could be had, or what was had gave no answer.
-            DBAPIError: As of any statement.
+            Unreachable: None could be had, or none answered: nothing was asked for yet that could be wrong.
         """
-        tenant = current_tenant()
         try:
-            return self._begun(tenant)
+            return self._begun()
         except (OSError, self.dialect.loaded_dbapi.Error) as failure:
             if isinstance(failure, TimeoutError):
                 raise Unreachable from failure
         try:
-            return self._begun(tenant)
-        except OSError as failure:
+            return self._begun()
+        except (OSError, self.dialect.loaded_dbapi.Error) as failure:
             raise Unreachable from failure
 
-    def _begun(self, tenant: TenantId) -> PoolProxiedConnection:
-        connection = super().raw_connection()
+    def _begun(self) -> PoolProxiedConnection:
+        tenant, connection = current_tenant(), super().raw_connection()
         try:
             begin(connection, tenant)
         except BaseException:

@@ -36,11 +36,7 @@ class NamingConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has
     @property
     def just_begun_for(self) -> TenantId | None:
         """The tenant of a transaction of which no statement was sent yet; None for any other."""
-        return self._begun[0] if self._begun is not None and self._begun[1] == self._sent else None
-
-    @property
-    def _sent(self) -> int:
-        return cast(int, self._protocol.queries_count)
+        return self._begun[0] if self._begun is not None and self._begun[1] == self._protocol.queries_count else None
 
     async def execute(self, query: str, *arguments: Any, **options: Any) -> str:
         """As asyncpg's; what begins a transaction names the tenant that was chosen for it, and what commits does.
@@ -51,9 +47,10 @@ class NamingConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has
             asyncpg.InFailedSQLTransactionError: Nothing was committed, for a statement before had failed.
         """
         tenant, self._tenant = self._tenant, None
+        self.committing, self.lost = query == _COMMIT, self.lost and query != _BEGIN
         if tenant is None:
             done = cast(str, await super().execute(query, *arguments, **options))
-            if query == _COMMIT and done != "COMMIT":  # the server rolls back then, and does not call it a failure
+            if self.committing and done != "COMMIT":  # the server rolls back then, and does not call it a failure
                 raise asyncpg.InFailedSQLTransactionError("a statement had failed")
             return done
         try:
@@ -63,7 +60,7 @@ class NamingConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has
             # has no character that a text in quotes could end with.
             query = f"{_BEGIN} select set_config('app.tenant_id', '{TenantId.parse(tenant)}', true)"
             done = cast(str, await super().execute(query, **options))
-            self._begun = tenant, self._sent
+            self._begun = tenant, self._protocol.queries_count
             return done
         except BaseException:
             self.terminate()

@@ -60,9 +60,6 @@ class Fields:
         yield from self._known
         yield self._last
 
-    def __len__(self) -> int:
-        return len(self.own) + len(self._known) + 1
-
 
 def lines(fields: Sequence[Field]) -> bytes | None:
     """Fields as they are sent; None where a name is not in lower case, or one is not allowed."""

@@ -47,8 +47,8 @@ class State(ServerState):
         refusing: Tasks that are under way only to refuse: they serve nothing, and keep nothing from being served.
     """
 
-    _of: object = None  # the headers that these were made with
-    _lines = _refusal = b""
+    _of: object = None  # the headers that this was made with
+    _ready = b"", b""
 
     def __init__(self, admission: Admission) -> None:
         super().__init__()
@@ -58,25 +58,13 @@ class State(ServerState):
         self.refused = 0
         self.refusing = 0
 
-    @property
-    def lines(self) -> bytes:
-        """What the server adds to every answer, as lines."""
+    def ready(self) -> tuple[bytes, bytes]:
+        """What the server adds to every answer, as lines, and the head of what a request over the limit gets, but for
+        its id; made anew where the date changes."""
         if self._of is not self.default_headers:
-            self._renew()
-        return self._lines
-
-    @property
-    def refusal(self) -> bytes:
-        """The head of what a request over the limit gets, but for its id."""
-        if self._of is not self.default_headers:
-            self._renew()
-        return self._refusal
-
-    def _renew(self) -> None:
-        """Put both together again: the date has changed."""
-        self._of = self.default_headers
-        self._lines = b"".join([b"%b: %b\r\n" % line for line in self.default_headers])
-        self._refusal = b"%b%bx-request-id: " % (_OVERLOADED_HEAD, self._lines)
+            lines = b"".join([b"%b: %b\r\n" % line for line in self.default_headers])
+            self._of, self._ready = self.default_headers, (lines, b"%b%bx-request-id: " % (_OVERLOADED_HEAD, lines))
+        return self._ready
 
 
 def _overloaded() -> tuple[bytes, bytes]:
@@ -192,7 +180,7 @@ class Protocol(HttpToolsProtocol):
             if counted is not None:
                 counted()
 
-        own.ended, own.lines = ended, state.lines
+        own.ended, own.lines = ended, state.ready()[0]
 
     def on_body(self, body: bytes) -> None:
         """A piece of a body."""
@@ -217,7 +205,7 @@ class Protocol(HttpToolsProtocol):
         last = state.stopping or not self.parser.should_keep_alive() or self.parser.should_upgrade()
         end = b"\r\nconnection: close\r\n\r\n" if last else b"\r\n\r\n"
         body = b"" if self.parser.get_method() == b"HEAD" else _OVERLOADED_BODY
-        self.transport.write(b"%b%b%b%b" % (state.refusal, new_id().encode(), end, body))
+        self.transport.write(b"%b%b%b%b" % (state.ready()[1], new_id().encode(), end, body))
         if self._turned is None:
             self._turned = self._cycle({})
             self._turned.response_started = self._turned.response_complete = True
