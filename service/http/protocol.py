@@ -29,6 +29,8 @@ BODY_SECONDS = 60.0  # for a whole body of the usual limit; the server adds to i
 WRITE_SECONDS = 30.0  # that a client may leave an answer unread
 LINGER_SECONDS = 2.0  # for which what still comes is thrown away, so that the answer is not lost with it
 MAX_HEADERS: Final = 100
+_MANY_KNOWN: Final = 1024  # requests that are refused without being parsed again
+_LONGEST_KNOWN: Final = 4096  # bytes of one
 MAX_PIPELINED: Final = 16  # requests that one connection may have waiting behind the one under way
 
 _IDLE, _HEAD, _BODY, _LINGER = range(4)
@@ -44,6 +46,7 @@ class State(ServerState):
         stopping: Whether every answer is its connection's last.
         body_seconds: For a whole body.
         refused: Requests that were over the limit, since the start.
+        known: Whole requests, in the bytes in which they came, that the parser has found can be refused shortly.
         refusing: Tasks that are under way only to refuse: they serve nothing, and keep nothing from being served.
     """
 
@@ -57,6 +60,19 @@ class State(ServerState):
         self.body_seconds = BODY_SECONDS
         self.refused = 0
         self.refusing = 0
+        self.known = set[bytes]()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more requests are to be served."""
+        return len(self.tasks) - self.refusing >= self.admission.limit
+
+    def remember(self, request: bytes) -> None:
+        """Refuse a request without parsing it while the replica is full: a flood is the same bytes again and again."""
+        if len(self.known) >= _MANY_KNOWN:
+            self.known.clear()
+        if len(request) <= _LONGEST_KNOWN:
+            self.known.add(request)
 
     def ready(self) -> tuple[bytes, bytes]:
         """What the server adds to every answer, as lines, and the head of what a request over the limit gets, but for
@@ -102,6 +118,8 @@ class Protocol(HttpToolsProtocol):
         self._unread_since: float | None = None
         self._turned: RequestResponseCycle | None = None  # stands for every request that was turned away
         self._wrong = errors.BAD_REQUEST
+        self._begun = 0  # requests in the bytes that came last
+        self._plain = False  # whether one of them was refused as any other would be that is sent in the same bytes
 
     # --- bytes -------------------------------------------------------------------------------------------------------
 
@@ -110,7 +128,12 @@ class Protocol(HttpToolsProtocol):
         if self._deaf:
             return
         self._heard = self.loop.time()
+        state, begins = self.server_state, self._phase == _IDLE
+        if begins and state.is_full and data in state.known and not state.stopping and self._can_be_answered():
+            self._refuse_shortly(b"\r\n\r\n", _OVERLOADED_BODY)
+            return
         self._fed += len(data)
+        self._begun = 0
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:  # to a protocol that is not spoken here; what follows may be of that
@@ -122,12 +145,17 @@ class Protocol(HttpToolsProtocol):
         else:
             if self._fed > MAX_HEAD_BYTES:  # of a head, or of what stands between the pieces of a body
                 self.refuse(errors.HEADERS_TOO_LARGE if self._phase == _HEAD else errors.BAD_REQUEST)
+            if self._plain:
+                if begins and self._begun == 1 and self._phase == _IDLE:  # it was the whole of what came
+                    state.remember(data)
+                self._plain = False
 
     def on_message_begin(self) -> None:
         """The first byte of a request; behind the last one there is none, though it came in the same bytes."""
         if self._deaf and self._phase == _LINGER:
             raise httptools.HttpParserError
         self.url, self.headers, self.expect_100_continue = b"", [], False
+        self._begun += 1
         self._phase, self._since = _HEAD, self._heard
 
     def _make_scope(self) -> None:
@@ -145,8 +173,8 @@ class Protocol(HttpToolsProtocol):
         if len(self.pipeline) >= MAX_PIPELINED:
             self._wrong = errors.TOO_MANY_AT_ONCE
             raise httptools.HttpParserError
-        under_way = len(self.tasks) - self.server_state.refusing
-        admitted, credential = self.server_state.admission.judge(under_way, self.url, self.headers)
+        state = self.server_state
+        admitted, credential = state.admission.judge(len(self.tasks) - state.refusing, self.url, self.headers)
         if not admitted:
             if self._turned_away():
                 return
@@ -193,19 +221,20 @@ class Protocol(HttpToolsProtocol):
         if self._phase != _LINGER:
             self._phase = _IDLE
 
+    def _can_be_answered(self) -> bool:
+        """Whether no answer is under way, and the client reads those that it gets."""
+        return (self.cycle is None or self.cycle.response_complete) and not self.flow.write_paused
+
     def _turned_away(self) -> bool:
         """Refuse a request with the least that can be done for it; but not where a page must be allowed to read it."""
-        waits = self.cycle is not None and not self.cycle.response_complete
-        # Nor is one to get more answers than it reads.
-        if waits or self.flow.write_paused or b"origin" in [name for name, _ in self.headers]:
+        if not self._can_be_answered() or b"origin" in [name for name, _ in self.headers]:
             return False
-        state = self.server_state
         self._phase, self._since, self._fed = _BODY, self._heard, 0
-        state.refused += 1
-        last = state.stopping or not self.parser.should_keep_alive() or self.parser.should_upgrade()
+        last = self.server_state.stopping or not self.parser.should_keep_alive() or self.parser.should_upgrade()
+        has_body = self.parser.get_method() != b"HEAD"
         end = b"\r\nconnection: close\r\n\r\n" if last else b"\r\n\r\n"
-        body = b"" if self.parser.get_method() == b"HEAD" else _OVERLOADED_BODY
-        self.transport.write(b"%b%b%b%b" % (state.ready()[1], new_id().encode(), end, body))
+        self._refuse_shortly(end, _OVERLOADED_BODY if has_body else b"")
+        self._plain = has_body
         if self._turned is None:
             self._turned = self._cycle({})
             self._turned.response_started = self._turned.response_complete = True
@@ -213,6 +242,10 @@ class Protocol(HttpToolsProtocol):
         if last:
             self.linger()
         return True
+
+    def _refuse_shortly(self, end: bytes, body: bytes) -> None:
+        self.server_state.refused += 1
+        self.transport.write(b"%b%b%b%b" % (self.server_state.ready()[1], new_id().encode(), end, body))
 
     # --- refusals ----------------------------------------------------------------------------------------------------
 

@@ -159,6 +159,7 @@ class Server(uvicorn.Server):
         return Protocol(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
     async def _cut(self) -> None:
+        await asyncio.sleep(0)  # a task that is cancelled before it has begun would never tell its end
         tasks = list(self.server_state.tasks)
         if tasks:
             log.error("requests_cut", count=len(tasks))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, closing
+from itertools import pairwise
 from typing import Any
 
 import httpx
@@ -16,6 +18,9 @@ import uvicorn
 from hypothesis import example, given
 from hypothesis import strategies as st
 from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from service import errors
 from service.errors import ApiError
@@ -181,6 +186,135 @@ def test_a_last_refusal_is_the_last_and_its_connection_is_let_go(sent: bytes, st
                 connection.look(connection.loop.time() + 60, 60, 10)
                 assert connection.transport.is_closing(), "the client may keep its half open for ever"
                 assert failures == []
+
+    asyncio.run(drill())
+
+
+class _Forgetting(State):
+    def remember(self, request: bytes) -> None:
+        """Nothing: each request is parsed."""
+
+
+class _Client(asyncio.Transport):
+    """Reads what it is answered."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said, self.closed = b"", False
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return ("127.0.0.1", 1) if name.endswith("name") else default
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.said += bytes(data)
+
+    def write_eof(self) -> None:
+        self.closed = True
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    close = abort = write_eof
+
+    def pause_reading(self) -> None: ...
+    def resume_reading(self) -> None: ...
+
+
+async def live(_: Request) -> Response:
+    return Response("alive")
+
+
+async def said_to(state: State, pieces: Sequence[bytes], waits: bool = True) -> list[bytes]:
+    """What a client is answered to each piece of what it sends, but for the ids; and whether that was the end."""
+    connection, client, found = Protocol(config=_CONFIG, server_state=state, app_state={}), _Client(), list[bytes]()
+    connection.connection_made(client)
+    for piece in pieces:
+        connection.data_received(piece)
+        await asyncio.gather(*(state.tasks if waits or piece is pieces[-1] else ()))
+        found += [re.sub(rb"(?<=x-request-id: )\w+", b"", client.said), b"closed" if client.closed else b""]
+        client.said = b""
+    connection.connection_lost(None)
+    return found
+
+
+_CONFIG = uvicorn.Config(Starlette(routes=[Route("/live", live)]), access_log=False)
+_CONFIG.load()
+
+
+SENT = (
+    ASK + b"\r\n",
+    ASK + b"Content-Length: 3\r\n\r\nabc",
+    ASK + b"Content-Length: 0\r\n\r\n",
+    ASK.replace(b"/x", b"/live") + b"\r\n",
+    ASK.replace(b"GET", b"HEAD") + b"\r\n",
+    ASK + b"Origin: https://a.example\r\n\r\n",
+    ASK + b"Expect: 100-continue\r\n\r\n",
+    ASK.replace(b"1.1", b"1.0") + b"\r\n",
+    ASK.replace(b"1.1", b"1.0") + b"Connection: keep-alive\r\n\r\n",
+    LAST,
+    UPGRADE,
+    b"GET / HTTP/1.1\n\n",
+    ASK + b"Content-Length: 3\r\n\r\na",
+    b"GET /y HTTP/1.1\r\nX: ",
+    b"bc",
+    b"\r\n",
+)
+
+
+@given(st.lists(st.sampled_from(SENT), max_size=5), st.lists(st.integers(0, 400), max_size=4), st.booleans())
+@example([LAST], [], True)
+@example([SENT[4]], [], True)  # HEAD
+@example([ASK + b"\r\n"] * 2, [31], True)
+@example([ASK + b"\r\n"] * 2, [999], True)
+@example([ASK + b"\r\n"] * 2, [5], True)
+@example([SENT[3], ASK + b"\r\n"], [], False)  # behind an answer that is under way
+@example([SENT[-4], b"bc", ASK + b"\r\n"], [], True)  # a body in pieces
+@example([SENT[-3], ASK + b"\r\n", ASK + b"\r\n"], [], True)  # within the head of another
+@example([ASK, b"\r\n", b"\r\n"], [], True)
+def test_what_is_refused_without_the_parser_is_refused_as_with_it(
+    sent: list[bytes], cuts: list[int], waits: bool
+) -> None:
+    """By a replica that remembers nothing and by one that has refused each piece before; however it is cut."""
+    whole = b"".join(sent)
+    edges = [0, *sorted(min(cut, len(whole)) for cut in cuts), len(whole)]
+    pieces = [whole[begin:end] for begin, end in pairwise(edges)] if cuts else sent
+
+    async def drill() -> None:
+        def admission() -> Admission:
+            return Admission(limit=0, most=1, vital=["/live"], credentials=[])
+
+        remembering = State(admission())
+        for piece in pieces:
+            await said_to(remembering, [piece])
+        expected = await said_to(_Forgetting(admission()), pieces, waits)
+        for _ in range(2):
+            assert await said_to(remembering, pieces, waits) == expected
+        for piece in pieces:
+            assert await said_to(remembering, [piece]) == await said_to(_Forgetting(admission()), [piece])
+
+    asyncio.run(drill())
+
+
+def test_a_flood_of_the_same_bytes_is_parsed_once_and_served_when_there_is_room() -> None:
+    async def drill() -> None:
+        state = State(Admission(limit=0, most=1, vital=["/live"], credentials=[]))
+        first = await said_to(state, [ASK + b"\r\n"])
+        assert state.known == {ASK + b"\r\n"}
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(Protocol, "on_message_begin", lambda _: pytest.fail("it was parsed"))
+            assert await said_to(state, [ASK + b"\r\n"] * 2) == first * 2
+        assert state.refused == 3
+        state.stopping = True
+        assert b"connection: close" in (await said_to(state, [ASK + b"\r\n"]))[0]
+        state.stopping = False
+        state.admission.limit = 8
+        assert (await said_to(state, [ASK + b"\r\n"]))[0].startswith(b"HTTP/1.1 404 ")
+        state.admission.limit = 0
+        for number in range(1100):
+            await said_to(state, [b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n" % number])
+        assert len(state.known) <= 1024
+        await said_to(state, [huge := b"GET / HTTP/1.1\r\nHost: x\r\nX: %b\r\n\r\n" % (b"x" * 5000)])
+        assert huge not in state.known
 
     asyncio.run(drill())
 
