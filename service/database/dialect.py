@@ -6,11 +6,14 @@ nothing else is lost. (Events of SQLAlchemy's engine would do as well, and cost 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final, cast
 
 from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
+from sqlalchemy.engine import Connection
 from sqlalchemy.engine.interfaces import DBAPICursor, ExecutionContext
+from sqlalchemy.exc import InvalidRequestError
 
 from service.database.failures import outrun
 from service.database.tenant import NamingConnection, begin
@@ -20,6 +23,13 @@ class Dialect(PGDialect_asyncpg):
     """SQLAlchemy's, for connections that name a tenant."""
 
     supports_statement_cache = True  # as that of its base, whose statements it sends
+
+    def set_connection_execution_options(self, connection: Connection, opts: Mapping[str, Any]) -> None:
+        """As SQLAlchemy's, which does not know that a tenant's transaction has begun, of the usual kind."""
+        driver = cast(NamingConnection, connection.connection.driver_connection)
+        if driver.is_in_transaction() and not self.connection_characteristics.keys().isdisjoint(opts):
+            raise InvalidRequestError("a tenant's transaction has begun: its isolation cannot be chosen any more")
+        super().set_connection_execution_options(connection, opts)
 
     def do_execute(
         self, cursor: DBAPICursor, statement: str, parameters: Any, context: ExecutionContext | None = None

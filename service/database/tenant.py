@@ -3,6 +3,7 @@ waited for but that one."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final, cast
 
 import asyncpg
@@ -10,11 +11,21 @@ from sqlalchemy.pool import PoolProxiedConnection
 
 from service.tenancy import TenantId
 
-_BEGIN: Final = "BEGIN;"  # what the driver sends for a transaction of the usual kind
+_BEGIN: Final = "BEGIN"  # how what the driver sends for a transaction begins, of whatever kind it is
 _COMMIT: Final = "COMMIT;"
 # What SQLAlchemy hands to the driver when there is nothing to do but to begin: no statement, for no values.
 _NOTHING: Final = ""
 _NO_VALUES: Final[Any] = [(), ()]
+
+
+def _uncounted(method: Callable[..., Any]) -> Callable[..., Any]:
+    """A method of asyncpg's that sends what asyncpg does not count."""
+
+    async def sent(self: NamingConnection, *arguments: Any, **options: Any) -> Any:
+        self._begun = None
+        return await method(self, *arguments, **options)
+
+    return sent
 
 
 class NamingConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
@@ -36,7 +47,9 @@ class NamingConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has
     @property
     def just_begun_for(self) -> TenantId | None:
         """The tenant of a transaction of which no statement was sent yet; None for any other."""
-        return self._begun[0] if self._begun is not None and self._begun[1] == self._protocol.queries_count else None
+        if self._begun is None or self.is_closed() or self._begun[1] != self._protocol.queries_count:
+            return None
+        return self._begun[0]
 
     async def execute(self, query: str, *arguments: Any, **options: Any) -> str:
         """As asyncpg's; what begins a transaction names the tenant that was chosen for it, and what commits does.
@@ -47,18 +60,18 @@ class NamingConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has
             asyncpg.InFailedSQLTransactionError: Nothing was committed, for a statement before had failed.
         """
         tenant, self._tenant = self._tenant, None
-        self.committing, self.lost = query == _COMMIT, self.lost and query != _BEGIN
+        self.committing, self.lost = query == _COMMIT, self.lost and not query.startswith(_BEGIN)
         if tenant is None:
             done = cast(str, await super().execute(query, *arguments, **options))
             if self.committing and done != "COMMIT":  # the server rolls back then, and does not call it a failure
                 raise asyncpg.InFailedSQLTransactionError("a statement had failed")
             return done
         try:
-            if query != _BEGIN:
+            if not query.startswith(_BEGIN):
                 raise RuntimeError("a tenant was chosen, and what came was not the begin of its transaction")
             # true = for this transaction only: a pooled connection must not carry a tenant to its next user. A tenant
             # has no character that a text in quotes could end with.
-            query = f"{_BEGIN} select set_config('app.tenant_id', '{TenantId.parse(tenant)}', true)"
+            query = f"{query} select set_config('app.tenant_id', '{TenantId.parse(tenant)}', true)"
             done = cast(str, await super().execute(query, **options))
             self._begun = tenant, self._protocol.queries_count
             return done
@@ -70,6 +83,10 @@ class NamingConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has
         """As asyncpg's; without a statement nothing is sent."""
         if command != _NOTHING:
             await super().executemany(command, values, **options)
+
+    copy_to_table = _uncounted(asyncpg.Connection.copy_to_table)
+    copy_records_to_table = _uncounted(asyncpg.Connection.copy_records_to_table)
+    copy_from_query = _uncounted(asyncpg.Connection.copy_from_query)  # of a statement that may write
 
 
 def begin(connection: PoolProxiedConnection, tenant: TenantId) -> None:

@@ -29,7 +29,7 @@ def _statements(module: str) -> int:
     return sum(1 for number, line in lines if line and not line.startswith("#") and number not in told)
 
 
-@pytest.mark.parametrize(("module", "most"), [("service.http.gate", 450), ("service.app", 3_700)])
+@pytest.mark.parametrize(("module", "most"), [("service.http.gate", 450), ("service.app", 3_730)])
 def test_what_a_module_knows_of_is_bounded_and_no_feature(module: str, most: int) -> None:
     behind = grimp.build_graph("service", cache_dir=None).find_upstream_modules(module) | {module}
     assert not [name for name in behind if name.startswith(("service.auth", "service.health"))]

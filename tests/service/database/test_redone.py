@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from structlog.testing import capture_logs
 
 from service import errors
@@ -20,6 +21,7 @@ from service.aws.secrets import Secrets
 from service.database import engine, probe
 from service.database.engine import REFUSED_PAUSE, Connector, create_engine
 from service.database.session import database_errors, sessions
+from service.database.tenantless import tenantless
 from service.errors import ApiError, Error
 from service.naming import Names
 from service.settings import load
@@ -38,9 +40,9 @@ def database(module_database: Database) -> Database:
 
 
 @asynccontextmanager
-async def pool(
+async def engine_of(
     database: Database, port: int | None = None, password: str = APP_PASSWORD, overflow: int = 9
-) -> AsyncIterator[Sessions]:
+) -> AsyncIterator[AsyncEngine]:
     """As the service makes it, with one connection that is kept."""
     url = database.url(password=password).replace(f":{database.server.port}/", f":{port or database.server.port}/")
     size = {"DATABASE_POOL_SIZE": "1", "DATABASE_MAX_OVERFLOW": str(overflow)}
@@ -48,10 +50,17 @@ async def pool(
     settings = load({name: value for name, value in {**DEVELOPMENT, **ISSUER, **variables}.items() if value})
     shared = create_engine(settings, Connector(settings, Secrets(Aws(settings)), None), Names("signalbox"))
     try:
-        with tenant_scope(TenantId.parse("acme")):
-            yield sessions(shared)
+        yield shared
     finally:
         await shared.dispose()
+
+
+@asynccontextmanager
+async def pool(database: Database, **options: Any) -> AsyncIterator[Sessions]:
+    """The sessions of a tenant on such an engine."""
+    async with engine_of(database, **options) as shared:
+        with tenant_scope(TenantId.parse("acme")):
+            yield sessions(shared)
 
 
 ISSUER = {"IDP__X__KIND": "cognito", "IDP__X__ISSUER": "https://idp.example.com", "IDP__X__CLIENT_ID": "x"}
@@ -114,7 +123,7 @@ def test_a_plan_that_the_schema_outran_is_made_again(database: Database, by: str
         database.as_superuser("alter table app.note alter column body type text")
 
 
-@pytest.mark.parametrize("by", ["session", "connection", "driver"])
+@pytest.mark.parametrize("by", ["session", "connection", "driver", "copy in", "copy out"])
 def test_a_statement_is_not_done_again_when_others_would_be_lost_with_it(database: Database, by: str) -> None:
     insert, stale = "insert into app.note (body) values ('mine')", text("select slug from app.note")
 
@@ -122,9 +131,13 @@ def test_a_statement_is_not_done_again_when_others_would_be_lost_with_it(databas
         with database_errors("POST"):
             async with made.begin() as session:
                 connection = await session.connection()
+                driver: Any = (await connection.get_raw_connection()).driver_connection
                 if by == "driver":
-                    driver: Any = (await connection.get_raw_connection()).driver_connection
                     await driver.execute(insert)
+                elif by == "copy in":  # into a table without policies: PostgreSQL takes no other
+                    await driver.copy_records_to_table("copied", schema_name="app", records=[("mine",)])
+                elif by == "copy out":
+                    await driver.copy_from_query(f"{insert} returning body", output=io.BytesIO())
                 else:
                     await (session if by == "session" else connection).execute(text(insert))
                 await session.execute(stale)
@@ -136,10 +149,13 @@ def test_a_statement_is_not_done_again_when_others_would_be_lost_with_it(databas
         with pytest.raises(ApiError, match=errors.DATABASE_DOWN.code):
             await both(made)
 
+    database.as_superuser("create table app.copied (body text)")
+    database.as_superuser("grant insert on app.copied to public")
     try:
         run(work, database)
         assert database.as_superuser("select from app.note") == []
     finally:
+        database.as_superuser("drop table app.copied")
         database.as_superuser("alter table app.note alter column slug type text")
 
 
@@ -160,9 +176,16 @@ def test_a_type_that_the_schema_outran_is_read_anew(database: Database) -> None:
 
 def test_a_login_that_a_database_does_not_let_in_is_an_outage(databases: Databases) -> None:
     """The server says what it says of a statement that is wrong: 42501, which SQLAlchemy wraps as that of one."""
-    database = databases.migrated()
-    database.as_superuser(f"revoke connect on database {database.name} from public, signalbox_app")
-    assert run(answer, database) == errors.DATABASE_DOWN
+
+    async def without_a_tenant() -> None:
+        async with engine_of(closed) as shared, tenantless(shared):
+            pytest.fail("it was let in")
+
+    closed = databases.migrated()
+    closed.as_superuser(f"revoke connect on database {closed.name} from public, signalbox_app")
+    assert run(answer, closed) == errors.DATABASE_DOWN
+    with pytest.raises(ApiError, match=errors.DATABASE_DOWN.code):
+        asyncio.run(without_a_tenant())
 
 
 def test_an_unknown_database_is_an_outage(databases: Databases) -> None:

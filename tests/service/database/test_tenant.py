@@ -10,6 +10,7 @@ from typing import Any
 import asyncpg
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.aws.identity import Aws
@@ -80,6 +81,34 @@ def test_a_session_that_goes_on_after_a_commit_goes_on_for_its_tenant(module_dat
                 for end in (session.commit, session.rollback, session.commit):
                     assert (await session.execute(WHO)).scalar() == ACME
                     await end()
+
+    run(module_database, work)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"isolation_level": "SERIALIZABLE"},
+        {"isolation_level": "AUTOCOMMIT"},
+        {"postgresql_readonly": True},
+        {"postgresql_deferrable": True},
+    ],
+    ids=str,
+)
+def test_what_a_transaction_is_cannot_be_chosen_once_it_has_begun_for_a_tenant(
+    module_database: Database, options: dict[str, Any]
+) -> None:
+    async def work(engine: AsyncEngine, _: Messages) -> None:
+        with tenant_scope(ACME):
+            made = sessions(engine)
+            for _again in range(2):
+                with pytest.raises(InvalidRequestError, match="has begun"):
+                    async with made.begin() as session:
+                        await session.connection(execution_options=options)
+                async with made.begin() as session:
+                    assert (await session.execute(WHO)).scalar() == ACME
+                async with engine.connect() as connection:  # which may choose it, and is the tenant's next
+                    await (await connection.execution_options(**options)).execute(WHO)
 
     run(module_database, work)
 
