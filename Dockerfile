@@ -40,7 +40,7 @@ RUN python -m compileall -q -f -j 0 --invalidation-mode unchecked-hash \
     && groupadd --system --gid 999 app \
     && useradd --system --gid 999 --uid 999 --no-create-home --home-dir /nonexistent app
 COPY --from=build /app/.venv /app/.venv
-ENV PATH="/app/.venv/bin:$PATH" PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+ENV PATH="/app/.venv/bin:$PATH" PYTHONDONTWRITEBYTECODE=1
 WORKDIR /app
 # By number: a platform that refuses root can tell without looking into the image.
 USER 999:999

@@ -104,6 +104,7 @@ class _Stdout(logging.StreamHandler[Any]):
     def __init__(self) -> None:
         super().__init__(sys.stdout)
         self._waiting: list[str] = []
+        self._loop: asyncio.AbstractEventLoop | None = None  # which writes what waits
 
     def emit(self, record: logging.LogRecord) -> None:
         self.flush()
@@ -116,10 +117,12 @@ class _Stdout(logging.StreamHandler[Any]):
         self.flush()
 
     def write_soon(self, event: Mapping[str, Any]) -> None:
-        """As ``write``, but in one system call with what else is written in this turn of the event loop."""
+        """As ``write``, but in one system call with what else is written in this turn of the running event loop."""
+        loop = asyncio.get_running_loop()
         self._add(event)
-        if len(self._waiting) == 1:
-            asyncio.get_running_loop().call_soon(self.flush)
+        if len(self._waiting) == 1 or self._loop is not loop:  # one that was closed has forgotten it
+            self._loop = loop
+            loop.call_soon(self.flush)
 
     def _add(self, event: Mapping[str, Any]) -> None:
         with suppress(Exception), self.lock or nullcontext():  # as in handleError
@@ -129,7 +132,7 @@ class _Stdout(logging.StreamHandler[Any]):
         """Write what waits; the standard library calls it at the end, too."""
         with suppress(Exception), self.lock or nullcontext():
             waiting, self._waiting = self._waiting, []
-            sys.stdout.write("".join(waiting))
+            sys.stdout.writelines(waiting)  # each for itself where it is unbuffered: a pipe may take half of more
             sys.stdout.flush()
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802

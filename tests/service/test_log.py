@@ -10,6 +10,8 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -120,13 +122,26 @@ def test_libraries_warnings_and_a_dying_process_speak_the_same_language() -> Non
     ]
 
 
-def test_a_closed_pipe_does_not_take_the_request_with_it(capsys: pytest.CaptureFixture[str]) -> None:
-    from service import log, log_lines
+@contextmanager
+def _configured() -> Iterator[None]:
+    """With logging as the service has it, for a while."""
+    from service import log_lines
 
     root = logging.getLogger()
     before, level, warned = root.handlers[:], root.level, warnings.showwarning
     try:
         log_lines.configure("INFO")
+        yield
+    finally:
+        root.handlers[:], warnings.showwarning = before, warned
+        root.setLevel(level)
+        logging.captureWarnings(False)
+
+
+def test_a_closed_pipe_does_not_take_the_request_with_it(capsys: pytest.CaptureFixture[str]) -> None:
+    from service import log
+
+    with _configured():
         stream = sys.stdout
         sys.stdout = open("/dev/full", "w", buffering=1)  # noqa: SIM115, PTH123
         try:
@@ -135,10 +150,6 @@ def test_a_closed_pipe_does_not_take_the_request_with_it(capsys: pytest.CaptureF
             broken, sys.stdout = sys.stdout, stream
             with pytest.raises(OSError, match="No space"):
                 broken.close()
-    finally:
-        root.handlers[:], warnings.showwarning = before, warned
-        root.setLevel(level)
-        logging.captureWarnings(False)
     assert capsys.readouterr().err == ""
 
 
@@ -173,14 +184,59 @@ def test_access_lines_of_one_turn_are_written_at_once_and_every_line_in_its_orde
         logging.getLogger("some.library").warning("put together by others")
         log_lines.Plain.info("last")
 
-    stream, root = _Writes(), logging.getLogger()
-    before, level, warned = root.handlers[:], root.level, warnings.showwarning
-    try:
-        log_lines.configure("INFO")
+    stream = _Writes()
+    with _configured():
         monkeypatch.setattr(sys, "stdout", stream)
         asyncio.run(turns())
-    finally:
-        root.handlers[:], warnings.showwarning = before, warned
-        root.setLevel(level)
-        logging.captureWarnings(False)
     assert stream.flushed[2:] == [["fourth"], ["some.library:turns"], ["last"]]
+
+
+class _Pipe(io.RawIOBase):
+    """Takes what it is given at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.taken: list[bytes] = []
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any, /) -> int:
+        self.taken.append(bytes(data))
+        return len(data)
+
+
+def test_where_nothing_is_buffered_each_line_is_written_for_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with PYTHONUNBUFFERED: a pipe takes a line whole or waits, and of more may take a part and lose the rest."""
+    from service import log_lines
+
+    async def turn() -> None:
+        for number in range(100):
+            log_lines.Plain.info("request", number=number)
+
+    pipe = _Pipe()
+    with _configured():
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(pipe, write_through=True))  # type: ignore[type-var]
+        asyncio.run(turn())
+    assert [json.loads(line)["number"] for line in pipe.taken] == [*range(100)]
+
+
+def test_a_loop_that_was_closed_keeps_no_line_of_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    from service import log_lines
+
+    async def say(what: str, wait: bool) -> None:
+        log_lines.Plain.info(what)
+        if wait:
+            await asyncio.sleep(0)
+            assert stream.flushed == [["lost in a loop", "of the next"]]
+
+    stream = _Writes()
+    with _configured():
+        monkeypatch.setattr(sys, "stdout", stream)
+        first = asyncio.new_event_loop()
+        task = first.create_task(say("lost in a loop", False))
+        first.call_soon(first.stop)
+        first.run_forever()
+        first.close()
+        assert task.done()
+        asyncio.run(say("of the next", True))
