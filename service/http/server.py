@@ -95,6 +95,8 @@ class Server(uvicorn.Server):
             if refused := self.server_state.refused - self._refused:  # a line each would be one more thing to do
                 self._refused += refused
                 log.warning("overloaded", refused=refused, serving=len(self.server_state.tasks))
+            else:
+                self.server_state.known.clear()  # of a flood that is over nothing is kept: tokens are in it
         return await super().on_tick(counter)
 
     async def main_loop(self) -> None:

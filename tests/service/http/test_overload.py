@@ -27,6 +27,7 @@ from service.errors import ApiError
 from service.http import shape
 from service.http.admission import Admission, Shares
 from service.http.protocol import Protocol, State
+from service.http.server import Server as HttpServer
 from service.tenancy import TenantId
 from tests.support.api.app import error_of
 from tests.support.api.server import Server
@@ -315,6 +316,19 @@ def test_a_flood_of_the_same_bytes_is_parsed_once_and_served_when_there_is_room(
         assert len(state.known) <= 1024
         await said_to(state, [huge := b"GET / HTTP/1.1\r\nHost: x\r\nX: %b\r\n\r\n" % (b"x" * 5000)])
         assert huge not in state.known
+
+    asyncio.run(drill())
+
+
+def test_of_a_flood_that_is_over_nothing_is_remembered() -> None:
+    async def drill() -> None:
+        admission = Admission(limit=0, most=1, vital=[], credentials=[])
+        replica = HttpServer(_CONFIG, retire=lambda: None, lame_duck=0, end=1, max_body_bytes=1, admission=admission)
+        await said_to(replica.server_state, [ASK + b"\r\n"])
+        await replica.on_tick(0)
+        assert replica.server_state.known
+        await replica.on_tick(10)
+        assert not replica.server_state.known
 
     asyncio.run(drill())
 
