@@ -27,6 +27,7 @@ HEAD_SECONDS = 10.0  # from the first byte of a request to the end of its header
 BODY_IDLE_SECONDS = 10.0  # between two pieces of a body
 BODY_SECONDS = 60.0  # for a whole body of the usual limit; the server adds to it where more is allowed
 WRITE_SECONDS = 30.0  # that a client may leave an answer unread
+SILENT_SECONDS = 1.0  # while a stop drains, for the first byte on a connection that was just made
 LINGER_SECONDS = 2.0  # for which what still comes is thrown away, so that the answer is not lost with it
 MAX_HEADERS: Final = 100
 _MANY_KNOWN: Final = 1024  # requests that are refused without being parsed again
@@ -44,6 +45,7 @@ class State(ServerState):
 
     Attributes:
         stopping: Whether every answer is its connection's last.
+        draining: Whether no connection is taken any more.
         body_seconds: For a whole body.
         refused: Requests that were over the limit, since the start.
         known: Whole requests, in the bytes in which they came, that the parser has found can be refused shortly.
@@ -56,7 +58,7 @@ class State(ServerState):
     def __init__(self, admission: Admission) -> None:
         super().__init__()
         self.admission = admission
-        self.stopping = False
+        self.stopping = self.draining = False
         self.body_seconds = BODY_SECONDS
         self.refused = 0
         self.refusing = 0
@@ -365,7 +367,7 @@ class Protocol(HttpToolsProtocol):
                 self.refuse(errors.TIMED_OUT)
         elif cycle is not None and not cycle.response_complete:
             return
-        elif idle > self.timeout_keep_alive:
+        elif idle > (SILENT_SECONDS if self.server_state.draining else self.timeout_keep_alive):
             self.transport.close()
 
     # --- stopping ----------------------------------------------------------------------------------------------------
@@ -376,7 +378,8 @@ class Protocol(HttpToolsProtocol):
             self.cycle.keep_alive = False
 
     def shutdown(self) -> None:
-        """Close, once nothing is under way: neither an answer nor the head of a request."""
+        """Close what is kept for further requests; ``look`` closes what has not asked for anything, for it may be about
+        to: it was taken in a moment ago."""
         self.last_answer()
-        if self._phase == _IDLE and (self.cycle is None or self.cycle.response_complete):
+        if self._phase == _IDLE and self.cycle is not None and self.cycle.response_complete:
             self.transport.close()

@@ -30,6 +30,7 @@ ANSWERING: Final = 1.0  # seconds that a request has which is told to end
 CLOSING: Final = 1.5  # seconds for the application to close what it holds
 LEFTOVERS: Final = 3.0  # seconds for threads that still run when all else is done
 DRAINING_BODY_IDLE: Final = 3.0  # seconds between two pieces of a body, while a stop waits for it
+READING: Final = 0.05  # seconds in which what has come by then is read, before a connection is taken for idle
 _LOOK_EVERY: Final = 10  # ticks of a tenth of a second
 _GARBAGE: Final = (10_000, 20, 20)  # objects, and looks at the younger ones, before a look for circles of objects
 
@@ -66,7 +67,6 @@ class Server(uvicorn.Server):
         self._told_at = float("inf")
         self._gone_by = float("inf")
         self._told = threading.Event()
-        self._draining = False
         self._looked = 0.0
         self._refused = 0
         threading.Thread(target=self._see_to_the_end, name="end", daemon=True).start()
@@ -91,7 +91,7 @@ class Server(uvicorn.Server):
             now = asyncio.get_running_loop().time()
             elapsed, self._looked = now - (self._looked or now), now
             for connection in self._connections():
-                connection.look(now, elapsed, DRAINING_BODY_IDLE if self._draining else BODY_IDLE_SECONDS)
+                connection.look(now, elapsed, DRAINING_BODY_IDLE if self.server_state.draining else BODY_IDLE_SECONDS)
             if refused := self.server_state.refused - self._refused:  # a line each would be one more thing to do
                 self._refused += refused
                 log.warning("overloaded", refused=refused, serving=len(self.server_state.tasks))
@@ -115,8 +115,9 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Drain, cut what is left, close."""
-        self._draining = True
+        self.server_state.draining = True
         await self._close_listeners(sockets or [])
+        await asyncio.sleep(READING)
         for connection in self._connections():
             connection.shutdown()
         state = self.server_state

@@ -71,6 +71,22 @@ def test_a_lame_duck_takes_requests_until_a_second_signal_and_says_that_each_ans
         assert time.monotonic() - began < 14
 
 
+def test_who_was_let_in_a_moment_before_the_drain_is_served(module_issuer: Issuer) -> None:
+    """As a balancer that does not look at readiness: it connects, and its request is on the way."""
+    with serving(module_issuer, LAME_DUCK_SECONDS="15") as server, connected(server) as kept:
+        kept.sendall(LIVE_REQUEST)
+        assert answer(kept)[0] == 200
+        told(server)
+        with connected(server) as late, connected(server) as silent:
+            server.process.send_signal(signal.SIGINT)
+            assert kept.recv(1) == b"", "the drain has begun"
+            late.sendall(LIVE_REQUEST)
+            status, headers, _ = answer(late)
+            assert (status, headers["connection"]) == (200, "close")
+            assert silent.recv(1) == b"", "who says nothing is not waited for"
+        assert server.process.wait(15) == 0
+
+
 def test_what_is_on_its_way_when_the_drain_begins_is_served_and_what_does_not_come_is_not_waited_for(
     module_issuer: Issuer,
 ) -> None:
