@@ -35,13 +35,10 @@ class Admission:
         most: Requests of one tenant that run or wait.
         vital: Paths that are served however many there are.
         credentials: Names of the headers that credentials come in.
-
-    Attributes:
-        limit: Requests that are served at once.
     """
 
     def __init__(self, *, limit: int, most: int, vital: Iterable[str], credentials: Iterable[str]) -> None:
-        self.limit, self._most, self._busy = limit, most, limit // 4
+        self._limit, self._most, self._busy = limit, most, limit // 4
         self._vital = frozenset(path.encode("ascii") for path in vital)
         self._names = frozenset(name.encode("ascii") for name in credentials)
         self._tenants: dict[bytes, TenantId] = {}
@@ -58,14 +55,14 @@ class Admission:
         """
         if under_way < self._busy or target.partition(b"?")[0] in self._vital:
             return True, None
-        if under_way >= self.limit:  # the commonest by far while there is much too much to do
+        if under_way >= self._limit:  # the commonest by far while there is much too much to do
             return False, None
         credential = next((value for name, value in headers if name in self._names), b"")
         tenant = self._tenants.get(credential)
         if tenant is not None:
             fair = self._under_way[tenant] < self._most
         else:  # no number of invented credentials takes more than half, and no single one more than a tenant
-            fair = self._under_way[""] < self.limit // 2 and len(self._unknown.get(credential, ())) < self._most
+            fair = self._under_way[""] < self._limit // 2 and len(self._unknown.get(credential, ())) < self._most
         return (True, credential) if fair else (False, None)
 
     def begin(self, credential: bytes) -> Callable[[], None]:

@@ -7,6 +7,7 @@ finds the row of the registry in the scope), so that it has our shape, headers, 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any, Final, cast
 
 import httptools
@@ -19,6 +20,7 @@ from service.errors import Error
 from service.http import shape
 from service.http.admission import Admission
 from service.http.cycle import Cycle
+from service.http.fields import Field
 from service.http.gate import CREDENTIAL
 from service.http.head import new_id
 from service.http.request import MAX_HEAD_BYTES, REFUSED, SECURITY_HEADERS
@@ -48,7 +50,7 @@ class State(ServerState):
         draining: Whether no connection is taken any more.
         body_seconds: For a whole body.
         refused: Requests that were over the limit, since the start.
-        known: Whole requests, in the bytes in which they came, that the parser has found can be refused shortly.
+        known: Target and fields of requests that can be refused shortly, by the bytes in which each came as a whole.
         refusing: Tasks that are under way only to refuse: they serve nothing, and keep nothing from being served.
     """
 
@@ -62,19 +64,18 @@ class State(ServerState):
         self.body_seconds = BODY_SECONDS
         self.refused = 0
         self.refusing = 0
-        self.known = set[bytes]()
+        self.known: dict[bytes, tuple[bytes, Sequence[Field]]] = {}
 
-    @property
-    def is_full(self) -> bool:
-        """Whether no more requests are to be served."""
-        return len(self.tasks) - self.refusing >= self.admission.limit
+    def judge(self, target: bytes, headers: Sequence[Field]) -> tuple[bool, bytes | None]:
+        """Whether a request may be begun now; see ``Admission.judge``."""
+        return self.admission.judge(len(self.tasks) - self.refusing, target, headers)
 
-    def remember(self, request: bytes) -> None:
-        """Refuse a request without parsing it while the replica is full: a flood is the same bytes again and again."""
+    def remember(self, request: bytes, target: bytes, headers: Sequence[Field]) -> None:
+        """Parse a request no more that is sent in the same bytes, as those of a flood are, unless it may be begun."""
         if len(self.known) >= _MANY_KNOWN:
             self.known.clear()
         if len(request) <= _LONGEST_KNOWN:
-            self.known.add(request)
+            self.known[request] = target, headers
 
     def ready(self) -> tuple[bytes, bytes]:
         """What the server adds to every answer, as lines, and the head of what a request over the limit gets, but for
@@ -121,7 +122,8 @@ class Protocol(HttpToolsProtocol):
         self._turned: RequestResponseCycle | None = None  # stands for every request that was turned away
         self._wrong = errors.BAD_REQUEST
         self._begun = 0  # requests in the bytes that came last
-        self._plain = False  # whether one of them was refused as any other would be that is sent in the same bytes
+        # Target and fields of one of them that was refused as any other would be that is sent in the same bytes.
+        self._plain: tuple[bytes, Sequence[Field]] | None = None
 
     # --- bytes -------------------------------------------------------------------------------------------------------
 
@@ -131,7 +133,8 @@ class Protocol(HttpToolsProtocol):
             return
         self._heard = self.loop.time()
         state, begins = self.server_state, self._phase == _IDLE
-        if begins and state.is_full and data in state.known and not state.stopping and self._can_be_answered():
+        known = state.known.get(data) if begins and state.known else None
+        if known is not None and not state.stopping and self._can_be_answered() and not state.judge(*known)[0]:
             self._refuse_shortly(b"\r\n\r\n", _OVERLOADED_BODY)
             return
         self._fed += len(data)
@@ -147,10 +150,10 @@ class Protocol(HttpToolsProtocol):
         else:
             if self._fed > MAX_HEAD_BYTES:  # of a head, or of what stands between the pieces of a body
                 self.refuse(errors.HEADERS_TOO_LARGE if self._phase == _HEAD else errors.BAD_REQUEST)
-            if self._plain:
+            if self._plain is not None:
                 if begins and self._begun == 1 and self._phase == _IDLE:  # it was the whole of what came
-                    state.remember(data)
-                self._plain = False
+                    state.remember(data, *self._plain)
+                self._plain = None
 
     def on_message_begin(self) -> None:
         """The first byte of a request; behind the last one there is none, though it came in the same bytes."""
@@ -175,8 +178,7 @@ class Protocol(HttpToolsProtocol):
         if len(self.pipeline) >= MAX_PIPELINED:
             self._wrong = errors.TOO_MANY_AT_ONCE
             raise httptools.HttpParserError
-        state = self.server_state
-        admitted, credential = state.admission.judge(len(self.tasks) - state.refusing, self.url, self.headers)
+        admitted, credential = self.server_state.judge(self.url, self.headers)
         if not admitted:
             if self._turned_away():
                 return
@@ -236,7 +238,8 @@ class Protocol(HttpToolsProtocol):
         has_body = self.parser.get_method() != b"HEAD"
         end = b"\r\nconnection: close\r\n\r\n" if last else b"\r\n\r\n"
         self._refuse_shortly(end, _OVERLOADED_BODY if has_body else b"")
-        self._plain = has_body
+        self._plain = (self.url, self.headers) if has_body else None
+        self.headers = []  # for fields behind the body
         if self._turned is None:
             self._turned = self._cycle({})
             self._turned.response_started = self._turned.response_complete = True

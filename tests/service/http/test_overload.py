@@ -192,7 +192,7 @@ def test_a_last_refusal_is_the_last_and_its_connection_is_let_go(sent: bytes, st
 
 
 class _Forgetting(State):
-    def remember(self, request: bytes) -> None:
+    def remember(self, request: bytes, *_: object) -> None:
         """Nothing: each request is parsed."""
 
 
@@ -300,7 +300,7 @@ def test_a_flood_of_the_same_bytes_is_parsed_once_and_served_when_there_is_room(
     async def drill() -> None:
         state = State(Admission(limit=0, most=1, vital=["/live"], credentials=[]))
         first = await said_to(state, [ASK + b"\r\n"])
-        assert state.known == {ASK + b"\r\n"}
+        assert [*state.known] == [ASK + b"\r\n"]
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(Protocol, "on_message_begin", lambda _: pytest.fail("it was parsed"))
             assert await said_to(state, [ASK + b"\r\n"] * 2) == first * 2
@@ -308,14 +308,33 @@ def test_a_flood_of_the_same_bytes_is_parsed_once_and_served_when_there_is_room(
         state.stopping = True
         assert b"connection: close" in (await said_to(state, [ASK + b"\r\n"]))[0]
         state.stopping = False
-        state.admission.limit = 8
+        state.admission = Admission(limit=8, most=1, vital=[], credentials=[])
         assert (await said_to(state, [ASK + b"\r\n"]))[0].startswith(b"HTTP/1.1 404 ")
-        state.admission.limit = 0
+        state.admission = Admission(limit=0, most=1, vital=[], credentials=[])
         for number in range(1100):
             await said_to(state, [b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n" % number])
         assert len(state.known) <= 1024
         await said_to(state, [huge := b"GET / HTTP/1.1\r\nHost: x\r\nX: %b\r\n\r\n" % (b"x" * 5000)])
         assert huge not in state.known
+
+    asyncio.run(drill())
+
+
+def test_what_is_known_of_a_tenants_flood_refuses_that_tenant_alone() -> None:
+    async def drill() -> None:
+        admission = Admission(limit=8, most=1, vital=[], credentials=["authorization"])
+        for credential, tenant in ((b"flood", "a"), (b"quiet", "b")):
+            admission.learn(credential, TenantId.parse(tenant))
+        over = admission.begin(b"flood")
+        state, busy = State(admission), [asyncio.get_running_loop().create_future() for _ in range(2)]
+        for one in busy:
+            one.set_result(None)
+        state.tasks.update(busy)  # type: ignore[arg-type]  # so many are under way
+        flood, quiet = (ASK + b"Authorization: %b\r\n\r\n" % credential for credential in (b"flood", b"quiet"))
+        assert [b" 503 " in said for said in await said_to(state, [flood, flood, quiet])][::2] == [True, True, False]
+        assert [*state.known] == [flood]
+        over()
+        assert b" 404 " in (await said_to(state, [flood]))[0]
 
     asyncio.run(drill())
 
